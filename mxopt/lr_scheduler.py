@@ -1,0 +1,346 @@
+"""Learning rates that depend on the number of updates made: MXNet's four schedules.
+
+A scheduler is called with the optimizer's ``num_update`` and returns the learning rate. As in MXNet the
+call is *stateful*: it moves ``base_lr`` along, a smaller ``num_update`` later does not undo a decay, and
+the attributes are what a dumped optimizer carries in a state file.
+"""
+import math
+import numbers
+
+__all__ = ['CosineScheduler', 'FactorScheduler', 'LRScheduler', 'MultiFactorScheduler', 'PolyScheduler']
+
+
+class _WrongType(TypeError, AssertionError):
+    """A wrong type where MXNet asserts: scripts that catch either error keep working."""
+
+
+def _real(name, value):
+    """`value` as a finite float.
+
+    A NumPy scalar becomes one too: a float32 rate then decays in double, whichever promotion rules NumPy has.
+    """
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f'{name} must be a number, got {value!r}')
+    if not math.isfinite(value):
+        raise ValueError(f'{name} must be finite, got {value!r}')
+    return float(value)
+
+
+def _integer(name, value, least):
+    if not isinstance(value, numbers.Integral):
+        raise _WrongType(f'{name} must be an integer, got {value!r}; convert it with int()')
+    if value < least:
+        raise ValueError(f'{name} must be {least} or more, got {value!r}')
+    return int(value)
+
+
+def _decay_factor(value):
+    if _real('factor', value) > 1:
+        raise ValueError(f'factor must be 1 or less, so that the learning rate does not grow, got {value!r}')
+    return float(value)
+
+
+def _interval(name, value):
+    """A number of updates of 1 or more; a fraction is allowed, as in MXNet, and an integer stays one."""
+    if _real(name, value) < 1:
+        raise ValueError(f'{name} must be 1 or more updates, got {value!r}')
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+class LRScheduler:
+    """Base class: a warmup from `warmup_begin_lr` to `base_lr`, then whatever the subclass says.
+
+    A schedule of one's own overrides ``__call__(num_update)`` and returns the learning rate.
+
+    Parameters
+    ----------
+    base_lr : float, default 0.01
+        The learning rate after the warmup. An optimizer that is given both a scheduler and a learning rate
+        of its own writes that rate here.
+    warmup_steps : int, default 0
+        Number of updates that the warmup takes.
+    warmup_begin_lr : float, default 0
+        The learning rate at the start of the warmup, at most `base_lr`.
+    warmup_mode : {'linear', 'constant'}, default 'linear'
+        Whether the warmup grows evenly or stays at `warmup_begin_lr`.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import LRScheduler
+    >>> class InverseRoot(LRScheduler):
+    ...     def __call__(self, num_update):
+    ...         if num_update < self.warmup_steps:
+    ...             return self.get_warmup_lr(num_update)
+    ...         return self.base_lr / max(num_update, 1) ** 0.5
+    >>> schedule = InverseRoot(base_lr=1.0, warmup_steps=2)
+    >>> [schedule(n) for n in (0, 1, 4, 16)]
+    [0.0, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(self, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode='linear'):
+        self.base_lr = _real('base_lr', base_lr)
+        self.warmup_steps = _integer('warmup_steps', warmup_steps, least=0)
+        self.warmup_final_lr = self.base_lr
+        self.warmup_begin_lr = _real('warmup_begin_lr', warmup_begin_lr)
+        if self.warmup_begin_lr > self.warmup_final_lr:
+            raise ValueError(f'warmup_begin_lr must be at most base_lr, got {warmup_begin_lr!r} with '
+                             f'base_lr {base_lr!r}')
+        if warmup_mode not in ('linear', 'constant'):
+            raise ValueError(f"warmup_mode must be 'linear' or 'constant', got {warmup_mode!r}")
+        self.warmup_mode = warmup_mode
+
+    def get_warmup_lr(self, num_update):
+        """Return the learning rate of an update inside the warmup.
+
+        Parameters
+        ----------
+        num_update : int
+            Number of updates made, smaller than ``warmup_steps``.
+
+        Returns
+        -------
+        float
+        """
+        if not num_update < self.warmup_steps:
+            raise ValueError(f'num_update must be inside the warmup of {self.warmup_steps} updates, '
+                             f'got {num_update!r}')
+        if self.warmup_mode == 'constant':
+            return self.warmup_begin_lr
+        rise = (self.warmup_final_lr - self.warmup_begin_lr) * float(num_update) / float(self.warmup_steps)
+        return self.warmup_begin_lr + rise
+
+    def __call__(self, num_update):
+        """Return the learning rate for the update numbered `num_update`.
+
+        Parameters
+        ----------
+        num_update : int
+            The largest number of updates that any weight has had, this one included.
+
+        Returns
+        -------
+        float
+        """
+        raise NotImplementedError(f'{type(self).__name__} must override __call__(num_update)')
+
+    def __repr__(self):
+        settings = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({settings})'
+
+
+class _AfterWarmup(LRScheduler):
+    """What the four schedules share: the warmup first, then their own ``_decayed(num_update)``."""
+
+    def __call__(self, num_update):
+        # An infinite count would keep FactorScheduler's loop going for ever.
+        _real('num_update', num_update)
+        if num_update < self.warmup_steps:
+            return self.get_warmup_lr(num_update)
+        return self._decayed(num_update)
+
+    __call__.__doc__ = LRScheduler.__call__.__doc__
+
+
+class FactorScheduler(_AfterWarmup):
+    """Multiply the learning rate by `factor` after every `step` updates.
+
+    The learning rate is found by::
+
+        while num_update > count + step:
+            count += step
+            base_lr = max(base_lr * factor, stop_factor_lr)
+
+    ``count`` starts at 0, not at the end of the warmup: decays that fell into the warmup
+    all happen at its end.
+
+    Parameters
+    ----------
+    step : int
+        Number of updates between two decays, 1 or more.
+    factor : float, default 1
+        What the learning rate is multiplied by, at most 1.
+    stop_factor_lr : float, default 1e-8
+        The learning rate never decays below this.
+    base_lr, warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import FactorScheduler
+    >>> schedule = FactorScheduler(step=2, factor=0.5, base_lr=1.0)
+    >>> [schedule(n) for n in range(1, 7)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(self, step, factor=1, stop_factor_lr=1e-8, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0,
+                 warmup_mode='linear'):
+        super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+        self.step = _interval('step', step)
+        self.factor = _decay_factor(factor)
+        self.stop_factor_lr = _real('stop_factor_lr', stop_factor_lr)
+        self.count = 0
+
+    def _decayed(self, num_update):
+        while num_update > self.count + self.step:
+            self.count += self.step
+            self.base_lr = max(self.base_lr * self.factor, self.stop_factor_lr)
+        return self.base_lr
+
+
+class MultiFactorScheduler(_AfterWarmup):
+    """Multiply the learning rate by `factor` once for each number of updates listed in `step`.
+
+    The learning rate is found by::
+
+        while cur_step_ind < len(step) and num_update > step[cur_step_ind]:
+            count = step[cur_step_ind]
+            cur_step_ind += 1
+            base_lr *= factor
+
+    Parameters
+    ----------
+    step : list of int
+        The numbers of updates after which the rate decays: 1 or more, and increasing.
+    factor : float, default 1
+        What the learning rate is multiplied by, at most 1.
+    base_lr, warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import MultiFactorScheduler
+    >>> schedule = MultiFactorScheduler(step=[2, 5], factor=0.5, base_lr=1.0)
+    >>> [schedule(n) for n in range(1, 7)]
+    [1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(self, step, factor=1, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode='linear'):
+        super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+        if not isinstance(step, list) or not step:
+            raise _WrongType(f'step must be a list of one or more increasing integers, got {step!r}')
+        self.step = [_interval(f'step[{position}]', value) for position, value in enumerate(step)]
+        if any(later <= earlier for earlier, later in zip(self.step, self.step[1:])):
+            raise ValueError(f'step must be increasing, got {step!r}')
+        self.cur_step_ind = 0
+        self.factor = _decay_factor(factor)
+        self.count = 0
+
+    def _decayed(self, num_update):
+        while self.cur_step_ind < len(self.step) and num_update > self.step[self.cur_step_ind]:
+            self.count = self.step[self.cur_step_ind]
+            self.cur_step_ind += 1
+            self.base_lr *= self.factor
+        return self.base_lr
+
+
+class _ToFinal(_AfterWarmup):
+    """A curve from `base_lr` at the end of the warmup to `final_lr` at `max_update`."""
+
+    def __init__(self, max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode):
+        super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+        self.max_update = _integer('max_update', max_update, least=1)
+        # Not base_lr: that is moved along, and may be overwritten by the optimizer.
+        self.base_lr_orig = self.base_lr
+        self.final_lr = _real('final_lr', final_lr)
+        self.max_steps = self.max_update - self.warmup_steps
+
+    def _decayed(self, num_update):
+        if num_update <= self.max_update:
+            self.base_lr = self.final_lr + self._above_final(num_update - self.warmup_steps)
+        return self.base_lr
+
+
+class PolyScheduler(_ToFinal):
+    """Let the learning rate fall to `final_lr` along a power of the updates left.
+
+    The learning rate is found by::
+
+        if num_update <= max_update:
+            left = 1 - (num_update - warmup_steps) / (max_update - warmup_steps)
+            base_lr = final_lr + (base_lr_orig - final_lr) * left ** pwr
+
+    ``base_lr_orig`` is the `base_lr` of the construction. Beyond `max_update` the last rate found stays.
+
+    Parameters
+    ----------
+    max_update : int
+        The update at which the rate arrives at `final_lr`.
+    base_lr : float, default 0.01
+        The learning rate after the warmup.
+    pwr : float, default 2
+        The power; 1 makes a straight line. Kept as the attribute ``power``.
+    final_lr : float, default 0
+        The learning rate at the end.
+    warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    Notes
+    -----
+    With `warmup_steps` equal to `max_update` the curve has no length, and the rate at `max_update` is
+    `final_lr`; MXNet divides by zero there.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import PolyScheduler
+    >>> schedule = PolyScheduler(max_update=4, base_lr=1.0, pwr=2)
+    >>> [schedule(n) for n in range(6)]
+    [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
+    """
+
+    def __init__(self, max_update, base_lr=0.01, pwr=2, final_lr=0, warmup_steps=0, warmup_begin_lr=0,
+                 warmup_mode='linear'):
+        super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+        self.power = _real('pwr', pwr)
+        if self.power < 0:
+            raise ValueError(f'pwr must be 0 or more, got {pwr!r}: the learning rate would end at infinity')
+
+    def _above_final(self, updates):
+        if self.max_steps == 0:
+            return 0.0
+        left = 1 - float(updates) / float(self.max_steps)
+        return (self.base_lr_orig - self.final_lr) * pow(left, self.power)
+
+
+class CosineScheduler(_ToFinal):
+    """Let the learning rate fall to `final_lr` along half a cosine wave.
+
+    The learning rate is found by::
+
+        if num_update <= max_update:
+            done = (num_update - warmup_steps) / (max_update - warmup_steps)
+            base_lr = final_lr + (base_lr_orig - final_lr) * (1 + cos(pi * done)) / 2
+
+    ``base_lr_orig`` is the `base_lr` of the construction. Beyond `max_update` the last rate found stays.
+
+    Parameters
+    ----------
+    max_update : int
+        The update at which the rate arrives at `final_lr`.
+    base_lr : float, default 0.01
+        The learning rate after the warmup.
+    final_lr : float, default 0
+        The learning rate at the end.
+    warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    Notes
+    -----
+    With `warmup_steps` equal to `max_update` the curve has no length, and the rate at `max_update` is
+    `final_lr`; MXNet divides by zero there.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import CosineScheduler
+    >>> schedule = CosineScheduler(max_update=4, base_lr=1.0, warmup_steps=2)
+    >>> [round(schedule(n), 3) for n in range(6)]
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    def __init__(self, max_update, base_lr=0.01, final_lr=0, warmup_steps=0, warmup_begin_lr=0,
+                 warmup_mode='linear'):
+        super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+
+    def _above_final(self, updates):
+        if self.max_steps == 0:
+            return 0.0
+        return (self.base_lr_orig - self.final_lr) * (1 + math.cos(math.pi * updates / self.max_steps)) / 2
