@@ -1,0 +1,209 @@
+"""What a tensor is: float dtypes, and zero-copy ndarray views of anyone's CPU arrays.
+
+mxopt computes on ``numpy.ndarray``. `as_array` turns whatever a caller holds (ndarray subclasses, torch
+tensors, real MXNet arrays, anything that speaks DLPack, the array interface or the buffer protocol) into an
+ndarray over the *same* memory, so that an update in place is seen by its owner. Nothing is ever copied
+here: what cannot be viewed is refused.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
+
+# DLPack device types whose memory the CPU can address: kDLCPU, kDLCUDAHost and kDLROCMHost (pinned).
+_CPU_DEVICES = (1, 3, 11)
+
+
+def is_float(dtype) -> bool:
+    """Whether mxopt computes in this dtype (by name, so that ml_dtypes need not be imported)."""
+    return dtype.name in FLOAT_NAMES
+
+
+def bfloat16() -> np.dtype:
+    """The bfloat16 dtype of ml_dtypes."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise TypeError("bfloat16 arrays need ml_dtypes; install it with: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def as_array(x, name: str = "array", writable: bool = True) -> np.ndarray:
+    """View `x` as a plain ndarray over the same memory.
+
+    Parameters
+    ----------
+    x : array of any library
+        An ndarray or a subclass, a torch tensor on the CPU, a dense NDArray of real MXNet, or an object
+        with the array interface, ``__dlpack__`` on the CPU, or the buffer protocol.
+    name : str
+        What messages call it.
+    writable : bool
+        Refuse read-only memory. Gradients are only read, so they pass False.
+
+    Returns
+    -------
+    numpy.ndarray
+        Exactly ``numpy.ndarray``, never a subclass, never a copy.
+    """
+    array = x if type(x) is np.ndarray else _foreign(x, name)
+    if writable and not array.flags.writeable:
+        raise ValueError(f"{name} is updated in place, but this {_kind(x)} is read-only; "
+                         "pass a writable copy made by numpy.array(...)")
+    return array
+
+
+def find_overlap(arrays):
+    """Positions ``(i, j)`` of two arrays whose memory overlaps, or None.
+
+    Bounds of addresses are compared, so two interleaved strided views count as overlapping.
+    """
+    bounds = []
+    for position, array in enumerate(arrays):
+        if array.size:
+            low, high = _byte_bounds(array)
+            bounds.append((low, high, position))
+    bounds.sort()
+    reach, owner = 0, None
+    for low, high, position in bounds:
+        if low < reach:
+            return tuple(sorted((owner, position)))
+        if high > reach:
+            reach, owner = high, position
+    return None
+
+
+def _foreign(x, name):
+    """ndarray over the memory of something that is not exactly an ndarray."""
+    if isinstance(x, np.ndarray):
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array, whose mask an update cannot respect; pass its .data")
+        return x.view(np.ndarray)
+    package = type(x).__module__.partition(".")[0]
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return _from_torch(torch, x, name)
+    mxnet = sys.modules.get("mxnet")
+    if mxnet is not None and isinstance(x, mxnet.nd.NDArray):
+        return _from_mxnet(x, name)
+    if package in ("jax", "jaxlib"):
+        return np.asarray(x)  # immutable, and marked so; its DLPack capsule would not say it
+    if hasattr(x, "__array_interface__"):
+        return np.asarray(x)
+    if hasattr(x, "__dlpack__"):
+        return _from_dlpack(x, name)
+    if not isinstance(x, (bytes, str)):
+        try:
+            return np.asarray(memoryview(x))
+        except TypeError:
+            pass
+    raise TypeError(f"{name} must be an array, got {_kind(x)}; "
+                    "make one with numpy.asarray(..., dtype='float32')")
+
+
+def _from_torch(torch, x, name):
+    if x.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {x.layout}; pass a RowSparseArray of its "
+                        "values and indices, or .to_dense()")
+    if x.device.type != "cpu":
+        raise ValueError(f"{name} is on {x.device}, but mxopt updates memory of the CPU; move it with .cpu()")
+    if x.is_conj() or x.is_neg():
+        raise ValueError(f"{name} is a lazy conjugate or negative view; pass .resolve_conj().resolve_neg()")
+    x = x.detach()
+    if x.dtype == torch.bfloat16:  # unknown to NumPy: the same bits through an integer of that width
+        return x.view(torch.int16).numpy().view(bfloat16())
+    return x.numpy()
+
+
+def _from_mxnet(x, name):
+    """Memory of a real MXNet NDArray through its handle, once MXNet has finished every operation on it."""
+    import ctypes
+
+    from mxnet.base import _LIB, check_call
+
+    if getattr(x, "stype", "default") != "default":
+        raise TypeError(f"{name} must be dense, got storage type {x.stype!r}; pass .tostype('default')")
+    if x.context.device_type == "gpu":
+        raise ValueError(f"{name} is on {x.context}, but mxopt updates memory of the CPU; "
+                         "move it with .as_in_context(mx.cpu())")
+    check_call(_LIB.MXNDArrayWaitToWrite(x.handle))
+    address = ctypes.c_void_p()
+    check_call(_LIB.MXNDArrayGetData(x.handle, ctypes.byref(address)))
+    if _mxnet_flag(x) == 12:
+        return _at(address.value, x.shape, np.dtype(np.uint16), x).view(bfloat16())
+    return _at(address.value, x.shape, np.dtype(x.dtype), x)
+
+
+def _mxnet_flag(x):
+    """MXNet's number of an array's dtype: the 1.x wheels have no NumPy dtype for bfloat16."""
+    import ctypes
+
+    from mxnet.base import _LIB, check_call
+
+    flag = ctypes.c_int()
+    check_call(_LIB.MXNDArrayGetDType(x.handle, ctypes.byref(flag)))
+    return flag.value
+
+
+def _from_dlpack(x, name):
+    device = x.__dlpack_device__()
+    if device[0] not in _CPU_DEVICES:
+        raise ValueError(f"{name} is on DLPack device type {int(device[0])}, but mxopt updates memory of the "
+                         "CPU; copy it there first")
+    try:
+        capsule = x.__dlpack__(max_version=(1, 0))
+    except TypeError:  # an exporter older than the versioned protocol
+        capsule = x.__dlpack__()
+    array = np.from_dlpack(_Capsule(capsule, device))
+    if not array.flags.writeable and "versioned" not in repr(capsule):
+        # The first protocol has no read-only flag (exporters of read-only memory had to refuse); NumPy
+        # plays safe.
+        array = _at(array.__array_interface__["data"][0], array.shape, array.dtype, array, array.strides)
+    return array
+
+
+class _Capsule:
+    """An already exported DLPack capsule, as `numpy.from_dlpack` wants to be handed one."""
+
+    def __init__(self, capsule, device):
+        self.capsule, self.device = capsule, device
+
+    def __dlpack__(self, **_options):
+        return self.capsule
+
+    def __dlpack_device__(self):
+        return self.device
+
+
+class _Memory:
+    """Memory at an address, with the object that owns it, in the form NumPy understands."""
+
+    def __init__(self, owner, interface):
+        self.owner = owner
+        self.__array_interface__ = interface
+
+
+def _at(address, shape, dtype, owner, strides=None):
+    if not address:  # an array without elements need not have memory
+        return np.empty(shape, dtype)
+    return np.asarray(_Memory(owner, {"version": 3, "data": (address, False), "shape": tuple(shape),
+                                      "typestr": dtype.str, "strides": strides}))
+
+
+def _byte_bounds(array):
+    low = high = array.__array_interface__["data"][0]
+    for length, stride in zip(array.shape, array.strides):
+        if stride < 0:
+            low += (length - 1) * stride
+        else:
+            high += (length - 1) * stride
+    return low, high + array.itemsize
+
+
+def _kind(x):
+    package = type(x).__module__.partition(".")[0]
+    return type(x).__name__ if package == "builtins" else f"{package} {type(x).__name__}"

@@ -1,0 +1,130 @@
+"""Devices as tags: mxopt has one, the CPU, and scripts may go on naming theirs."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from types import MappingProxyType
+
+
+class Context:
+    """A device, by MXNet's name and number: ``cpu(0)``.
+
+    Arrays always live in the CPU's memory. The context is a label that legacy scripts pass around and
+    compare.
+
+    Parameters
+    ----------
+    device_type : {'cpu', 'gpu', 'cpu_pinned', 'cpu_shared'} or Context
+    device_id : int
+    """
+
+    devtype2str = MappingProxyType({1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"})
+    devstr2type = MappingProxyType({name: number for number, name in devtype2str.items()})
+    _local = threading.local()
+
+    def __init__(self, device_type, device_id=0):
+        if isinstance(device_type, Context):
+            device_type, device_id = device_type.device_type, device_type.device_id
+        if device_type not in self.devstr2type:
+            raise ValueError(f"device_type must be one of {', '.join(self.devstr2type)}, got {device_type!r}")
+        self.device_type = device_type
+        self.device_id = int(device_id)
+
+    @property
+    def device_typeid(self):
+        return self.devstr2type[self.device_type]
+
+    def __eq__(self, other):
+        if not isinstance(other, Context):
+            return NotImplemented
+        return (self.device_type, self.device_id) == (other.device_type, other.device_id)
+
+    def __hash__(self):
+        return hash((self.device_type, self.device_id))
+
+    def __repr__(self):
+        return f"{self.device_type}({self.device_id})"
+
+    def __enter__(self):
+        stack = self._stack()
+        stack.append(self)
+        return self
+
+    def __exit__(self, *_error):
+        self._stack().pop()
+
+    @classmethod
+    def _stack(cls):
+        if not hasattr(cls._local, "stack"):
+            cls._local.stack = [Context("cpu", 0)]
+        return cls._local.stack
+
+    def empty_cache(self):
+        """Nothing is cached; here for scripts that call it."""
+
+
+Device = Context
+
+
+def cpu(device_id=0):
+    """The CPU."""
+    return Context("cpu", device_id)
+
+
+def cpu_pinned(device_id=0):
+    """The CPU; pinned memory is an affair of GPUs."""
+    return Context("cpu_pinned", device_id)
+
+
+def gpu(device_id=0):
+    """A GPU's name, for scripts that pass it around; placing an array there is refused."""
+    return Context("gpu", device_id)
+
+
+def num_gpus():
+    """Zero: mxopt works on the CPU."""
+    return 0
+
+
+def num_devices():
+    """Zero devices beside the CPU."""
+    return 0
+
+
+def gpu_memory_info(device_id=0):
+    """Refused: there is no GPU."""
+    raise ValueError(f"mxopt has no GPUs, so gpu({device_id}) has no memory to ask about; use mx.cpu()")
+
+
+def current_context():
+    """The innermost ``with context:`` block's device, else ``cpu(0)``."""
+    return Context._stack()[-1]
+
+
+current_device = current_context
+
+
+def memory_context(context):
+    """The device whose memory an array gets when `context` was asked for.
+
+    A GPU is where placement would matter: the caller believes that the array is there.
+
+    Raises
+    ------
+    ValueError
+        For ``gpu(...)``.
+    """
+    if context is None:
+        context = current_context()
+    if not isinstance(context, Context):
+        raise TypeError(f"ctx must be a context such as mx.cpu(), got {context!r}")
+    if context.device_type == "gpu":
+        raise ValueError(f"mxopt keeps arrays in the CPU's memory and has no {context}; use mx.cpu()")
+    return context
+
+
+def warn_gpu(context, where):
+    """Warn once a place that a GPU named there is only a label."""
+    if context is not None and getattr(context, "device_type", "") == "gpu":
+        warnings.warn(f"{where}: {context} is only a label; mxopt computes on the CPU", stacklevel=3)

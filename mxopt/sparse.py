@@ -1,0 +1,254 @@
+"""Row-sparse gradients: some rows of a tensor, validated and summed once, when they are handed over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mxopt.arrays import as_array, is_float
+from mxopt.context import Context
+
+
+class RowSparseArray:
+    """Some rows of a dense array whose other rows are zero.
+
+    Everything that the kernels rely on is established here, once: `indices` are int64, within the rows of
+    `shape`, and strictly ascending; `data` holds one C-contiguous row for each of them. Arguments that are
+    already so are kept by reference (no copy); the check costs one pass over the indices.
+
+    Unsorted rows are sorted. The values of a row that occurs several times are summed **in order of
+    appearance**, left to right, in the data's own dtype; float16 and bfloat16 are summed in float32 and
+    rounded once. The sum is the same bits on every machine and for every number of threads.
+
+    Parameters
+    ----------
+    data : array of shape (k, *shape[1:])
+        The values of the rows; float16, bfloat16, float32 or float64.
+    indices : integer array of shape (k,)
+        Which row each of them is.
+    shape : tuple of int
+        The logical shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grad = RowSparseArray(np.ones((3, 2), "float32"), np.array([4, 1, 4]), shape=(5, 2))
+    >>> grad.indices
+    array([1, 4])
+    >>> grad.data
+    array([[1., 1.],
+           [2., 2.]], dtype=float32)
+    """
+
+    __slots__ = ("data", "indices", "shape")
+    __array_ufunc__ = None  # ndarray * RowSparseArray is an error, not an array of objects
+
+    stype = "row_sparse"
+
+    def __init__(self, data, indices, shape):
+        self.shape = _checked_shape(shape)
+        data = _checked_data(as_array(data, "data", writable=False), self.shape)
+        indices = _checked_indices(indices, len(data))
+        if len(indices) and not (indices[1:] > indices[:-1]).all():
+            _check_bounds(int(indices.min()), int(indices.max()), self.shape)
+            data, indices = _coalesce(data, indices)
+        elif len(indices):
+            _check_bounds(int(indices[0]), int(indices[-1]), self.shape)
+        self.data = data
+        self.indices = indices
+
+    @classmethod
+    def _trusted(cls, data, indices, shape):
+        """Wrap parts that are known to be valid."""
+        self = cls.__new__(cls)
+        self.data, self.indices, self.shape = data, indices, shape
+        return self
+
+    @property
+    def dtype(self):
+        """Dtype of the values."""
+        return self.data.dtype
+
+    @property
+    def ndim(self):
+        """Number of dimensions of the logical shape."""
+        return len(self.shape)
+
+    @property
+    def size(self):
+        """Number of elements of the logical shape."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+    @property
+    def context(self):
+        """Where the values are: always the CPU."""
+        return Context("cpu", 0)
+
+    ctx = device = context
+
+    def todense(self):
+        """The whole tensor as an ndarray, absent rows zero."""
+        dense = np.zeros(self.shape, self.dtype)
+        dense[self.indices] = self.data
+        return dense
+
+    asnumpy = todense
+
+    def tostype(self, stype):
+        """Itself for ``'row_sparse'``, the dense tensor for ``'default'``."""
+        if stype == "row_sparse":
+            return self
+        if stype == "default":
+            return self.todense()
+        raise ValueError(f"stype must be 'row_sparse' or 'default', got {stype!r}")
+
+    def copy(self):
+        """A copy that shares no memory."""
+        return self._trusted(self.data.copy(), self.indices.copy(), self.shape)
+
+    def astype(self, dtype, copy=True):
+        """The same rows in another float dtype."""
+        data = self.data.astype(dtype, copy=copy)
+        _check_float(data.dtype)
+        return self._trusted(data, self.indices.copy() if copy else self.indices, self.shape)
+
+    def retain(self, indices):
+        """Those of its rows that `indices` names, as a new array; names of absent rows are ignored."""
+        keep = np.isin(self.indices, _checked_indices(indices, None))
+        return self._trusted(self.data[keep], self.indices[keep], self.shape)
+
+    def wait_to_read(self):
+        """Nothing to wait for: every operation has finished when it returns."""
+
+    def __mul__(self, number):
+        if not np.isscalar(number):
+            return NotImplemented
+        return self._trusted(_scaled(self.data, number), self.indices.copy(), self.shape)
+
+    __rmul__ = __mul__
+
+    def __imul__(self, number):
+        if not np.isscalar(number):
+            return NotImplemented
+        self.data[...] = _scaled(self.data, number)
+        return self
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __repr__(self):
+        shape = "x".join(map(str, self.shape))
+        return f"<{type(self).__name__} {shape} {self.dtype}, {len(self.indices)} rows stored>"
+
+    def __reduce__(self):
+        return type(self)._trusted, (self.data, self.indices, self.shape)
+
+
+def _scaled(data, number):
+    return np.multiply(data, data.dtype.type(number))
+
+
+def _checked_shape(shape):
+    try:
+        shape = tuple(int(length) for length in shape)
+    except TypeError:
+        raise TypeError(f"shape must be a tuple of integers, got {shape!r}") from None
+    if not shape or min(shape) < 0:
+        raise ValueError(f"shape must have at least one dimension and no negative length, got {shape}")
+    return shape
+
+
+def _check_float(dtype):
+    if not is_float(dtype):
+        raise TypeError(f"data must be float16, bfloat16, float32 or float64, got {dtype}; "
+                        "cast it with .astype('float32')")
+
+
+def _checked_data(data, shape):
+    _check_float(data.dtype)
+    if data.ndim != len(shape) or data.shape[1:] != shape[1:]:
+        expected = ", ".join(["k", *map(str, shape[1:])])
+        raise ValueError(f"data must hold whole rows of shape {shape}, so its shape must be ({expected}), "
+                         f"got {data.shape}")
+    return np.ascontiguousarray(data)
+
+
+def _checked_indices(indices, count):
+    if isinstance(indices, (list, tuple)):
+        indices = np.asarray(indices if len(indices) else np.empty(0, np.int64))
+    indices = as_array(indices, "indices", writable=False)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, got {indices.dtype}; cast them with .astype('int64')")
+    if indices.ndim != 1:
+        raise ValueError(f"indices must be one-dimensional, got shape {indices.shape}; use .ravel()")
+    if count is not None and len(indices) != count:
+        raise ValueError(f"indices must name one row for each of the {count} rows of data, "
+                         f"got {len(indices)} indices")
+    if indices.dtype == np.uint64 and len(indices) and indices.max() > np.iinfo(np.int64).max:
+        raise IndexError(f"row index {indices.max()} is too large for int64")
+    return np.ascontiguousarray(indices, np.int64)
+
+
+def _check_bounds(low, high, shape):
+    if low < 0:
+        raise IndexError(f"row index {low} is negative; indices must be within 0..{shape[0] - 1}")
+    if high >= shape[0]:
+        raise IndexError(f"row index {high} is outside the {shape[0]} rows of shape {shape}; "
+                         f"indices must be within 0..{shape[0] - 1}")
+
+
+def _coalesce(data, indices):
+    """Sort rows and sum repeated ones in order of appearance."""
+    order, rows = _stable_order(indices)
+    first = np.ones(len(rows), bool)
+    np.not_equal(rows[1:], rows[:-1], out=first[1:])
+    if first.all():
+        return data.take(order, axis=0), rows
+    starts = np.flatnonzero(first)
+    counts = np.diff(starts, append=len(rows))
+    flat = data.reshape(len(data), -1)
+    summed = _sum_groups(flat, order, starts, counts)
+    return summed.astype(data.dtype, copy=False).reshape(-1, *data.shape[1:]), rows[starts]
+
+
+def _stable_order(indices):
+    """``(order, indices[order])`` of a stable sort.
+
+    Sorting one int64 that holds the row and, below it, the position is stable by construction and uses
+    NumPy's vectorised sort: several times faster than ``argsort(kind='stable')``.
+    """
+    bits = (len(indices) - 1).bit_length()
+    if int(indices.max()).bit_length() + bits > 63:
+        order = np.argsort(indices, kind="stable")
+        return order, indices[order]
+    keys = (indices << bits) | np.arange(len(indices))
+    keys.sort()
+    return keys & ((1 << bits) - 1), keys >> bits
+
+
+def _sum_groups(flat, order, starts, counts):
+    """One row a group: the sum of its members, added one after the other.
+
+    Two ways of adding in that same order are mixed: "the r-th members of all groups at once" is fast for
+    many small groups, "one group's members" for few large ones (frequent words). `rounds` minimises the
+    number of NumPy calls.
+    """
+    wide = np.float32 if flat.dtype.itemsize == 2 else flat.dtype
+    total = flat.take(order[starts], axis=0).astype(wide, copy=False)
+    groups = np.flatnonzero(counts > 1)
+    groups = groups[np.argsort(-counts[groups], kind="stable")]
+    sizes = counts[groups]
+    # members[r]: how many groups have more than r members; a prefix of `groups`
+    members = np.searchsorted(-sizes, -np.arange(sizes[0] + 1), side="left")
+    rounds = int(np.argmin(np.arange(1, sizes[0] + 1) + members[1:])) + 1
+    large = int(members[rounds])
+    for r in range(1, rounds):
+        some = groups[large:members[r]]
+        total[some] += flat.take(order[starts[some] + r], axis=0)
+    for group in groups[:large]:
+        rows = flat.take(order[starts[group]:starts[group] + counts[group]], axis=0).astype(wide, copy=False)
+        # reducing the outer axis adds row by row, but a single column would be summed pairwise
+        total[group] = rows.sum(axis=0) if rows.shape[1] > 1 else np.add.accumulate(rows, axis=0)[-1]
+    return total
