@@ -1,0 +1,52 @@
+"""The only door from Python into compiled code: it chooses the instruction set and holds the table of rules."""
+
+import importlib
+import importlib.util
+import os
+
+from . import _engine
+from ._engine import Plan, Refused, Rule, count_up, get_num_threads, openmp_version, set_num_threads
+
+__all__ = [
+    "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "available_instruction_sets", "count_up",
+    "get_num_threads", "openmp_version", "set_num_threads",
+]  # fmt: skip
+
+#: From the plainest to the widest.
+INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
+
+
+def available_instruction_sets():
+    """Names of the instruction sets that were built and that this processor runs, plainest first.
+
+    Returns
+    -------
+    tuple of str
+    """
+    found = []
+    for name in INSTRUCTION_SETS:
+        spec = importlib.util.find_spec(f"{__name__}._rules_{name}")
+        if spec is not None and _engine.cpu_has(name):
+            found.append(name)
+    return tuple(found)
+
+
+def _choose():
+    available = available_instruction_sets()
+    asked = os.environ.get("MXOPT_ISA", "").strip().lower()
+    if not asked:
+        return available[-1]
+    if asked not in available:
+        raise ImportError(
+            f"MXOPT_ISA must be one of {', '.join(available)} on this machine, got {asked!r}; unset it to let "
+            "mxopt choose"
+        )
+    return asked
+
+
+INSTRUCTION_SET = _choose()
+_module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
+_engine.use_converters(_module.LOADS, _module.STORES)
+
+#: Every rule of the chosen instruction set, by name.
+RULES = {name: Rule(name, entry) for name, entry in _module.RULES.items()}

@@ -1,0 +1,904 @@
+# The engine: spans, staging, threads. It moves pointers and knows no optimizer.
+#
+# A *plan* is the checked description of one call: for every tensor the addresses, dtypes and layouts of
+# its weight, gradient and states. Making a plan changes nothing and finds everything that can be wrong;
+# running a rule over it cannot fail. All tensors of a plan lie one after the other on one *line* of elements; the
+# line is cut into chunks and the threads share the chunks, so a thousand small tensors and one
+# large tensor are the same to it.
+#
+# Per tensor and block of elements, every array gives a pointer: its own memory where the block lies there
+# contiguously in the type of the arithmetic, else scratch that stays in L1 (another dtype: widened; rows
+# or strides: gathered; a row-sparse gradient in a standard update: rows among zeros). The rule
+# runs on the pointers, and what it wrote to scratch is narrowed or scattered back. A result therefore does not
+# depend on threads, chunks, lists or layouts: elementwise rules never see them, and sums are taken
+# per SUM_BLOCK elements from the start of each tensor and added in that order.
+
+from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.ref cimport PyObject
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from "threads.h" nogil:
+    int MXOPT_OPENMP
+    int mxopt_forked
+    int mxopt_max_threads()
+    void mxopt_watch_forks()
+    ctypedef int mxopt_control
+    mxopt_control mxopt_flush_denormals()
+    void mxopt_restore(mxopt_control)
+    int mxopt_cpu_has(int)
+
+ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
+ctypedef void (*convert_fn)(const void* source, void* target, Py_ssize_t n) noexcept nogil
+
+cdef enum:  # storage dtypes, numbered as in half.h; the first two are also the compute types
+    F32 = 0
+    F64 = 1
+    F16 = 2
+    BF16 = 3
+
+cdef enum:
+    WEIGHT = 0
+    GRAD = 1
+    MAX_ARRAYS = 6  # weight, gradient, three states, one more input
+    MIRROR = 6      # the low-precision weight that is written from its float32 master
+    SLOTS = 7
+    POINTERS = 8    # and one for partial sums
+    MAX_DIMS = 32
+
+cdef enum:
+    # Elements of one staged block: five float32 arrays of it (40 KB) fit L1.
+    BLOCK = 2048
+    # Elements of one partial sum. MXNet sums a tensor's squares one after the other in float32; a
+    # block does the same, so tensors up to this size give MXNet's bits, and larger ones still use all threads.
+    SUM_BLOCK = 16384
+    # Chunks begin at multiples of this from the start of a tensor: one cache line of float32, and more.
+    LINE = 64
+    # Below this many elements a second thread costs more than it brings.
+    SERIAL_BELOW = 16384
+
+cdef enum:  # where the elements of an array are
+    FLAT = 0      # one after the other
+    ROWS = 1      # in the rows that the gradient names
+    STRIDED = 2   # anywhere
+    EXPAND = 3    # a row-sparse gradient: its rows, and zeros between them
+    PER_ROW = 4   # one element a row
+
+cdef struct Strides:
+    int ndim
+    bint mapped  # the first index goes through the gradient's rows
+    Py_ssize_t shape[MAX_DIMS]
+    Py_ssize_t strides[MAX_DIMS]
+
+cdef struct Layout:
+    const int64_t* rows  # NULL: dense
+    Py_ssize_t nrows
+    Py_ssize_t width
+    Strides* strided[SLOTS]
+
+cdef struct Tensor:
+    Py_ssize_t size       # elements that the rule visits
+    Py_ssize_t start      # its place on the line
+    Py_ssize_t first_sum  # its first partial sum
+    char* data[SLOTS]
+    Layout* layout        # NULL: everything is FLAT
+    int row               # its row in the table of scalars
+    unsigned char dtype[SLOTS]
+    unsigned char kind[SLOTS]
+    unsigned char compute
+    bint plain            # every pointer can be used as it is
+
+cdef struct Pass:
+    rule_fn rules[2]
+    Tensor* tensors
+    Py_ssize_t ntensors
+    const double* scalars
+    Py_ssize_t nscalars
+    double* sums
+    int nsums
+    int narrays
+    unsigned int uses
+    unsigned int writes
+    bint by_row
+    bint mirrored
+    Py_ssize_t scratch_items
+
+cdef Py_ssize_t[4] ITEMSIZE = [4, 8, 2, 2]
+cdef convert_fn[2][4] LOADS
+cdef convert_fn[2][4] STORES
+cdef int bfloat16_num = -1
+cdef int max_threads = 0     # 0: as many as OpenMP would use
+cdef int openmp_at_start = mxopt_max_threads()
+
+mxopt_watch_forks()
+
+
+class Refused(Exception):
+    """A plan that cannot be made: (what, tensor, role, ...). Worded by mxopt.checks."""
+
+
+# ---------------------------------------------------------------------------------------------------
+# Threads and instruction sets
+
+
+def openmp_version():
+    return MXOPT_OPENMP
+
+
+def cpu_has(str isa):
+    return isa == "baseline" or mxopt_cpu_has(0 if isa == "avx2" else 1) != 0
+
+
+def set_num_threads(int n):
+    global max_threads
+    max_threads = n
+
+
+def get_num_threads():
+    """Threads of the next call: what was set, else OpenMP's number; a lowered OpenMP limit holds."""
+    cdef int openmp = mxopt_max_threads()
+    if mxopt_forked:
+        return 1
+    if max_threads == 0:
+        return openmp
+    return min(max_threads, openmp) if openmp != openmp_at_start else max_threads
+
+
+def use_converters(list loads, list stores):
+    """Take the conversions of the chosen instruction set."""
+    cdef int c, d
+    for c in range(2):
+        for d in range(4):
+            entry = loads[4 * c + d]
+            LOADS[c][d] = NULL if entry is None else <convert_fn>PyCapsule_GetPointer(entry, "mxopt.convert")
+            entry = stores[4 * c + d]
+            STORES[c][d] = NULL if entry is None else <convert_fn>PyCapsule_GetPointer(entry, "mxopt.convert")
+
+
+cdef class Rule:
+    """One registered rule: its loops for float and double and what they read and write."""
+
+    cdef rule_fn single, double_
+    cdef unsigned int uses, writes, per_row
+    cdef int nscalars
+    cdef readonly str name
+    cdef readonly tuple arrays
+    cdef readonly tuple scalars
+    cdef readonly int nsums
+    cdef readonly bint by_row
+
+    def __init__(self, str name, dict entry):
+        self.name = name
+        self.single = <rule_fn>PyCapsule_GetPointer(entry["float32"], "mxopt.rule")
+        self.double_ = <rule_fn>PyCapsule_GetPointer(entry["float64"], "mxopt.rule")
+        self.arrays = tuple(a.partition("/")[0] for a in entry["arrays"])
+        self.scalars = entry["scalars"]
+        self.nscalars = len(self.scalars)
+        self.nsums = entry["sums"]
+        self.by_row = entry["by_row"]
+        writes = entry["writes"]
+        for i, array in enumerate(entry["arrays"]):
+            if array != "-":
+                self.uses |= 1u << i
+            if array.endswith("/row"):
+                self.per_row |= 1u << i
+            if (i != GRAD and array != "-") if writes is None else (self.arrays[i] in writes):
+                self.writes |= 1u << i
+
+    def __repr__(self):
+        return f"<rule {self.name}({', '.join(self.arrays)})>"
+
+
+# ---------------------------------------------------------------------------------------------------
+# Blocks
+
+
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    return (n + unit - 1) // unit * unit
+
+
+cdef inline void convert(convert_fn function, const char* source, char* target, Py_ssize_t n,
+                         Py_ssize_t itemsize) noexcept nogil:
+    if function == NULL:
+        memcpy(target, source, n * itemsize)
+    else:
+        function(source, target, n)
+
+
+cdef void walk(const Strides* s, const int64_t* rows, char* base, Py_ssize_t p, Py_ssize_t n, char* flat,
+               Py_ssize_t itemsize, bint scatter) noexcept nogil:
+    # n elements from place p (C order) between a strided array and flat memory.
+    cdef Py_ssize_t[MAX_DIMS] at
+    cdef Py_ssize_t rest = p, run, i, stride
+    cdef int d, last = s.ndim - 1
+    cdef char* place
+    for d in range(last, -1, -1):
+        at[d] = rest % s.shape[d]
+        rest = rest // s.shape[d]
+    stride = s.strides[last]
+    while n > 0:
+        place = base
+        for d in range(last + 1):
+            place += s.strides[d] * (rows[at[d]] if d == 0 and s.mapped else at[d])
+        # A mapped single dimension jumps with every element.
+        run = 1 if last == 0 and s.mapped else min(n, s.shape[last] - at[last])
+        for i in range(run):
+            if scatter:
+                memcpy(place + i * stride, flat + i * itemsize, itemsize)
+            else:
+                memcpy(flat + i * itemsize, place + i * stride, itemsize)
+        flat += run * itemsize
+        n -= run
+        at[last] += run
+        d = last
+        while d > 0 and at[d] == s.shape[d]:
+            at[d] = 0
+            d -= 1
+            at[d] += 1
+
+
+cdef inline bint is_direct(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n) noexcept nogil:
+    if t.dtype[a] != t.compute:
+        return False
+    if t.kind[a] == FLAT or t.kind[a] == PER_ROW:
+        return True
+    return t.kind[a] == ROWS and p // t.layout.width == (p + n - 1) // t.layout.width
+
+
+cdef inline char* address(const Tensor* t, int a, Py_ssize_t p) noexcept nogil:
+    # Of element p, for arrays that hold it and its successors in the row contiguously.
+    cdef Py_ssize_t itemsize = ITEMSIZE[t.dtype[a]], row
+    if t.kind[a] == FLAT:
+        return t.data[a] + p * itemsize
+    row = p // t.layout.width
+    if t.kind[a] == PER_ROW:
+        return t.data[a] + (t.layout.rows[row] if t.layout.rows != NULL else row) * itemsize
+    return t.data[a] + (t.layout.rows[row] * t.layout.width + p % t.layout.width) * itemsize
+
+
+cdef void expand(const Tensor* t, Py_ssize_t p, Py_ssize_t n, char* scratch) noexcept nogil:
+    # A block of the gradient that the rows of a row-sparse one stand for.
+    cdef Layout* layout = t.layout
+    cdef Py_ssize_t width = layout.width, size = ITEMSIZE[t.compute], itemsize = ITEMSIZE[t.dtype[GRAD]]
+    cdef Py_ssize_t first = p // width, low = 0, high = layout.nrows, middle, begin, end, row
+    memset(scratch, 0, n * size)
+    while low < high:
+        middle = (low + high) // 2
+        if layout.rows[middle] < first:
+            low = middle + 1
+        else:
+            high = middle
+    while low < layout.nrows and layout.rows[low] * width < p + n:
+        row = layout.rows[low] * width
+        begin = max(row, p)
+        end = min(row + width, p + n)
+        convert(LOADS[t.compute][t.dtype[GRAD]], t.data[GRAD] + (low * width + begin - row) * itemsize,
+                scratch + (begin - p) * size, end - begin, itemsize)
+        low += 1
+
+
+cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw, bint storing) noexcept nogil:
+    # A block between the array's own memory and scratch of the compute type.
+    cdef Py_ssize_t itemsize = ITEMSIZE[t.dtype[a]], size = ITEMSIZE[t.compute], run, width
+    cdef convert_fn function = STORES[t.compute][t.dtype[a]] if storing else LOADS[t.compute][t.dtype[a]]
+    cdef char* own
+    if t.kind[a] == EXPAND:
+        expand(t, p, n, scratch)
+    elif t.kind[a] == STRIDED:
+        if function == NULL:
+            walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, scratch, itemsize, storing)
+        elif storing:
+            function(scratch, raw, n)
+            walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, raw, itemsize, True)
+        else:
+            walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, raw, itemsize, False)
+            function(raw, scratch, n)
+    else:
+        width = t.layout.width if t.kind[a] == ROWS else n
+        while n > 0:
+            run = min(n, width - p % width) if t.kind[a] == ROWS else (1 if t.kind[a] == PER_ROW else n)
+            own = address(t, a, p)
+            if storing:
+                convert(function, scratch, own, run, itemsize)
+            else:
+                convert(function, own, scratch, run, itemsize)
+            if t.kind[a] == PER_ROW:
+                return
+            p += run
+            n -= run
+            scratch += run * size
+
+
+cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end, char* scratch) noexcept nogil:
+    cdef void* arrays[POINTERS]
+    cdef const double* scalars = c.scalars + t.row * c.nscalars
+    cdef rule_fn rule = c.rules[t.compute]
+    cdef Py_ssize_t stride = c.scratch_items * 8, n, step
+    cdef char* raw = scratch + SLOTS * stride
+    cdef unsigned int staged
+    cdef int a
+    if c.by_row:
+        step = t.layout.width
+    elif t.plain:
+        step = end - p
+    elif t.layout != NULL and t.layout.width >= BLOCK // 4 and t.kind[WEIGHT] == ROWS:
+        step = t.layout.width  # rows this long are used in place rather than gathered
+    else:
+        step = BLOCK
+    while p < end:
+        n = min(step, end - p)
+        if step != BLOCK and t.layout != NULL and not t.plain and not c.by_row:
+            n = min(min(n, step - p % step), BLOCK)
+        if c.nsums:
+            n = min(n, SUM_BLOCK - p % SUM_BLOCK)
+            arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
+        staged = 0
+        for a in range(c.narrays):
+            if not (c.uses >> a) & 1:
+                arrays[a] = NULL
+            elif is_direct(t, a, p, n):
+                arrays[a] = address(t, a, p)
+            else:
+                staged |= 1u << a
+                arrays[a] = scratch + a * stride
+                move(t, a, p, n, scratch + a * stride, raw, False)
+        rule(arrays, n, scalars)
+        staged &= c.writes
+        if staged:
+            for a in range(c.narrays):
+                if (staged >> a) & 1:
+                    move(t, a, p, n, <char*>arrays[a], raw, True)
+        if c.mirrored and t.data[MIRROR] != NULL:
+            move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
+        p += n
+
+
+cdef void run_line(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
+    # The part [begin, end) of the line. A unit that must stay whole (a row, a partial sum) belongs to
+    # the part in which it begins.
+    cdef Py_ssize_t low = 0, high = c.ntensors, middle, first, last, unit
+    cdef const Tensor* t
+    while low < high:  # the first tensor that ends after `begin`
+        middle = (low + high) // 2
+        if c.tensors[middle].start + c.tensors[middle].size <= begin:
+            low = middle + 1
+        else:
+            high = middle
+    while low < c.ntensors and c.tensors[low].start < end:
+        t = &c.tensors[low]
+        first = max(begin - t.start, 0)
+        last = min(end - t.start, t.size)
+        unit = t.layout.width if c.by_row else (SUM_BLOCK if c.nsums else 1)
+        if unit > 1:
+            first = round_up(first, unit)
+            last = min(round_up(last, unit), t.size)
+        if first < last:
+            run_tensor(c, t, first, last, scratch)
+        low += 1
+
+
+# ---------------------------------------------------------------------------------------------------
+# Plans
+
+
+cdef int dtype_of(cnp.ndarray array) noexcept:
+    # -1: not a dtype that the engine steps.
+    global bfloat16_num
+    cdef int num = cnp.PyArray_TYPE(array)
+    if not cnp.PyArray_ISNOTSWAPPED(array):
+        return -1
+    if num == cnp.NPY_FLOAT32:
+        return F32
+    if num == cnp.NPY_FLOAT64:
+        return F64
+    if num == cnp.NPY_FLOAT16:
+        return F16
+    if num == bfloat16_num:
+        return BF16
+    if bfloat16_num < 0 and array.dtype.name == "bfloat16":
+        bfloat16_num = num
+        return BF16
+    return -1
+
+
+cdef void extent(cnp.ndarray array, uintptr_t* low, uintptr_t* high) noexcept:
+    cdef Py_ssize_t step
+    cdef int d
+    low[0] = <uintptr_t>cnp.PyArray_DATA(array)
+    if cnp.PyArray_IS_C_CONTIGUOUS(array) or cnp.PyArray_IS_F_CONTIGUOUS(array):
+        high[0] = low[0] + cnp.PyArray_NBYTES(array)
+        return
+    high[0] = low[0] + cnp.PyArray_ITEMSIZE(array)
+    for d in range(cnp.PyArray_NDIM(array)):
+        step = cnp.PyArray_STRIDE(array, d) * (cnp.PyArray_DIM(array, d) - 1)
+        if step < 0:
+            low[0] += step
+        else:
+            high[0] += step
+
+
+cdef class Plan:
+    """The checked description of one call.
+
+    Parameters
+    ----------
+    weights, grads : list of ndarray
+    states : list
+        Per tensor None, an array, or a tuple of arrays, None and tuples; None entries are left out.
+    nstates : int
+        How many state arrays each tensor must have.
+    master : int
+        Where the float32 master copy stands in the state pair of a 16-bit weight (0 or 1); -1: no masters.
+    rows : list of (None or int64 array), optional
+        The row indices of row-sparse gradients, whose `grads` entries are their rows.
+    lazy : bool
+        Whether row-sparse gradients touch only their rows.
+    by_row : bool
+        For rules that run row by row: the dense layout must be by rows too.
+    per_row : int
+        Bit mask of arrays that have one element a row.
+    extras : list of ndarray, optional
+        One more input per tensor.
+
+    Raises
+    ------
+    Refused
+        With what is wrong and where. Nothing has been changed.
+    """
+
+    cdef Tensor* tensors
+    cdef Py_ssize_t ntensors, total, nelements, nsum_blocks, widest
+    cdef int narrays, nstates, nextras
+    cdef unsigned int per_row
+    cdef bint by_row, lazy, mirrored, staged
+    cdef object owners  # keeps every array alive while its address is used
+    cdef uintptr_t* low
+    cdef uintptr_t* high
+    cdef int* origin
+    cdef Py_ssize_t nranges
+    cdef bint any_strided
+
+    def __cinit__(self):
+        self.tensors = NULL
+        self.low = NULL
+
+    def __init__(self, list weights, list grads, list states, int nstates, int master=-1, list rows=None,
+                 bint lazy=False, bint by_row=False, unsigned int per_row=0, list extras=None):
+        cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
+        if self.tensors != NULL:
+            raise RuntimeError("a plan is made once")
+        if PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
+            raise Refused("lengths", -1, 0)
+        if (rows is not None and len(rows) != n) or (extras is not None and len(extras) != n):
+            raise Refused("lengths", -1, 0)
+        self.nstates = nstates
+        self.nextras = extras is not None
+        self.narrays = 2 + nstates + self.nextras
+        if nstates < 0 or self.narrays > MAX_ARRAYS:
+            raise ValueError(f"a rule has at most {MAX_ARRAYS} arrays, got {self.narrays}")
+        self.by_row, self.per_row, self.lazy = by_row, per_row, lazy
+        self.owners = (list(weights), list(grads), [], list(rows) if rows is not None else None,
+                       list(extras) if extras is not None else None)
+        self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
+        self.low = <uintptr_t*>malloc(max(n, 1) * SLOTS * (2 * sizeof(uintptr_t) + sizeof(int)))
+        if self.tensors == NULL or self.low == NULL:
+            raise MemoryError
+        self.high = self.low + max(n, 1) * SLOTS
+        self.origin = <int*>(self.high + max(n, 1) * SLOTS)
+        for i in range(n):
+            self.ntensors = i + 1
+            self.add(i, weights[i], grads[i], states[i], master, None if rows is None else rows[i],
+                     None if extras is None else extras[i])
+        self.refuse_overlaps()
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        cdef int a
+        if self.tensors != NULL:
+            for i in range(self.ntensors):
+                if self.tensors[i].layout != NULL:
+                    for a in range(SLOTS):
+                        free(self.tensors[i].layout.strided[a])
+                    free(self.tensors[i].layout)
+            free(self.tensors)
+        free(self.low)
+
+    @property
+    def elements(self):
+        """How many elements the rule visits."""
+        return self.nelements
+
+    cdef int take(self, object state, list found, Py_ssize_t i) except -1:
+        # The arrays of a nested state, in order.
+        if state is None:
+            return 0
+        if isinstance(state, cnp.ndarray):
+            found.append(state)
+        elif isinstance(state, (tuple, list)):
+            for part in state:
+                self.take(part, found, i)
+        else:
+            raise Refused("state", i, 2, type(state).__name__)
+        return 0
+
+    cdef int place(self, Py_ssize_t i, int slot, cnp.ndarray array, int role, bint written) except -1:
+        # Note one array of tensor i. role: what to call it when it is refused.
+        cdef Tensor* t = &self.tensors[i]
+        cdef int dtype = dtype_of(array)
+        if dtype < 0:
+            raise Refused("dtype", i, role, str(array.dtype))
+        if not cnp.PyArray_ISALIGNED(array):
+            raise Refused("aligned", i, role)
+        if written and not cnp.PyArray_ISWRITEABLE(array):
+            raise Refused("read-only", i, role)
+        t.data[slot] = <char*>cnp.PyArray_DATA(array)
+        t.dtype[slot] = dtype
+        if cnp.PyArray_SIZE(array) > 0:
+            extent(array, &self.low[self.nranges], &self.high[self.nranges])
+            self.origin[self.nranges] = <int>(i * 16 + (role + 2) * 2 + written)
+            self.nranges += 1
+        return 0
+
+    cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows,
+                 object extra) except -1:
+        cdef Tensor* t = &self.tensors[i]
+        cdef cnp.ndarray w, g, main, array
+        cdef list found = self.owners[2]
+        cdef Py_ssize_t had = len(found), nrows, k
+        cdef int slot, a, d, ndim
+        cdef bint sparse = rows is not None, all_c, all_f
+        if not isinstance(weight, cnp.ndarray):
+            raise Refused("array", i, 0, type(weight).__name__)
+        if not isinstance(grad, cnp.ndarray):
+            raise Refused("array", i, 1, type(grad).__name__)
+        w = weight
+        g = grad
+        main = w
+        self.place(i, WEIGHT, w, 0, True)
+        ndim = cnp.PyArray_NDIM(w)
+        if master >= 0 and (t.dtype[WEIGHT] == F16 or t.dtype[WEIGHT] == BF16):
+            if not isinstance(state, (tuple, list)) or len(state) != 2 or not isinstance(state[master], cnp.ndarray):
+                raise Refused("pair", i, 2)
+            main = state[master]
+            state = state[1 - master]
+            found.append(main)
+            had += 1
+            t.data[MIRROR] = t.data[WEIGHT]
+            t.dtype[MIRROR] = t.dtype[WEIGHT]
+            self.place(i, WEIGHT, main, -1, True)
+            if t.dtype[WEIGHT] != F32 and t.dtype[WEIGHT] != F64:
+                raise Refused("dtype", i, -1, str(main.dtype))
+            if not same_shape(main, w):
+                raise Refused("shape", i, -1)
+            self.mirrored = True
+        t.compute = F64 if t.dtype[WEIGHT] == F64 else F32
+        if t.data[MIRROR] != NULL and t.compute == F64:
+            raise Refused("dtype", i, -1, "float64")
+
+        # The gradient: the weight's shape, or the rows of it.
+        self.place(i, GRAD, g, 1, False)
+        if sparse:
+            if ndim < 1:
+                raise Refused("sparse-scalar", i, 1)
+            self.check_rows(i, w, g, rows)
+        elif not same_shape(g, w):
+            raise Refused("shape", i, 1)
+
+        # The states, then the extra input.
+        self.take(state, found, i)
+        if len(found) - had != self.nstates:
+            raise Refused("count", i, 2, len(found) - had, self.nstates)
+        for a in range(self.nstates):
+            array = found[had + a]
+            slot = 2 + a
+            self.place(i, slot, array, slot, True)
+            if STORES[t.compute][t.dtype[slot]] == NULL and t.dtype[slot] != t.compute:
+                raise Refused("dtype", i, slot, str(array.dtype))
+            if (self.per_row >> slot) & 1:
+                if ndim < 1 or cnp.PyArray_SIZE(array) != cnp.PyArray_DIM(w, 0) or not cnp.PyArray_IS_C_CONTIGUOUS(array):
+                    raise Refused("shape", i, slot)
+            elif not same_shape(array, w):
+                raise Refused("shape", i, slot)
+        if self.nextras:
+            array = extra
+            self.place(i, self.narrays - 1, array, self.narrays - 1, False)
+            if not same_shape(array, w):
+                raise Refused("shape", i, self.narrays - 1)
+
+        # Layouts. One memory order for all arrays is as good as flat, unless rows matter.
+        all_c = cnp.PyArray_IS_C_CONTIGUOUS(w) and cnp.PyArray_IS_C_CONTIGUOUS(main) and cnp.PyArray_IS_C_CONTIGUOUS(g)
+        all_f = cnp.PyArray_IS_F_CONTIGUOUS(w) and cnp.PyArray_IS_F_CONTIGUOUS(main) and cnp.PyArray_IS_F_CONTIGUOUS(g)
+        for a in range(self.nstates):
+            if not (self.per_row >> (2 + a)) & 1:
+                all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[had + a])
+                all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[had + a])
+        if self.nextras:
+            all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(extra)
+            all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(extra)
+        t.size = cnp.PyArray_SIZE(g) if sparse and self.lazy else cnp.PyArray_SIZE(w)
+        t.plain = t.data[MIRROR] == NULL
+        for a in range(self.narrays):
+            t.plain = t.plain and t.dtype[a] == t.compute
+        if sparse or self.by_row or not (all_c or all_f):
+            t.layout = <Layout*>calloc(1, sizeof(Layout))
+            if t.layout == NULL:
+                raise MemoryError
+            nrows = cnp.PyArray_DIM(w, 0) if ndim > 0 else 1
+            t.layout.width = max(cnp.PyArray_SIZE(w) // max(nrows, 1), 1)
+            if sparse:
+                array = rows
+                t.layout.rows = <const int64_t*>cnp.PyArray_DATA(array)
+                t.layout.nrows = cnp.PyArray_DIM(array, 0)
+            t.plain = t.plain and not sparse and all_c
+            self.lay(i, WEIGHT, main, sparse and self.lazy)
+            if t.data[MIRROR] != NULL:
+                self.lay(i, MIRROR, w, sparse and self.lazy)
+            if sparse and not self.lazy:
+                t.kind[GRAD] = EXPAND
+                if not cnp.PyArray_IS_C_CONTIGUOUS(g):
+                    raise Refused("contiguous", i, 1)
+            else:
+                self.lay(i, GRAD, g, False)
+            for a in range(self.nstates):
+                if (self.per_row >> (2 + a)) & 1:
+                    t.kind[2 + a] = PER_ROW
+                else:
+                    self.lay(i, 2 + a, found[had + a], sparse and self.lazy)
+            if self.nextras:
+                self.lay(i, self.narrays - 1, extra, sparse and self.lazy)
+            if not t.plain and self.by_row:
+                self.widest = max(self.widest, t.layout.width)
+        self.staged = self.staged or not t.plain
+        t.start = self.total
+        t.first_sum = self.nsum_blocks
+        self.total += round_up(t.size, LINE)
+        self.nsum_blocks += (t.size + SUM_BLOCK - 1) // SUM_BLOCK
+        self.nelements += t.size
+        return 0
+
+    cdef int check_rows(self, Py_ssize_t i, cnp.ndarray w, cnp.ndarray g, object rows) except -1:
+        cdef cnp.ndarray array
+        cdef const int64_t* at
+        cdef Py_ssize_t k, n, limit = cnp.PyArray_DIM(w, 0)
+        cdef int d
+        if not isinstance(rows, cnp.ndarray) or cnp.PyArray_TYPE(rows) != cnp.NPY_INT64:
+            raise Refused("rows", i, 1)
+        array = rows
+        if cnp.PyArray_NDIM(array) != 1 or not cnp.PyArray_ISCARRAY_RO(array):
+            raise Refused("rows", i, 1)
+        n = cnp.PyArray_DIM(array, 0)
+        if cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(w) or cnp.PyArray_DIM(g, 0) != n:
+            raise Refused("shape", i, 1)
+        for d in range(1, cnp.PyArray_NDIM(w)):
+            if cnp.PyArray_DIM(g, d) != cnp.PyArray_DIM(w, d):
+                raise Refused("shape", i, 1)
+        at = <const int64_t*>cnp.PyArray_DATA(array)
+        for k in range(n):
+            if at[k] < 0 or at[k] >= limit:
+                raise Refused("row", i, 1, at[k])
+            if k > 0 and at[k] <= at[k - 1]:
+                raise Refused("order", i, 1, at[k])
+        return 0
+
+    cdef int lay(self, Py_ssize_t i, int slot, cnp.ndarray array, bint mapped) except -1:
+        # How the elements of this array are reached.
+        cdef Tensor* t = &self.tensors[i]
+        cdef Strides* s
+        cdef int d, ndim = cnp.PyArray_NDIM(array)
+        if cnp.PyArray_IS_C_CONTIGUOUS(array):
+            t.kind[slot] = ROWS if mapped else FLAT
+            return 0
+        if ndim > MAX_DIMS:
+            raise Refused("contiguous", i, slot)
+        s = <Strides*>calloc(1, sizeof(Strides))
+        if s == NULL:
+            raise MemoryError
+        t.layout.strided[slot] = s
+        t.kind[slot] = STRIDED
+        s.ndim = ndim
+        s.mapped = mapped
+        for d in range(ndim):
+            s.shape[d] = cnp.PyArray_DIM(array, d)
+            s.strides[d] = cnp.PyArray_STRIDE(array, d)
+            if s.strides[d] == 0 and s.shape[d] > 1 and slot != GRAD and slot != self.narrays - self.nextras:
+                raise Refused("itself", i, slot)
+        if mapped:
+            s.shape[0] = t.layout.nrows
+        self.any_strided = True
+        return 0
+
+    cdef int refuse_overlaps(self) except -1:
+        # Two threads must never write the same element, and nothing that is written may be read as
+        # another's input: sort all memory ranges and look for a written one that begins before another ends.
+        cdef Py_ssize_t n = self.nranges, i, j
+        cdef uintptr_t end = 0, written_end = 0, low, high
+        cdef int origin
+        cdef cnp.intp_t[::1] order
+        cdef bint clash = False
+        if n <= 32:
+            for i in range(1, n):  # insertion sort
+                low, high, origin = self.low[i], self.high[i], self.origin[i]
+                j = i
+                while j > 0 and self.low[j - 1] > low:
+                    self.low[j], self.high[j] = self.low[j - 1], self.high[j - 1]
+                    self.origin[j] = self.origin[j - 1]
+                    j -= 1
+                self.low[j], self.high[j], self.origin[j] = low, high, origin
+            for i in range(n):
+                if self.low[i] < (end if self.origin[i] & 1 else written_end):
+                    clash = True
+                    break
+                end = max(end, self.high[i])
+                if self.origin[i] & 1:
+                    written_end = max(written_end, self.high[i])
+        else:
+            order = np.argsort(np.asarray(<uintptr_t[:n]>self.low))
+            for i in range(n):
+                j = order[i]
+                if self.low[j] < (end if self.origin[j] & 1 else written_end):
+                    clash = True
+                    break
+                end = max(end, self.high[j])
+                if self.origin[j] & 1:
+                    written_end = max(written_end, self.high[j])
+        if clash:
+            self.name_overlap()
+        return 0
+
+    cdef int name_overlap(self) except -1:
+        # Slow and exact: which two arrays share an element? Interleaved views may share none.
+        cdef Py_ssize_t i, j, n = self.nranges
+        order = np.argsort(np.asarray(<uintptr_t[:n]>self.low), kind="stable")
+        for i in range(n):
+            for j in range(i + 1, n):
+                a, b = order[i], order[j]
+                if self.low[b] >= self.high[a]:
+                    break
+                if not ((self.origin[a] | self.origin[b]) & 1):
+                    continue
+                if self.any_strided and not np.shares_memory(self.array_of(self.origin[a]),
+                                                             self.array_of(self.origin[b])):
+                    continue
+                first, second = sorted((self.origin[a], self.origin[b]))
+                raise Refused("overlap", first // 16, first % 16 // 2 - 2, second // 16, second % 16 // 2 - 2)
+        return 0
+
+    cdef object array_of(self, int origin):
+        cdef int i = origin // 16, role = origin % 16 // 2 - 2
+        if role == 0:
+            return self.owners[0][i]
+        if role == 1:
+            return self.owners[1][i]
+        if self.nextras and role == self.narrays - 1:
+            return self.owners[4][i]
+        pointer = <uintptr_t>self.tensors[i].data[WEIGHT if role == -1 else role]
+        return next(a for a in self.owners[2] if a.ctypes.data == pointer)
+
+    def run(self, Rule rule not None, const double[:, ::1] scalars not None, const int[::1] rows=None):
+        """Run one rule over the plan.
+
+        Parameters
+        ----------
+        rule : Rule
+        scalars : float64 array (k, number of the rule's scalars)
+        rows : int32 array (number of tensors,), optional
+            Each tensor's row of `scalars`; all use row 0 when not given.
+
+        Returns
+        -------
+        sums : float64 array (number of tensors, rule.nsums) or None
+        """
+        cdef Pass c
+        cdef Py_ssize_t i, chunk, nchunks, per_thread
+        cdef int threads = 1
+        cdef char* scratch = NULL
+        cdef double[:, ::1] sums
+        if len(rule.arrays) != self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
+            raise ValueError(f"the plan was not made for {rule!r}")
+        if scalars.shape[1] != rule.nscalars or scalars.shape[0] < 1:
+            raise ValueError(f"{rule!r} takes {rule.nscalars} scalars, got {scalars.shape[1]}")
+        for i in range(self.ntensors):
+            self.tensors[i].row = 0
+        if rows is not None:
+            if rows.shape[0] != self.ntensors:
+                raise ValueError("rows must have one entry a tensor")
+            for i in range(self.ntensors):
+                if rows[i] < 0 or rows[i] >= scalars.shape[0]:
+                    raise ValueError("rows must name rows of the scalars")
+                self.tensors[i].row = rows[i]
+        c.rules[0], c.rules[1] = rule.single, rule.double_
+        c.tensors, c.ntensors = self.tensors, self.ntensors
+        c.scalars, c.nscalars = &scalars[0, 0], scalars.shape[1]
+        c.nsums, c.narrays, c.sums = rule.nsums, self.narrays, NULL
+        c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
+        c.mirrored = self.mirrored and (rule.writes & 1)
+        c.scratch_items = round_up(max(BLOCK, self.widest), LINE)
+        if rule.nsums:
+            partial = np.zeros((max(self.nsum_blocks, 1), rule.nsums))
+            sums = partial
+            c.sums = &sums[0, 0]
+        if self.total >= SERIAL_BELOW:
+            threads = get_num_threads()
+        if self.staged:
+            scratch = <char*>malloc(threads * (SLOTS + 1) * c.scratch_items * 8)
+            if scratch == NULL:
+                raise MemoryError
+        per_thread = (SLOTS + 1) * c.scratch_items * 8
+        with nogil:
+            if threads == 1:
+                run_part(&c, 0, self.total, scratch)
+            else:
+                chunk = round_up((self.total + 8 * threads - 1) // (8 * threads), LINE)
+                nchunks = (self.total + chunk - 1) // chunk
+                run_chunks(&c, nchunks, chunk, self.total, threads, scratch, per_thread)
+            free(scratch)
+        if not rule.nsums:
+            return None
+        # In block order, one after the other.
+        result = np.zeros((self.ntensors, rule.nsums))
+        for i in range(self.ntensors):
+            first = self.tensors[i].first_sum
+            for block in partial[first:first + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK]:
+                result[i] += block
+        return result
+
+
+cdef void run_part(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
+    cdef mxopt_control control = mxopt_flush_denormals()
+    run_line(c, begin, end, scratch)
+    mxopt_restore(control)
+
+
+cdef void run_chunks(const Pass* c, Py_ssize_t nchunks, Py_ssize_t chunk, Py_ssize_t total, int threads,
+                     char* scratch, Py_ssize_t per_thread) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in prange(nchunks, schedule="static", num_threads=threads):
+        run_part(c, k * chunk, min((k + 1) * chunk, total), scratch + threadid() * per_thread)
+
+
+cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int d, ndim = cnp.PyArray_NDIM(a)
+    if ndim != cnp.PyArray_NDIM(b):
+        return False
+    for d in range(ndim):
+        if cnp.PyArray_DIM(a, d) != cnp.PyArray_DIM(b, d):
+            return False
+    return True
+
+
+def count_up(dict counts not None, indices, begin):
+    """Add one to each index's update count, new ones starting at `begin`.
+
+    Returns
+    -------
+    tuple
+        (old counts by index as they were, None for new ones; the new count if it is the same for all, else None)
+    """
+    cdef list before = []
+    cdef object same = None, new
+    cdef bint uniform = True
+    cdef PyObject* found
+    for index in indices:
+        found = PyDict_GetItem(counts, index)
+        if found == NULL:
+            before.append(None)
+            new = begin + 1
+        else:
+            before.append(<object>found)
+            new = <object>found + 1
+        PyDict_SetItem(counts, index, new)
+        if same is None:
+            same = new
+        elif uniform and new != same:
+            uniform = False
+    return before, (same if uniform else None)

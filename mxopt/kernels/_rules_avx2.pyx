@@ -1,0 +1,2 @@
+# The rules, built for the instruction set "avx2" (see setup.py).
+include "rules/all.pxi"

@@ -1,0 +1,137 @@
+/* Widening and narrowing of contiguous blocks, built once per instruction set.
+ *
+ * float16 is rounded to nearest even, as NumPy and the F16C instructions do, bit for bit; a NaN
+ * stays a NaN and becomes quiet. bfloat16 is the upper half of a float32, rounded to nearest even.
+ * Storage dtypes are numbered as in _engine.pyx: 0 float32, 1 float64, 2 float16, 3 bfloat16;
+ * compute types: 0 float, 1 double.
+ */
+#ifndef MXOPT_HALF_H
+#define MXOPT_HALF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__F16C__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#if defined(_MSC_VER)
+#define MXOPT_RESTRICT __restrict
+#else
+#define MXOPT_RESTRICT restrict
+#endif
+
+typedef void (*mxopt_convert)(const void *, void *, ptrdiff_t);
+
+static inline uint32_t mxopt_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+static inline float mxopt_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+
+/* Portable float16 -> float32. Integer work only where a denormal could appear, so that it holds
+ * while the engine flushes denormals; branches are selects, so that the loop vectorises. */
+static inline float mxopt_from_half(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, rest = (uint32_t)(h & 0x7fffu) << 13;
+    uint32_t exponent = rest & 0x0f800000u;
+    uint32_t normal = rest + 0x38000000u;
+    uint32_t special = rest | 0x7f800000u | ((rest & 0x007fe000u) ? 0x00400000u : 0u);
+    uint32_t tiny = mxopt_bits((float)(int32_t)(h & 0x03ffu) * 5.9604644775390625e-08f); /* 2**-24 */
+    uint32_t out = exponent == 0 ? tiny : (exponent == 0x0f800000u ? special : normal);
+    return mxopt_float(sign | out);
+}
+
+static inline uint16_t mxopt_to_half(float x) {
+    uint32_t u = mxopt_bits(x), sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
+    /* Below 2**-14 the target spacing is 2**-24, which is the spacing of floats in [0.5, 1). */
+    uint32_t tiny = mxopt_bits(mxopt_float(a) + 0.5f) - 0x3f000000u;
+    uint32_t normal = (a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u) >> 13;
+    uint32_t nan = 0x7e00u | ((a >> 13) & 0x3ffu);
+    uint32_t out = a < 0x38800000u ? tiny : (a >= 0x477ff000u ? 0x7c00u : normal);
+    return (uint16_t)(sign | (a > 0x7f800000u ? nan : out));
+}
+
+static void mxopt_f16_f32(const void *source, void *target, ptrdiff_t n) {
+    const uint16_t *MXOPT_RESTRICT in = (const uint16_t *)source;
+    float *MXOPT_RESTRICT out = (float *)target;
+    ptrdiff_t i = 0;
+#if defined(__AVX512F__)
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(in + i))));
+#elif defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(in + i))));
+#endif
+    for (; i < n; i++) out[i] = mxopt_from_half(in[i]);
+}
+
+static void mxopt_f32_f16(const void *source, void *target, ptrdiff_t n) {
+    const float *MXOPT_RESTRICT in = (const float *)source;
+    uint16_t *MXOPT_RESTRICT out = (uint16_t *)target;
+    ptrdiff_t i = 0;
+#if defined(__AVX512F__)
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtps_ph(_mm512_loadu_ps(in + i), 0));
+#elif defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(in + i), 0));
+#endif
+    for (; i < n; i++) out[i] = mxopt_to_half(in[i]);
+}
+
+static void mxopt_bf16_f32(const void *source, void *target, ptrdiff_t n) {
+    const uint16_t *MXOPT_RESTRICT in = (const uint16_t *)source;
+    uint32_t *MXOPT_RESTRICT out = (uint32_t *)target;
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (uint32_t)in[i] << 16;
+}
+
+static void mxopt_f32_bf16(const void *source, void *target, ptrdiff_t n) {
+    const uint32_t *MXOPT_RESTRICT in = (const uint32_t *)source;
+    uint16_t *MXOPT_RESTRICT out = (uint16_t *)target;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint32_t u = in[i];
+        uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+        uint32_t nan = (u >> 16) | 0x40u;
+        out[i] = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+    }
+}
+
+static void mxopt_f64_f32(const void *source, void *target, ptrdiff_t n) {
+    const double *MXOPT_RESTRICT in = (const double *)source;
+    float *MXOPT_RESTRICT out = (float *)target;
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (float)in[i];
+}
+
+static void mxopt_f32_f64(const void *source, void *target, ptrdiff_t n) {
+    const float *MXOPT_RESTRICT in = (const float *)source;
+    double *MXOPT_RESTRICT out = (double *)target;
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)in[i];
+}
+
+static void mxopt_f16_f64(const void *source, void *target, ptrdiff_t n) {
+    const uint16_t *in = (const uint16_t *)source;
+    double *out = (double *)target;
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)mxopt_from_half(in[i]);
+}
+
+static void mxopt_bf16_f64(const void *source, void *target, ptrdiff_t n) {
+    const uint16_t *in = (const uint16_t *)source;
+    double *out = (double *)target;
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)mxopt_float((uint32_t)in[i] << 16);
+}
+
+/* NULL: the storage dtype is the compute type (nothing to do), or the pair is not supported. */
+static mxopt_convert mxopt_load(int dtype, int compute) {
+    static const mxopt_convert table[2][4] = {
+        {NULL, mxopt_f64_f32, mxopt_f16_f32, mxopt_bf16_f32},
+        {mxopt_f32_f64, NULL, mxopt_f16_f64, mxopt_bf16_f64},
+    };
+    return table[compute][dtype];
+}
+
+static mxopt_convert mxopt_store(int dtype, int compute) {
+    static const mxopt_convert table[2][4] = {
+        {NULL, mxopt_f32_f64, mxopt_f32_f16, mxopt_f32_bf16},
+        {mxopt_f64_f32, NULL, NULL, NULL},
+    };
+    return table[compute][dtype];
+}
+
+#endif

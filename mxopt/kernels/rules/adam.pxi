@@ -1,0 +1,31 @@
+# Adam (MXNet 2.x: adam_update). lr arrives bias-corrected; epsilon joins the uncorrected root.
+
+cdef struct AdamScalars:
+    double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon
+
+
+cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const AdamScalars* s = <const AdamScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real* mean = arrays[2]
+        real* var = arrays[3]
+        real lr = <real>s.lr, wd = <real>s.wd
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
+        real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
+        # From the rounded betas, in the working type, as MXNet's kernel does.
+        real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2
+        real g, m, v
+        Py_ssize_t i
+    for i in range(n):
+        g = clipped(grad[i] * rescale, clip) + weight[i] * wd
+        m = beta1 * mean[i] + rest1 * g
+        v = beta2 * var[i] + rest2 * g * g
+        mean[i] = m
+        var[i] = v
+        weight[i] = weight[i] - lr * m / (root(v) + epsilon)
+
+
+register("adam", <rule_fn>adam[float], <rule_fn>adam[double], sizeof(AdamScalars),
+         "weight grad mean var", "lr wd rescale_grad clip_gradient beta1 beta2 epsilon")

@@ -1,0 +1,101 @@
+# What every rule shares: the two arithmetic types, clipping, the root, and the table of rules.
+#
+# A rule is one loop over a contiguous span: new weight and states from old ones, elementwise.
+#
+#     void rule(real** arrays, Py_ssize_t n, const double* scalars)
+#
+# arrays[0] is the weight, arrays[1] the gradient, then the states in MXNet's order. A rule knows
+# no threads, lists, rows or dtypes; the engine moves pointers and widens 16-bit blocks. The order of
+# operations is MXNet's, each rounded to the working type, so the text of a rule is the specification.
+
+from cpython.pycapsule cimport PyCapsule_New
+
+cdef extern from "<math.h>" nogil:
+    float sqrtf(float)
+    double sqrt(double)
+    float fabsf(float)
+    double fabs(double)
+    float powf(float, float)
+    double pow(double, double)
+
+cdef extern from "half.h" nogil:
+    ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
+    convert_fn mxopt_load(int dtype, int compute)
+    convert_fn mxopt_store(int dtype, int compute)
+
+ctypedef fused real:
+    float
+    double
+
+ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
+
+
+cdef inline real root(real x) noexcept nogil:
+    # sqrtf for float: `sqrt` alone would compute in double.
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef inline real magnitude(real x) noexcept nogil:
+    if real is float:
+        return fabsf(x)
+    else:
+        return fabs(x)
+
+
+cdef inline real power(real x, real y) noexcept nogil:
+    if real is float:
+        return powf(x, y)
+    else:
+        return pow(x, y)
+
+
+cdef inline real clipped(real x, real bound) noexcept nogil:
+    # Off is bound = inf. A NaN compares false twice and passes unchanged, as in MXNet.
+    return bound if x > bound else (-bound if x < -bound else x)
+
+
+RULES = {}
+
+
+cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, str arrays, str scalars,
+              str writes=None, int sums=0, bint by_row=False):
+    """Enter a rule in the table.
+
+    arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes.
+    scalars: the fields of its struct of scalars, in order.
+    writes: the arrays it writes; all but the gradient when not given.
+    sums: how many doubles of partial sums it adds up (one more array, the last).
+    by_row: called once per row; arrays marked "name/row" have one element a row.
+    """
+    if scalar_bytes != len(scalars.split()) * sizeof(double):
+        raise AssertionError(f"rule {name!r}: its struct of scalars and their names differ in number")
+    if name in RULES:
+        raise AssertionError(f"rule {name!r} is registered twice")
+    RULES[name] = {
+        "float32": PyCapsule_New(<void*>single, "mxopt.rule", NULL),
+        "float64": PyCapsule_New(<void*>double_, "mxopt.rule", NULL),
+        "arrays": tuple(arrays.split()),
+        "scalars": tuple(scalars.split()),
+        "writes": None if writes is None else tuple(writes.split()),
+        "sums": sums,
+        "by_row": by_row,
+    }
+
+
+cdef list converters(bint storing):
+    cdef int dtype, compute
+    cdef convert_fn function
+    table = []
+    for compute in range(2):
+        for dtype in range(4):
+            function = mxopt_store(dtype, compute) if storing else mxopt_load(dtype, compute)
+            table.append(PyCapsule_New(<void*>function, "mxopt.convert", NULL) if function != NULL else None)
+    return table
+
+
+# Widening and narrowing of blocks, [compute type][storage dtype]; None where none is needed or allowed.
+LOADS = converters(False)
+STORES = converters(True)

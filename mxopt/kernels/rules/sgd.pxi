@@ -1,0 +1,42 @@
+# Stochastic gradient descent, with and without momentum (MXNet 2.x: sgd_update, sgd_mom_update).
+
+cdef struct SgdScalars:
+    double lr, wd, rescale_grad, clip_gradient
+
+cdef struct SgdMomScalars:
+    double lr, wd, rescale_grad, clip_gradient, momentum
+
+
+cdef void sgd(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const SgdScalars* s = <const SgdScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real lr = <real>s.lr, wd = <real>s.wd
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g
+        Py_ssize_t i
+    for i in range(n):
+        g = clipped(rescale * grad[i], clip) + wd * weight[i]
+        weight[i] = weight[i] - lr * g
+
+
+cdef void sgd_mom(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const SgdMomScalars* s = <const SgdMomScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real* mom = arrays[2]
+        real lr = <real>s.lr, wd = <real>s.wd, momentum = <real>s.momentum
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, m
+        Py_ssize_t i
+    for i in range(n):
+        g = clipped(rescale * grad[i], clip) + wd * weight[i]
+        m = mom[i] * momentum - lr * g
+        mom[i] = m
+        weight[i] = weight[i] + m
+
+
+register("sgd", <rule_fn>sgd[float], <rule_fn>sgd[double], sizeof(SgdScalars),
+         "weight grad", "lr wd rescale_grad clip_gradient")
+register("sgd_mom", <rule_fn>sgd_mom[float], <rule_fn>sgd_mom[double], sizeof(SgdMomScalars),
+         "weight grad mom", "lr wd rescale_grad clip_gradient momentum")
