@@ -57,6 +57,12 @@ def as_array(x, name: str = "array", writable: bool = True) -> np.ndarray:
     return array
 
 
+def is_mxnet(x) -> bool:
+    """Whether `x` is an array of real MXNet, which is looked for and never imported."""
+    mxnet = sys.modules.get("mxnet")
+    return mxnet is not None and isinstance(x, mxnet.nd.NDArray)
+
+
 def find_overlap(arrays):
     """Positions ``(i, j)`` of two arrays whose memory overlaps, or None.
 
@@ -87,16 +93,15 @@ def _foreign(x, name):
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return _from_torch(torch, x, name)
-    mxnet = sys.modules.get("mxnet")
-    if mxnet is not None and isinstance(x, mxnet.nd.NDArray):
+    if is_mxnet(x):
         return _from_mxnet(x, name)
     if package in ("jax", "jaxlib"):
         return np.asarray(x)  # immutable, and marked so; its DLPack capsule would not say it
-    if hasattr(x, "__array_interface__"):
+    if hasattr(x, "__array_interface__") and not isinstance(x, np.generic):
         return np.asarray(x)
     if hasattr(x, "__dlpack__"):
         return _from_dlpack(x, name)
-    if not isinstance(x, (bytes, str)):
+    if not isinstance(x, (bytes, str, np.generic)):
         try:
             return np.asarray(memoryview(x))
         except TypeError:
@@ -120,13 +125,18 @@ def _from_torch(torch, x, name):
 
 
 def _from_mxnet(x, name):
-    """Memory of a real MXNet NDArray through its handle, once MXNet has finished every operation on it."""
+    """Memory of a real MXNet NDArray through its handle, once MXNet has finished every operation on it.
+
+    A row-sparse weight stores every row, so its values are a dense array.
+    """
     import ctypes
 
     from mxnet.base import _LIB, check_call
 
-    if getattr(x, "stype", "default") != "default":
-        raise TypeError(f"{name} must be dense, got storage type {x.stype!r}; pass .tostype('default')")
+    complete = x.stype == "default" or (x.stype == "row_sparse" and x.indices.shape[0] == x.shape[0])
+    if not complete:
+        raise TypeError(f"{name} must be dense, or row_sparse with every row stored, "
+                        f"got storage type {x.stype!r}; pass .tostype('default')")
     if x.context.device_type == "gpu":
         raise ValueError(f"{name} is on {x.context}, but mxopt updates memory of the CPU; "
                          "move it with .as_in_context(mx.cpu())")

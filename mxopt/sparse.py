@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
-from mxopt.arrays import as_array, is_float
+from mxopt.arrays import as_array, is_float, is_mxnet
 from mxopt.context import Context
 
 
@@ -144,6 +146,23 @@ class RowSparseArray:
 
     def __reduce__(self):
         return type(self)._trusted, (self.data, self.indices, self.shape)
+
+
+def as_gradient(x, name: str = "gradient"):
+    """View a gradient: an ndarray for a dense one, a `RowSparseArray` for one that holds rows.
+
+    Besides mxopt's own, rows are understood from a real MXNet ``RowSparseNDArray`` and from a torch COO
+    tensor whose only sparse dimension is the first (what ``torch.nn.Embedding(sparse=True)`` gives).
+    Gradients are only read, so read-only ones are welcome.
+    """
+    if type(x) is np.ndarray or isinstance(x, RowSparseArray):
+        return x
+    if is_mxnet(x) and x.stype == "row_sparse":
+        return RowSparseArray(as_array(x.data, name), as_array(x.indices, name), x.shape)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor) and x.is_sparse and x.sparse_dim() == 1:
+        return RowSparseArray(x._values(), x._indices()[0], x.shape)
+    return as_array(x, name, writable=False)
 
 
 def _scaled(data, number):

@@ -1,0 +1,315 @@
+"""NDArray: an ndarray that also answers to what MXNet's scripts ask of an array."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mxopt.arrays import as_array
+from mxopt.context import Context, memory_context
+from mxopt.sparse import RowSparseArray
+
+_CPU = Context("cpu", 0)
+
+
+class NDArray(np.ndarray):
+    """A NumPy array with MXNet's manners; always a view of memory that NumPy can see.
+
+    What differs from ``numpy.ndarray`` is what custom optimizers written for MXNet rely on:
+
+    * a scalar never widens the dtype, also when it is a NumPy one (``float32_array * numpy.float64(2)``);
+    * reductions and single elements have shape ``(1,)``, so `asscalar` works on them;
+    * what a comparison gives computes as zeros and ones in the array's own dtype;
+    * an array of float numbers can serve as an index;
+    * ``if state:`` asks whether there is one; only a comparison's result is ambiguous.
+    """
+
+    _context = _CPU
+    stype = "default"
+    grad = None
+
+    def __array_finalize__(self, source):
+        context = getattr(source, "_context", _CPU)
+        if context is not _CPU:
+            self._context = context
+
+    # -- what MXNet's arrays know about themselves
+    # ---------------------------------------------------------------
+
+    @property
+    def context(self):
+        """The device it was made for; all of them are the CPU's memory."""
+        return self._context
+
+    ctx = device = context
+
+    @property
+    def handle(self):
+        """Its address (MXNet: a handle of the C library)."""
+        return self.ctypes.data
+
+    def asnumpy(self):
+        """A copy as a plain ndarray."""
+        return np.array(self)
+
+    def asscalar(self):
+        """The only element, as a NumPy scalar."""
+        if self.size != 1:
+            raise ValueError(f"asscalar() needs an array of one element, got shape {self.shape}")
+        return self.view(np.ndarray).reshape(-1)[0]
+
+    def as_np_ndarray(self):
+        """A plain ndarray over the same memory (MXNet: an ``mx.np`` array)."""
+        return self.view(np.ndarray)
+
+    def as_nd_ndarray(self):
+        """Itself."""
+        return self
+
+    def as_in_context(self, context):
+        """Itself where it already is there, else a copy that bears the other CPU's name."""
+        return self if context == self.context else self.copyto(context)
+
+    as_in_ctx = to_device = as_in_context
+
+    def copyto(self, other):
+        """Copy into an array, or to a context as a new array.
+
+        Parameters
+        ----------
+        other : NDArray or Context
+        """
+        if isinstance(other, Context):
+            made = self.copy()
+            made._context = memory_context(other)
+            return made
+        if other is self:
+            return other
+        if other.shape != self.shape:
+            raise ValueError(f"copyto needs arrays of equal shape, got {self.shape} into {other.shape}")
+        np.copyto(other, self, casting="unsafe")
+        return other
+
+    def tostype(self, stype):
+        """Itself, or its non-zero rows as a row-sparse array."""
+        if stype == "default":
+            return self
+        if stype == "row_sparse":
+            from mxopt.nd.sparse import row_sparse_array
+
+            return row_sparse_array(self)
+        raise ValueError(f"stype must be 'default' or 'row_sparse', got {stype!r}")
+
+    def wait_to_read(self):
+        """Nothing to wait for: every operation has finished when it returns."""
+
+    wait_to_write = wait_to_read
+
+    def detach(self):
+        """Itself: there is no gradient tape."""
+        return self
+
+    def attach_grad(self, *_args, **_kwargs):
+        """Refused: mxopt computes no gradients."""
+        raise NotImplementedError("mxopt has no autograd; compute the gradient with a library that has, "
+                                  "and hand it to the updater")
+
+    backward = attach_grad
+
+    # -- arithmetic
+    # ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        operand = np.asarray if ufunc in _LOGICAL else _operand
+        inputs = [operand(x) for x in inputs]
+        if out is None:
+            return _wrapped(getattr(ufunc, method)(*inputs, **kwargs), self._context)
+        getattr(ufunc, method)(*inputs, out=tuple(map(np.asarray, out)), **kwargs)
+        return out[0] if len(out) == 1 else out
+
+    def __lt__(self, other):
+        return self._compare(np.less, other)
+
+    def __le__(self, other):
+        return self._compare(np.less_equal, other)
+
+    def __gt__(self, other):
+        return self._compare(np.greater, other)
+
+    def __ge__(self, other):
+        return self._compare(np.greater_equal, other)
+
+    def __eq__(self, other):
+        return False if other is None else self._compare(np.equal, other)
+
+    def __ne__(self, other):
+        return True if other is None else self._compare(np.not_equal, other)
+
+    def __hash__(self):
+        return id(self) // 16
+
+    def _compare(self, ufunc, other):
+        found = ufunc(_operand(self), _operand(other)).view(Comparison)
+        found._number = self.dtype
+        return found
+
+    def __bool__(self):
+        return bool(self.asscalar()) if self.size == 1 else self.size > 0
+
+    def __float__(self):
+        return float(self.asscalar())
+
+    def __int__(self):
+        return int(self.asscalar())
+
+    def __format__(self, spec):
+        return format(self.asscalar(), spec) if spec and self.size == 1 else format(str(self), spec)
+
+    def __index__(self):
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"only an integer array of one element can be an index, got {self.dtype}")
+        return int(self.asscalar())
+
+    # -- elements
+    # ------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key):
+        found = np.ndarray.__getitem__(self, _index(key))
+        return found if isinstance(found, np.ndarray) and found.ndim else self._single(key)
+
+    def _single(self, key):
+        """One element as a view of shape (1,): MXNet's arrays have no zero dimensions."""
+        if not self.ndim:
+            return self.reshape(1)
+        last = key[-1] if isinstance(key, tuple) else key
+        one = slice(last, last + 1 if last != -1 else None)
+        return np.ndarray.__getitem__(self, (*key[:-1], one) if isinstance(key, tuple) else one)
+
+    def __setitem__(self, key, value):
+        if isinstance(value, RowSparseArray):
+            value = value.todense()
+        np.ndarray.__setitem__(self, _index(key), value)
+
+    def __repr__(self):
+        shape = "x".join(map(str, self.shape))
+        return f"\n{np.asarray(self)}\n<{NDArray.__name__} {shape} @{self.context}>"
+
+    __str__ = __repr__
+
+
+_LOGICAL = frozenset([np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
+                      np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert])
+
+
+class Comparison(NDArray):
+    """What a comparison gives: usable as a mask, computing as zeros and ones, without a truth value."""
+
+    _number = np.dtype(np.float32)
+
+    def __array_finalize__(self, source):
+        NDArray.__array_finalize__(self, source)
+        self._number = getattr(source, "_number", self._number)
+
+    def asnumpy(self):
+        """Zeros and ones in the dtype of what was compared, as a plain ndarray."""
+        return np.asarray(self).astype(self._number)
+
+    def __bool__(self):
+        if self.size > 1:
+            raise ValueError("the truth value of a comparison of several elements is ambiguous; "
+                             "reduce it first, for instance with .min() or .max()")
+        return NDArray.__bool__(self)
+
+
+class RowSparseNDArray(RowSparseArray):
+    """A row-sparse array whose parts are NDArrays, as custom optimizers expect them."""
+
+    __slots__ = ()
+
+    def __init__(self, data, indices, shape):
+        super().__init__(data, indices, shape)
+        self.data = view(self.data)
+        self.indices = view(self.indices)
+
+    def todense(self):
+        """The whole tensor as an NDArray, absent rows zero."""
+        return view(super().todense())
+
+    def asnumpy(self):
+        """The whole tensor as a plain ndarray, absent rows zero."""
+        return np.asarray(self.todense())
+
+    def tostype(self, stype):
+        """Itself for ``'row_sparse'``, the dense tensor for ``'default'``."""
+        return super().tostype(stype)
+
+    def as_in_context(self, _context):
+        """Itself."""
+        return self
+
+    as_in_ctx = as_in_context
+
+    def copyto(self, other):
+        """Copy into another array: its rows become these."""
+        if isinstance(other, Context):
+            return self.copy()
+        if isinstance(other, RowSparseArray):
+            other.data, other.indices = self.data.astype(other.dtype), self.indices.copy()
+        else:
+            np.copyto(other, self.todense(), casting="unsafe")
+        return other
+
+    def __setitem__(self, key, value):
+        if key != slice(None):
+            raise IndexError(f"only [:] can be assigned in a row-sparse array, got [{key!r}]")
+        if isinstance(value, RowSparseArray):
+            self.data, self.indices = view(value.data.astype(self.dtype)), view(value.indices.copy())
+            return
+        dense = np.broadcast_to(np.asarray(value, self.dtype), self.shape)
+        rows = np.flatnonzero(dense.reshape(len(dense), -1).any(axis=1))
+        self.data, self.indices = view(dense[rows]), view(rows)
+
+
+def view(x):
+    """The same memory as an NDArray (row-sparse: as a `RowSparseNDArray`); containers keep their type.
+
+    Parameters
+    ----------
+    x : None, array, RowSparseArray, or a tuple or list of them
+        What the updater hands to a custom optimizer: weights, gradients, states.
+    """
+    if isinstance(x, NDArray) or x is None:
+        return x
+    if isinstance(x, np.ndarray):
+        return x.view(NDArray)
+    if isinstance(x, (tuple, list)):
+        return type(x)(map(view, x))
+    if isinstance(x, RowSparseNDArray):
+        return x
+    if isinstance(x, RowSparseArray):
+        return RowSparseNDArray._trusted(view(x.data), view(x.indices), x.shape)
+    return as_array(x, "array", writable=False).view(NDArray)
+
+
+def _operand(x):
+    """What NumPy is to compute with: plain arrays, and scalars that do not widen."""
+    if isinstance(x, NDArray):
+        return x.asnumpy() if isinstance(x, Comparison) and x.dtype.kind == "b" else x.view(np.ndarray)
+    return x.item() if isinstance(x, np.generic) else x
+
+
+def _wrapped(result, context):
+    if type(result) is np.ndarray:
+        result = result.view(NDArray)
+        if context is not _CPU:
+            result._context = context
+        return result
+    return tuple(_wrapped(part, context) for part in result) if isinstance(result, tuple) else result
+
+
+def _index(key):
+    """A key in which arrays of float numbers, MXNet's usual indices, have become integers."""
+    if isinstance(key, np.ndarray) and key.dtype.kind == "f":
+        return key.view(np.ndarray).astype(np.int64)
+    if isinstance(key, tuple):
+        return tuple(map(_index, key))
+    return key

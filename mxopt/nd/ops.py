@@ -1,0 +1,722 @@
+"""The array functions that custom optimizers and training scripts call, over NumPy.
+
+Every function takes ``out=`` as MXNet's do: the result is written there and that array is returned. Names,
+argument names and defaults are MXNet's (``topk`` gives float32 indices, ``concat`` joins along dimension 1).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from mxopt.context import memory_context
+from mxopt.nd.ndarray import NDArray, RowSparseNDArray, _operand
+from mxopt.sparse import RowSparseArray
+
+_DEFAULT = np.float32
+
+
+def _dtype(dtype):
+    if dtype is None:
+        return _DEFAULT
+    if dtype == "bfloat16":
+        from mxopt.arrays import bfloat16
+
+        return bfloat16()
+    return np.dtype(dtype)
+
+
+def _plain(x):
+    """An operand as NumPy takes it; a row-sparse one becomes dense, a list an array of the default dtype."""
+    if isinstance(x, RowSparseArray):
+        return np.asarray(x.todense())
+    if isinstance(x, (list, tuple)):
+        return np.asarray(x, _DEFAULT)
+    return _operand(x)
+
+
+def _give(result, out=None):
+    """The result as NDArray (a single number has shape (1,)), or written to `out`."""
+    result = np.asarray(result)
+    if not result.ndim:
+        result = result.reshape(1)
+    if out is None:
+        return result.view(NDArray)
+    if isinstance(out, RowSparseArray):
+        out[:] = result
+    else:
+        np.copyto(out, result.reshape(out.shape), casting="unsafe")
+    return out
+
+
+def _operator(compute):
+    """Give a function on plain arrays MXNet's calling form: NDArrays in and out, and ``out=``."""
+
+    @functools.wraps(compute)
+    def operator(*args, out=None, name=None, **kwargs):
+        args = [_plain(x) if isinstance(x, (np.ndarray, np.generic, RowSparseArray)) else x for x in args]
+        for key, value in kwargs.items():
+            if isinstance(value, (NDArray, RowSparseArray)):
+                kwargs[key] = _plain(value)
+        return _give(compute(*args, **kwargs), out)
+
+    return operator
+
+
+# -- creation
+# ----------------------------------------------------------------------------------------------------
+
+
+def _placed(array, ctx):
+    made = array.view(NDArray)
+    made._context = memory_context(ctx)
+    return made
+
+
+def array(source_array, ctx=None, dtype=None):
+    """A new array; float32 unless `source_array` is an NDArray or `dtype` says otherwise."""
+    if isinstance(source_array, RowSparseArray):
+        return source_array.copy()
+    if dtype is None and isinstance(source_array, NDArray):
+        dtype = source_array.dtype
+    return _placed(np.array(source_array, _dtype(dtype), subok=False, order="C"), ctx)
+
+
+def empty(shape, ctx=None, dtype=None, stype=None):
+    """A new array of zeros: unlike MXNet's, nothing undefined to be seen in it."""
+    return zeros(shape, ctx, dtype, stype)
+
+
+def zeros(shape, ctx=None, dtype=None, stype=None, out=None, **_attributes):
+    """An array of zeros; ``stype='row_sparse'`` gives one without rows."""
+    if stype == "row_sparse":
+        shape = (shape,) if np.isscalar(shape) else tuple(shape)
+        memory_context(ctx)
+        return RowSparseNDArray(np.empty((0, *shape[1:]), _dtype(dtype)), np.empty(0, np.int64), shape)
+    return full(shape, 0, ctx, dtype, out)
+
+
+def ones(shape, ctx=None, dtype=None, out=None, **_attributes):
+    """An array of ones."""
+    return full(shape, 1, ctx, dtype, out)
+
+
+def full(shape, val, ctx=None, dtype=None, out=None):
+    """An array filled with a number."""
+    made = np.full((shape,) if np.isscalar(shape) else tuple(shape), _operand(val), _dtype(dtype))
+    return _placed(made, ctx) if out is None else _give(made, out)
+
+
+def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=None):
+    """Evenly spaced numbers, each repeated `repeat` times."""
+    if stop is None:
+        start, stop = 0, start
+    return _placed(np.repeat(np.arange(start, stop, step, _dtype(dtype)), repeat), ctx)
+
+
+def linspace(start, stop, num, endpoint=True, ctx=None, dtype=None):
+    """`num` evenly spaced numbers of an interval."""
+    return _placed(np.linspace(start, stop, num, endpoint, dtype=_dtype(dtype)), ctx)
+
+
+def eye(N, M=0, k=0, ctx=None, dtype=None):
+    """Ones on the k-th diagonal."""
+    return _placed(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)), ctx)
+
+
+def zeros_like(data, out=None, **_attributes):
+    """Zeros of the shape, dtype and storage type of another array."""
+    if isinstance(data, RowSparseArray):
+        return zeros(data.shape, None, data.dtype, "row_sparse")
+    return _give(np.zeros(data.shape, data.dtype), out)
+
+
+def ones_like(data, out=None, **_attributes):
+    """Ones of another array's shape and dtype."""
+    return _give(np.ones(data.shape, data.dtype), out)
+
+
+def waitall():
+    """Nothing to wait for: every operation has finished when it returns."""
+
+
+# -- elementwise
+# -------------------------------------------------------------------------------------------------
+
+
+def _rsqrt(x):
+    return 1 / np.sqrt(x)
+
+
+def _rcbrt(x):
+    return 1 / np.cbrt(x)
+
+
+def _relu(x):
+    return np.maximum(x, 0)
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _softsign(x):
+    return x / (1 + np.abs(x))
+
+
+def _softrelu(x):
+    return np.logaddexp(x, 0).astype(x.dtype)
+
+
+def _round(x):
+    return np.sign(x) * np.floor(np.abs(x) + x.dtype.type(0.5))  # halves go away from zero, as in C
+
+
+_UNARY = {
+    "abs": np.absolute, "cbrt": np.cbrt, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "exp": np.exp,
+    "expm1": np.expm1, "fix": np.trunc, "floor": np.floor, "log": np.log, "log10": np.log10,
+    "log1p": np.log1p, "log2": np.log2, "negative": np.negative, "rcbrt": _rcbrt,
+    "reciprocal": np.reciprocal, "relu": _relu, "rint": np.rint, "round": _round, "rsqrt": _rsqrt,
+    "sigmoid": _sigmoid, "sign": np.sign, "sin": np.sin,
+    "sinh": np.sinh, "softrelu": _softrelu, "softsign": _softsign, "sqrt": np.sqrt, "square": np.square,
+    "tan": np.tan, "tanh": np.tanh, "trunc": np.trunc, "degrees": np.degrees, "radians": np.radians,
+}
+_BINARY = {
+    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "modulo": np.mod,
+    "power": np.power, "maximum": np.maximum, "minimum": np.minimum, "hypot": np.hypot,
+}
+_COMPARISONS = {
+    "equal": np.equal, "not_equal": np.not_equal, "greater": np.greater, "greater_equal": np.greater_equal,
+    "lesser": np.less, "lesser_equal": np.less_equal, "logical_and": np.logical_and,
+    "logical_or": np.logical_or, "logical_xor": np.logical_xor,
+}
+# MXNet's other names of the same functions
+_ALIASES = {
+    "elemwise_add": "add", "elemwise_sub": "subtract", "elemwise_mul": "multiply", "elemwise_div": "divide",
+    "broadcast_add": "add", "broadcast_plus": "add", "broadcast_sub": "subtract",
+    "broadcast_minus": "subtract", "broadcast_mul": "multiply", "broadcast_div": "divide",
+    "broadcast_mod": "modulo", "broadcast_power": "power", "broadcast_maximum": "maximum",
+    "broadcast_minimum": "minimum", "broadcast_hypot": "hypot", "broadcast_equal": "equal",
+    "broadcast_not_equal": "not_equal", "broadcast_greater": "greater",
+    "broadcast_greater_equal": "greater_equal", "broadcast_lesser": "lesser",
+    "broadcast_lesser_equal": "lesser_equal", "broadcast_logical_and": "logical_and",
+    "broadcast_logical_or": "logical_or", "broadcast_logical_xor": "logical_xor",
+    "true_divide": "divide", "pow": "power", "BlockGrad": "stop_gradient", "identity": "stop_gradient",
+    "concatenate": "concat", "Concat": "concat", "cast": "Cast", "Reshape": "reshape", "Flatten": "flatten",
+    "SwapAxis": "swapaxes", "sum_axis": "sum", "max_axis": "max", "min_axis": "min",
+    "ElementWiseSum": "add_n", "negate": "negative", "broadcast_axes": "broadcast_axis",
+}
+
+
+def _unary(name, ufunc):
+    def operator(data, out=None, **_attributes):
+        if isinstance(data, RowSparseArray) and out is None and name in _KEEPS_ZEROS:
+            return RowSparseNDArray(ufunc(_operand(data.data)), data.indices, data.shape)
+        return _give(ufunc(_plain(data)), out)
+
+    operator.__name__ = operator.__qualname__ = name
+    operator.__doc__ = f"Elementwise {name}."
+    return operator
+
+
+def _binary(name, ufunc, as_numbers=False):
+    def operator(lhs, rhs, out=None, **_attributes):
+        lhs, rhs = _plain(lhs), _plain(rhs)
+        result = ufunc(lhs, rhs)
+        if as_numbers:
+            result = result.astype(lhs.dtype if isinstance(lhs, np.ndarray) else rhs.dtype)
+        elif not (isinstance(lhs, np.ndarray) or isinstance(rhs, np.ndarray)):
+            return result  # two numbers, as in mx.nd.maximum(1, 2)
+        return _give(result, out)
+
+    operator.__name__ = operator.__qualname__ = name
+    operator.__doc__ = f"Elementwise {name}, with broadcasting; zeros and ones." if as_numbers \
+        else f"Elementwise {name}, with broadcasting."
+    return operator
+
+
+_KEEPS_ZEROS = frozenset(["abs", "cbrt", "ceil", "expm1", "fix", "floor", "log1p", "negative", "relu", "rint",
+                          "round", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc"])
+
+
+@_operator
+def clip(data, a_min, a_max):
+    """Limit the values to an interval."""
+    a_min, a_max = (None if bound is None else data.dtype.type(bound) for bound in (a_min, a_max))
+    return np.clip(data, a_min, a_max)
+
+
+@_operator
+def where(condition, x, y):
+    """Elements of `x` where the condition is not zero, else of `y`; a vector condition chooses rows."""
+    if condition.ndim == 1 and np.ndim(x) > 1:
+        condition = condition.reshape(-1, *[1] * (x.ndim - 1))
+    return np.where(condition != 0, x, y)
+
+
+@_operator
+def logical_not(data):
+    """One where zero, else zero."""
+    return np.logical_not(data).astype(data.dtype)
+
+
+@_operator
+def add_n(*args):
+    """Sum of arrays, added from left to right."""
+    return functools.reduce(np.add, args)
+
+
+@_operator
+def smooth_l1(data, scalar=1.0):
+    """Quadratic near zero, linear beyond."""
+    s2 = data.dtype.type(scalar) ** 2
+    size = np.abs(data)
+    return np.where(size < 1 / s2, s2 * data * data / 2, size - data.dtype.type(0.5) / s2)
+
+
+@_operator
+def isnan(data):
+    """One where not a number."""
+    return np.isnan(data).astype(data.dtype)
+
+
+@_operator
+def isinf(data):
+    """One where infinite."""
+    return np.isinf(data).astype(data.dtype)
+
+
+@_operator
+def isfinite(data):
+    """One where finite."""
+    return np.isfinite(data).astype(data.dtype)
+
+
+# -- reductions
+# --------------------------------------------------------------------------------------------------
+
+
+def _axes(ndim, axis, exclude):
+    if axis is None or axis == ():
+        return None
+    axes = [axis] if np.isscalar(axis) else list(axis)
+    axes = [a % ndim for a in axes]
+    return tuple(a for a in range(ndim) if a not in axes) if exclude else tuple(axes)
+
+
+def _reduced(data, reduce, axis, keepdims, exclude=False, wide=None):
+    kwargs = {"dtype": wide} if wide is not None and data.dtype.kind == "f" else {}
+    found = reduce(data, axis=_axes(data.ndim, axis, exclude), keepdims=bool(keepdims), **kwargs)
+    return found.astype(data.dtype)
+
+
+@_operator
+def sum(data, axis=None, keepdims=False, exclude=False):
+    """Sum over axes, accumulated in float64 and rounded once."""
+    return _reduced(data, np.sum, axis, keepdims, exclude, np.float64)
+
+
+@_operator
+def mean(data, axis=None, keepdims=False, exclude=False):
+    """Mean over axes, accumulated in float64 and rounded once."""
+    return _reduced(data, np.mean, axis, keepdims, exclude, np.float64)
+
+
+@_operator
+def prod(data, axis=None, keepdims=False, exclude=False):
+    """Product over axes."""
+    return _reduced(data, np.prod, axis, keepdims, exclude, np.float64)
+
+
+@_operator
+def nansum(data, axis=None, keepdims=False, exclude=False):
+    """Sum over axes, NaN counting as zero."""
+    return _reduced(data, np.nansum, axis, keepdims, exclude, np.float64)
+
+
+@_operator
+def max(data, axis=None, keepdims=False, exclude=False):
+    """Largest value over axes."""
+    return _reduced(data, np.max, axis, keepdims, exclude)
+
+
+@_operator
+def min(data, axis=None, keepdims=False, exclude=False):
+    """Smallest value over axes."""
+    return _reduced(data, np.min, axis, keepdims, exclude)
+
+
+@_operator
+def norm(data, ord=2, axis=None, out_dtype=None, keepdims=False):
+    """L2 or L1 norm over axes."""
+    size = np.abs(data, dtype=np.float64)
+    axes = _axes(data.ndim, axis, False)
+    total = np.sum(size if ord == 1 else size * size, axis=axes, keepdims=bool(keepdims))
+    return (total if ord == 1 else np.sqrt(total)).astype(out_dtype or data.dtype)
+
+
+def _position(find):
+    def operator(data, axis=None, keepdims=False):
+        found = find(data, axis=axis)
+        if keepdims and axis is not None:
+            found = np.expand_dims(found, axis)
+        return found.astype(_DEFAULT)
+
+    return operator
+
+
+argmax = _operator(_position(np.argmax))
+argmax.__name__, argmax.__doc__ = "argmax", "Position of the largest value, as a float32 number."
+argmin = _operator(_position(np.argmin))
+argmin.__name__, argmin.__doc__ = "argmin", "Position of the smallest value, as a float32 number."
+
+
+def topk(data, axis=-1, k=1, ret_typ="indices", is_ascend=False, dtype="float32", out=None):
+    """The `k` largest (`is_ascend`: smallest) values along an axis; of equal ones the first.
+
+    Parameters
+    ----------
+    ret_typ : {'indices', 'value', 'mask', 'both'}
+        'mask' marks them with ones in an array of the shape of `data`; 'both' gives [values, indices].
+    """
+    if ret_typ not in ("indices", "value", "mask", "both"):
+        raise ValueError(f"ret_typ must be 'indices', 'value', 'mask' or 'both', got {ret_typ!r}")
+    plain = _plain(data)
+    table = plain.reshape(-1) if axis is None else np.moveaxis(plain, axis, -1)
+    k = k if 0 < k < table.shape[-1] else table.shape[-1]
+    found = np.argsort(table if is_ascend else -table, axis=-1, kind="stable")[..., :k]
+    if ret_typ == "mask":
+        mask = np.zeros(table.shape, plain.dtype)
+        np.put_along_axis(mask, found, 1, axis=-1)
+        return _give(mask.reshape(plain.shape) if axis is None else np.moveaxis(mask, -1, axis), out)
+    home = -1 if axis is None else axis
+    indices = np.moveaxis(found, -1, home).astype(dtype)
+    values = np.moveaxis(np.take_along_axis(table, found, axis=-1), -1, home)
+    if ret_typ == "both":
+        out = out or (None, None)
+        return [_give(values, out[0]), _give(indices, out[1])]
+    return _give(values if ret_typ == "value" else indices, out)
+
+
+@_operator
+def sort(data, axis=-1, is_ascend=True):
+    """Sorted values along an axis (None: of all)."""
+    ordered = np.sort(data, axis=axis)
+    return ordered if is_ascend else np.flip(ordered, axis=-1 if axis is None else axis)
+
+
+@_operator
+def argsort(data, axis=-1, is_ascend=True, dtype="float32"):
+    """Positions that sort along an axis."""
+    return np.argsort(data if is_ascend else -data, axis=axis, kind="stable").astype(dtype)
+
+
+# -- products
+# ----------------------------------------------------------------------------------------------------
+
+
+@_operator
+def dot(lhs, rhs, transpose_a=False, transpose_b=False):
+    """Product over the last axis of `lhs` and the first of `rhs`."""
+    lhs = lhs.T if transpose_a else lhs
+    rhs = rhs.T if transpose_b else rhs
+    return np.tensordot(lhs, rhs, axes=1)
+
+
+@_operator
+def batch_dot(lhs, rhs, transpose_a=False, transpose_b=False):
+    """Matrix product of each pair of a batch."""
+    return np.matmul(lhs.swapaxes(1, 2) if transpose_a else lhs, rhs.swapaxes(1, 2) if transpose_b else rhs)
+
+
+# -- shapes
+# ------------------------------------------------------------------------------------------------------
+
+
+def _arrays(data):
+    return [_plain(x) for x in (data[0] if len(data) == 1 and isinstance(data[0], (list, tuple)) else data)]
+
+
+def concat(*data, dim=1, axis=None, out=None, always_copy=True, **_attributes):
+    """Join arrays along a dimension (``concat``: 1; called as ``concatenate(list)``: 0)."""
+    if axis is None:
+        axis = 0 if len(data) == 1 and isinstance(data[0], (list, tuple)) else dim
+    return _give(np.concatenate(_arrays(data), axis=axis), out)
+
+
+def stack(*data, axis=0, out=None, **_attributes):
+    """Join arrays along a new axis."""
+    return _give(np.stack(_arrays(data), axis=axis), out)
+
+
+def split(data, num_outputs, axis=1, squeeze_axis=False):
+    """Cut into equal parts along an axis; a single part comes bare."""
+    parts = np.split(_plain(data), num_outputs, axis=axis)
+    parts = [_give(np.squeeze(part, axis) if squeeze_axis else part.copy()) for part in parts]
+    return parts[0] if num_outputs == 1 else parts
+
+
+SliceChannel = split
+
+
+def _new_shape(old, shape):
+    """MXNet's codes: 0 keeps a dimension, -1 is inferred, -2 keeps the rest, -3 merges two, -4 splits one."""
+    new, at = [], 0
+    codes = list(shape)
+    while codes:
+        code = codes.pop(0)
+        if code == -2:
+            new += old[at:]
+            at = len(old)
+        elif code == -3:
+            new.append(old[at] * old[at + 1])
+            at += 2
+        elif code == -4:
+            left, right = codes.pop(0), codes.pop(0)
+            left = old[at] // right if left == -1 else left
+            new += [left, old[at] // left if right == -1 else right]
+            at += 1
+        else:
+            new.append(old[at] if code == 0 else code)
+            at += 1
+    return tuple(new)
+
+
+def reshape(data, shape=None, reverse=False, out=None, **_attributes):
+    """The same elements in another shape; 0, -1, -2, -3 and -4 are MXNet's codes."""
+    plain = _plain(data)
+    shape = (shape,) if np.isscalar(shape) else tuple(shape)
+    if reverse:
+        new = _new_shape(plain.shape[::-1], shape[::-1])[::-1]
+    else:
+        new = plain.shape if shape == () else _new_shape(plain.shape, shape)
+    return _give(plain.reshape(new), out)
+
+
+@_operator
+def reshape_like(lhs, rhs):
+    """The elements of `lhs` in the shape of `rhs`."""
+    return lhs.reshape(rhs.shape)
+
+
+@_operator
+def flatten(data):
+    """All dimensions but the first merged."""
+    return data.reshape(len(data), -1)
+
+
+@_operator
+def transpose(data, axes=None):
+    """Axes in another order; by default reversed."""
+    return np.ascontiguousarray(np.transpose(data, axes or None))
+
+
+@_operator
+def swapaxes(data, dim1=0, dim2=0):
+    """Two axes exchanged."""
+    return np.ascontiguousarray(np.swapaxes(data, dim1, dim2))
+
+
+@_operator
+def expand_dims(data, axis):
+    """A new axis of length one."""
+    return np.expand_dims(data, axis)
+
+
+@_operator
+def squeeze(data, axis=None):
+    """Without axes of length one."""
+    return np.squeeze(data, axis)
+
+
+@_operator
+def broadcast_to(data, shape):
+    """Repeated to a shape; 0 keeps a dimension."""
+    return np.broadcast_to(data, [old if new == 0 else new for old, new in zip(data.shape, shape)]).copy()
+
+
+@_operator
+def broadcast_like(lhs, rhs):
+    """Repeated to the shape of another array."""
+    return np.broadcast_to(lhs, rhs.shape).copy()
+
+
+@_operator
+def broadcast_axis(data, axis=(), size=()):
+    """Axes of length one repeated."""
+    shape = list(data.shape)
+    for one, length in zip(np.atleast_1d(axis), np.atleast_1d(size)):
+        shape[one] = int(length)
+    return np.broadcast_to(data, shape).copy()
+
+
+@_operator
+def tile(data, reps):
+    """Repeated as a whole."""
+    return np.tile(data, reps)
+
+
+@_operator
+def repeat(data, repeats, axis=None):
+    """Each element repeated."""
+    return np.repeat(data, repeats, axis)
+
+
+@_operator
+def flip(data, axis):
+    """Reversed along an axis."""
+    return np.flip(data, axis).copy()
+
+
+reverse = flip
+
+
+@_operator
+def slice_axis(data, axis, begin, end):
+    """A range of one axis, as a copy."""
+    key = [slice(None)] * data.ndim
+    key[axis] = slice(begin, end)
+    return data[tuple(key)].copy()
+
+
+@_operator
+def take(a, indices, axis=0, mode="clip"):
+    """Rows (or other slices) by number; numbers outside are clipped, or wrapped on request."""
+    return np.take(a, np.asarray(indices).astype(np.int64), axis=axis, mode=mode)
+
+
+@_operator
+def pick(data, index, axis=-1, keepdims=False, mode="clip"):
+    """One element from each row."""
+    index = np.clip(np.asarray(index).astype(np.int64), 0, data.shape[axis] - 1)
+    found = np.take_along_axis(data, np.expand_dims(index, axis), axis)
+    return found if keepdims else np.squeeze(found, axis)
+
+
+@_operator
+def one_hot(indices, depth, on_value=1.0, off_value=0.0, dtype="float32"):
+    """A row for each number with a mark at its place."""
+    return np.where(indices[..., None] == np.arange(depth), on_value, off_value).astype(dtype)
+
+
+@_operator
+def Cast(data, dtype):
+    """The same values in another dtype."""
+    return data.astype(_dtype(dtype))
+
+
+amp_cast = Cast
+
+
+@_operator
+def stop_gradient(data):
+    """A copy."""
+    return data.copy()
+
+
+@_operator
+def softmax(data, axis=-1, temperature=None):
+    """Exponentials normalised to a sum of one along an axis."""
+    scaled = data / temperature if temperature else data
+    powers = np.exp(scaled - scaled.max(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+@_operator
+def log_softmax(data, axis=-1, temperature=None):
+    """Logarithm of `softmax`."""
+    scaled = data / temperature if temperature else data
+    shifted = scaled - scaled.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+# -- finite checks
+# -----------------------------------------------------------------------------------------------
+
+
+def all_finite(data, init_output=True, out=None):
+    """[1.] if every element is finite, else [0.]."""
+    return multi_all_finite(data, init_output=init_output, out=out)
+
+
+def multi_all_finite(*arrays, num_arrays=None, init_output=True, out=None):
+    """[1.] if every element of every array is finite, else [0.]; ``init_output=False`` keeps an earlier 0."""
+    finite = all(np.isfinite(_plain(x)).all() for x in arrays)
+    if out is not None and not init_output:
+        finite = finite and bool(out[0])
+    return _give(np.asarray([finite], _DEFAULT), out)
+
+
+def multi_sum_sq(*arrays, num_arrays=None, out=None):
+    """Sum of squares of each array, as one float32 vector."""
+    sums = [np.square(_plain(x), dtype=np.float64).sum() for x in arrays]
+    return _give(np.asarray(sums, _DEFAULT), out)
+
+
+def reset_arrays(*arrays, num_arrays=None):
+    """Zero the arrays in place."""
+    for x in arrays:
+        x[:] = 0
+
+
+def _complete(namespace):
+    """Make the functions of the tables above."""
+    for name, ufunc in _UNARY.items():
+        namespace[name] = _unary(name, ufunc)
+    for name, ufunc in _BINARY.items():
+        namespace[name] = _binary(name, ufunc)
+    for name, ufunc in _COMPARISONS.items():
+        namespace[name] = _binary(name, ufunc, as_numbers=True)
+    for alias, name in _ALIASES.items():
+        namespace[alias] = namespace[name]
+
+
+def _method(function):
+    @functools.wraps(function)
+    def method(self, *args, **kwargs):
+        return function(self, *args, **kwargs)
+
+    return method
+
+
+def _reduction(function):
+    """A method that takes the arguments of NumPy's as well, because ``numpy.sum(x)`` calls ``x.sum(...)``."""
+
+    def method(self, axis=None, dtype=None, out=None, keepdims=False, exclude=False, **kwargs):
+        found = function(self, axis=axis, keepdims=keepdims, exclude=exclude, out=out, **kwargs)
+        return found if dtype is None else found.astype(dtype)
+
+    method.__name__, method.__doc__ = function.__name__, function.__doc__
+    return method
+
+
+# What NumPy's own functions call on an array with other arguments than MXNet's keeps NumPy's meaning
+_METHODS = ("abs", "argmax", "argmin", "broadcast_like", "broadcast_to", "cbrt", "ceil", "clip", "dot", "exp",
+            "expand_dims", "expm1", "fix", "flatten", "flip", "floor", "log", "log10", "log1p", "log2",
+            "log_softmax", "norm", "one_hot", "ones_like", "pick", "reciprocal", "relu", "reshape_like",
+            "rint", "rsqrt", "sigmoid", "sign", "sin", "slice_axis", "softmax", "split", "sqrt", "square",
+            "tanh", "tile", "topk", "trunc", "zeros_like")
+_REDUCTIONS = ("max", "mean", "min", "nansum", "prod", "sum")
+
+
+def _reshape_method(self, *shape, **kwargs):
+    """The same elements in another shape; 0, -1, -2, -3 and -4 are MXNet's codes. Shares memory."""
+    shape = kwargs.get("shape", shape)
+    if len(shape) == 1 and not np.isscalar(shape[0]):
+        shape = shape[0]
+    return np.ndarray.reshape(self, shape if self.ndim == 0 else _new_shape(self.shape, shape))
+
+
+def _complete_class():
+    for name in _METHODS:
+        setattr(NDArray, name, _method(globals()[name]))
+    for name in _REDUCTIONS:
+        setattr(NDArray, name, _reduction(globals()[name]))
+    NDArray.reshape = _reshape_method
+
+
+_complete(globals())
+_complete_class()
+__all__ = [name for name, value in globals().items()
+           if callable(value) and name[0] != "_" and getattr(value, "__module__", "") == __name__]
