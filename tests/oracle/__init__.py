@@ -1,0 +1,1 @@
+"""Real MXNet beside mxopt, in one process; see README.md here."""

@@ -1,0 +1,156 @@
+"""One driver for both sides: mxopt has MXNet's surface, so only array making and a few keywords differ."""
+import contextlib
+import io
+import os
+import warnings
+
+import numpy as np
+from cases import gradients_of, weights_of
+
+
+class Side:
+    """What the driver needs of a package with MXNet's surface.
+
+    Parameters
+    ----------
+    package : module
+        ``mxnet``, ``mxopt`` or ``mxopt.v1``.
+    """
+
+    def __init__(self, package):
+        self.package = package
+
+    def keywords(self, case):
+        """The constructor's keywords that the case's dialect, path and dtype ask for."""
+        keywords = dict(case.settings)
+        if case.dialect != '1.9':
+            keywords['use_fused_step'] = self.fused(case)
+            if case.path == 'aggregated':
+                keywords['aggregate_num'] = 2
+        if case.master:
+            keywords['multi_precision'] = True
+        if case.path in ('sparse lazy', 'sparse standard') and self.has_lazy_keyword(case):
+            keywords['lazy_update'] = case.path == 'sparse lazy'
+        if case.idx2name:
+            keywords['param_idx2name'] = dict(case.idx2name)
+        return keywords
+
+    def gradient(self, case, gradient, shape):
+        return self.row_sparse(*gradient, shape) if case.sparse else self.dense(gradient)
+
+
+class MXNet(Side):
+    def fused(self, case):
+        return case.dialect == '2.x fused' and case.row.mxnet.fused
+
+    def has_lazy_keyword(self, case):
+        return case.row.mxnet.sparse == 'keyword'
+
+    def dense(self, values):
+        return self.package.nd.array(values, dtype=values.dtype)
+
+    def weight(self, case, values):
+        array = self.dense(values)
+        lazy_by_weight = case.path == 'sparse lazy' and case.row.mxnet.sparse == 'weight'
+        return array.tostype('row_sparse') if lazy_by_weight else array
+
+    def row_sparse(self, values, rows, shape):
+        if not len(rows):
+            return self.package.nd.sparse.zeros('row_sparse', shape, dtype=values.dtype)
+        return self.package.nd.sparse.row_sparse_array((values, rows), shape=shape, dtype=values.dtype)
+
+    @staticmethod
+    def numpy(array):
+        return array.asnumpy()
+
+
+class Mxopt(Side):
+    def fused(self, case):
+        return case.dialect == '2.x fused'
+
+    def has_lazy_keyword(self, case):
+        return case.row.local or case.row.mxnet.sparse == 'keyword'
+
+    def dense(self, values):
+        return values.copy()
+
+    def weight(self, case, values):
+        return values.copy()
+
+    def row_sparse(self, values, rows, shape):
+        return self.package.nd.sparse.row_sparse_array((values, rows), shape=shape)
+
+    @staticmethod
+    def numpy(array):
+        return np.array(array)
+
+
+def mxopt_for(dialect):
+    """Return mxopt's side for a dialect."""
+    import mxopt.v1
+
+    import mxopt
+    return Mxopt(mxopt.v1 if dialect == '1.9' else mxopt)
+
+
+@contextlib.contextmanager
+def quiet():
+    """Silence for what MXNet prints and both sides warn of when a scheduler meets a default learning rate."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
+
+
+def tree(side, state):
+    """Return a state with its arrays as NumPy copies."""
+    if state is None:
+        return None
+    if isinstance(state, (tuple, list)):
+        return tuple(tree(side, part) for part in state)
+    return side.numpy(state)
+
+
+def make_optimizer(case, side):
+    keywords = side.keywords(case)
+    if case.scheduler:
+        name, settings = case.scheduler
+        keywords['lr_scheduler'] = getattr(side.package.lr_scheduler, name)(**settings)
+    optimizer = side.package.optimizer.create(case.optimizer, **keywords)
+    if case.lr_mult:
+        optimizer.set_lr_mult(dict(case.lr_mult))
+    if case.wd_mult:
+        optimizer.set_wd_mult(dict(case.wd_mult))
+    return optimizer
+
+
+def run(case, side):
+    """Train the case's tensors and yield (step, weights, states) after every step, as NumPy copies.
+
+    Weights are a list in the tensors' order, states a dict by key as in ``updater.states``.
+    """
+    with quiet():
+        optimizer = make_optimizer(case, side)
+        updater = side.package.optimizer.get_updater(optimizer)
+        weights = [side.weight(case, values) for values in weights_of(case)]
+    for step in range(1, case.steps + 1):
+        with quiet():
+            if case.midway and step == case.steps // 2 + 1:
+                optimizer.rescale_grad = 0.5 * case.settings['rescale_grad']
+                if not case.scheduler:
+                    optimizer.set_learning_rate(0.05)
+            joined = len(weights) - (case.late and step < 3)
+            keys = list(case.keys[:joined])
+            gradients = [side.gradient(case, gradient, weight.shape)
+                         for gradient, weight in zip(gradients_of(case, step)[:joined], weights)]
+            if case.path == 'single' or case.sparse:
+                for key, gradient, weight in zip(keys, gradients, weights):
+                    updater(key, gradient, weight)
+            else:
+                updater(keys, gradients, weights[:joined])
+            states = {key: tree(side, state) for key, state in updater.states.items()}
+            snapshot = [side.numpy(weight) for weight in weights], states
+        yield (step, *snapshot)
+
+
+# Real MXNet talks about its storage manager while it loads.
+os.environ.setdefault('DMLC_LOG_LEVEL', '1')
