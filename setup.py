@@ -34,6 +34,9 @@ INSTRUCTION_SETS = {
     ],
 }  # fmt: skip
 
+# Only some of them, to build faster while developing: MXOPT_BUILD_ISA=avx512
+CHOSEN = os.environ.get("MXOPT_BUILD_ISA", "").split() or list(INSTRUCTION_SETS)
+
 OPENMP_PROBE = """
 #include <omp.h>
 #include <stdio.h>
@@ -117,7 +120,7 @@ def extension(name):
 
 setup(
     ext_modules=cythonize(
-        [extension("_engine"), *(extension(f"_rules_{isa}") for isa in INSTRUCTION_SETS)],
+        [extension("_engine"), *(extension(f"_rules_{isa}") for isa in CHOSEN)],
         # Once, for all sources: directives at the top of a .pyx do not reach included or inlined text.
         compiler_directives={
             "language_level": 3,

@@ -5,11 +5,20 @@ import importlib.util
 import os
 
 from . import _engine
-from ._engine import Plan, Refused, Rule, count_up, get_num_threads, openmp_version, set_num_threads
+from ._engine import (
+    Plan,
+    Refused,
+    Rule,
+    count_up,
+    get_num_threads,
+    get_num_threads_setting,
+    openmp_version,
+    set_num_threads,
+)
 
 __all__ = [
     "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "available_instruction_sets", "count_up",
-    "get_num_threads", "openmp_version", "set_num_threads",
+    "get_num_threads", "get_num_threads_setting", "openmp_version", "set_num_threads",
 ]  # fmt: skip
 
 #: From the plainest to the widest.

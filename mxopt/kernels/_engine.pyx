@@ -55,6 +55,7 @@ cdef enum:
     SLOTS = 7
     POINTERS = 8    # and one for partial sums
     MAX_DIMS = 32
+    MAX_SCALARS = 24
 
 cdef enum:
     # Elements of one staged block: five float32 arrays of it (40 KB) fit L1.
@@ -144,6 +145,11 @@ def set_num_threads(int n):
     max_threads = n
 
 
+def get_num_threads_setting():
+    """What was set; 0: OpenMP decides."""
+    return max_threads
+
+
 def get_num_threads():
     """Threads of the next call: what was set, else OpenMP's number; a lowered OpenMP limit holds."""
     cdef int openmp = mxopt_max_threads()
@@ -184,6 +190,10 @@ cdef class Rule:
         self.arrays = tuple(a.partition("/")[0] for a in entry["arrays"])
         self.scalars = entry["scalars"]
         self.nscalars = len(self.scalars)
+        if len(self.arrays) > MAX_ARRAYS:
+            raise ValueError(f"a rule has at most {MAX_ARRAYS} arrays, {name} has {len(self.arrays)}")
+        if self.nscalars > MAX_SCALARS:
+            raise ValueError(f"a rule has at most {MAX_SCALARS} scalars, {name} has {self.nscalars}")
         self.nsums = entry["sums"]
         self.by_row = entry["by_row"]
         writes = entry["writes"]
@@ -432,21 +442,17 @@ cdef class Plan:
 
     Parameters
     ----------
+    rule : Rule
+        The first rule that will run; the others must have the same arrays.
     weights, grads : list of ndarray
     states : list
         Per tensor None, an array, or a tuple of arrays, None and tuples; None entries are left out.
-    nstates : int
-        How many state arrays each tensor must have.
     master : int
         Where the float32 master copy stands in the state pair of a 16-bit weight (0 or 1); -1: no masters.
     rows : list of (None or int64 array), optional
         The row indices of row-sparse gradients, whose `grads` entries are their rows.
     lazy : bool
         Whether row-sparse gradients touch only their rows.
-    by_row : bool
-        For rules that run row by row: the dense layout must be by rows too.
-    per_row : int
-        Bit mask of arrays that have one element a row.
     extras : list of ndarray, optional
         One more input per tensor.
 
@@ -472,8 +478,8 @@ cdef class Plan:
         self.tensors = NULL
         self.low = NULL
 
-    def __init__(self, list weights, list grads, list states, int nstates, int master=-1, list rows=None,
-                 bint lazy=False, bint by_row=False, unsigned int per_row=0, list extras=None):
+    def __init__(self, Rule rule not None, list weights, list grads, list states, int master=-1, list rows=None,
+                 bint lazy=False, list extras=None):
         cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
@@ -481,12 +487,12 @@ cdef class Plan:
             raise Refused("lengths", -1, 0)
         if (rows is not None and len(rows) != n) or (extras is not None and len(extras) != n):
             raise Refused("lengths", -1, 0)
-        self.nstates = nstates
+        self.narrays = len(rule.arrays)
         self.nextras = extras is not None
-        self.narrays = 2 + nstates + self.nextras
-        if nstates < 0 or self.narrays > MAX_ARRAYS:
-            raise ValueError(f"a rule has at most {MAX_ARRAYS} arrays, got {self.narrays}")
-        self.by_row, self.per_row, self.lazy = by_row, per_row, lazy
+        self.nstates = self.narrays - 2 - self.nextras
+        if self.nstates < 0:
+            raise ValueError(f"{rule!r} takes no extra input")
+        self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
         self.owners = (list(weights), list(grads), [], list(rows) if rows is not None else None,
                        list(extras) if extras is not None else None)
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
@@ -784,13 +790,14 @@ cdef class Plan:
         pointer = <uintptr_t>self.tensors[i].data[WEIGHT if role == -1 else role]
         return next(a for a in self.owners[2] if a.ctypes.data == pointer)
 
-    def run(self, Rule rule not None, const double[:, ::1] scalars not None, const int[::1] rows=None):
+    def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None):
         """Run one rule over the plan.
 
         Parameters
         ----------
         rule : Rule
-        scalars : float64 array (k, number of the rule's scalars)
+        scalars : list of k tuples, or float64 array (k, m)
+            The rule's scalars, first; it may be followed by others.
         rows : int32 array (number of tensors,), optional
             Each tensor's row of `scalars`; all use row 0 when not given.
 
@@ -803,22 +810,34 @@ cdef class Plan:
         cdef int threads = 1
         cdef char* scratch = NULL
         cdef double[:, ::1] sums
+        cdef const double[:, ::1] table
+        cdef double few[MAX_SCALARS]
+        cdef Py_ssize_t nrows = len(scalars), k
         if len(rule.arrays) != self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
-        if scalars.shape[1] != rule.nscalars or scalars.shape[0] < 1:
-            raise ValueError(f"{rule!r} takes {rule.nscalars} scalars, got {scalars.shape[1]}")
+        if nrows == 1 and isinstance(scalars, list) and len(scalars[0]) >= rule.nscalars:
+            # The common call: one row for all tensors. Reading it here saves a microsecond.
+            for k in range(rule.nscalars):
+                few[k] = scalars[0][k]
+            c.scalars = few
+            c.nscalars = rule.nscalars
+        else:
+            table = np.ascontiguousarray(scalars, np.float64)
+            if nrows < 1 or table.shape[1] < rule.nscalars:
+                raise ValueError(f"{rule!r} takes rows of {rule.nscalars} scalars")
+            c.scalars = &table[0, 0]
+            c.nscalars = table.shape[1]
         for i in range(self.ntensors):
             self.tensors[i].row = 0
         if rows is not None:
             if rows.shape[0] != self.ntensors:
                 raise ValueError("rows must have one entry a tensor")
             for i in range(self.ntensors):
-                if rows[i] < 0 or rows[i] >= scalars.shape[0]:
+                if rows[i] < 0 or rows[i] >= nrows:
                     raise ValueError("rows must name rows of the scalars")
                 self.tensors[i].row = rows[i]
         c.rules[0], c.rules[1] = rule.single, rule.double_
         c.tensors, c.ntensors = self.tensors, self.ntensors
-        c.scalars, c.nscalars = &scalars[0, 0], scalars.shape[1]
         c.nsums, c.narrays, c.sums = rule.nsums, self.narrays, NULL
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
         c.mirrored = self.mirrored and (rule.writes & 1)

@@ -1,0 +1,9 @@
+"""Optimizers by name. Importing a module registers its class; nothing else lists them."""
+
+from .adam import Adam
+from .optimizer import Optimizer
+from .registry import create, register
+from .sgd import SGD
+from .updater import Updater, get_updater
+
+opt_registry = Optimizer.opt_registry

@@ -1,0 +1,210 @@
+"""Argument checks: the one place where messages are worded.
+
+Every message is one line: what was wrong, what it must be, what it is, and the cure. Everything is checked
+before anything is changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import numbers
+
+_DTYPES = "float32, float64, float16 or bfloat16"
+
+
+def number(name, value, low=None, high=None, open_high=False):
+    """`value` as a finite Python float within bounds (NumPy scalars would widen float32 arithmetic).
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the message.
+    value : number
+    low, high : float, optional
+        Inclusive bounds; `open_high` excludes the upper one.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        try:
+            value = value.item()  # a one-element array, as MXNet's own scripts pass
+        except (AttributeError, ValueError, TypeError):
+            raise TypeError(f"{name} must be a number, got {value!r}") from None
+    result = float(value)
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    if low is not None and result < low or high is not None and (result >= high if open_high else result > high):
+        if high is None:
+            bounds = "0 or more" if low == 0 else f"at least {low:g}"
+        else:
+            bounds = f"within [{low:g}, {high:g}{')' if open_high else ']'}"
+        raise ValueError(f"{name} must be {bounds}, got {value!r}")
+    return result
+
+
+def optional_number(name, value, **bounds):
+    """As `number`, and None stays None."""
+    return None if value is None else number(name, value, **bounds)
+
+
+def nearest(word, known):
+    """'; did you mean ...?', or an empty string."""
+    close = difflib.get_close_matches(str(word).lower(), [str(k).lower() for k in known], n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_optimizer(name, known):
+    """The error for a name that is not in the registry."""
+    hint = nearest(name, known) or f"; the registry has {', '.join(sorted(known))}"
+    return ValueError(f"unknown optimizer {name!r}{hint}")
+
+
+def unknown_keywords(cls, keywords):
+    """The error for keyword arguments that no constructor of a class takes."""
+    known = {
+        name
+        for base in cls.__mro__
+        if "__init__" in vars(base)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and name != "self"
+    }
+    word = next(iter(keywords))
+    return TypeError(f"{cls.__name__} has no argument {word!r}{nearest(word, known) or f'; it takes {sorted(known)}'}")
+
+
+def who(optimizer, index):
+    """An index with the name it bears: ``index 3 ('fc1_weight')``."""
+    name = getattr(optimizer, "idx2name", {}).get(index)
+    if name is None:
+        name = getattr(getattr(optimizer, "param_dict", {}).get(index), "name", None)
+    return f"index {index!r} ({name!r})" if name is not None and name != index else f"index {index!r}"
+
+
+def refused(error, optimizer, indices, weights, grads, states, extra_name="noise"):
+    """Word what the engine refused (`mxopt.kernels.Refused`) as an exception to raise.
+
+    Parameters
+    ----------
+    error : Refused
+        Its arguments are (what, position, role, ...); roles: 0 weight, 1 gradient, 2.. states, -1 master.
+    """
+    what, i, role, *rest = error.args
+    if what == "lengths":
+        lengths = f"{len(indices)}, {len(weights)}, {len(grads)} and {len(states)}"
+        return ValueError(f"indices, weights, grads and states must have the same length, got {lengths}")
+
+    names = optimizer.state_names
+
+    def part(position, role):
+        owner = who(optimizer, indices[position])
+        if role == -1:
+            return f"the float32 master of {owner}"
+        if role < 2:
+            return f"{'weight' if role == 0 else 'gradient'} of {owner}"
+        return f"state {names[role - 2]!r} of {owner}" if role - 2 < len(names) else f"{extra_name} of {owner}"
+
+    this, owner = part(i, role), who(optimizer, indices[i])
+    weight, grad = weights[i], grads[i]
+    if what == "array":
+        return TypeError(f"{this} must be an array, got {rest[0]}; make one with numpy.asarray(..., dtype='float32')")
+    if what == "state":
+        return TypeError(f"state of {owner} must be None, an array or a tuple of arrays, got {rest[0]}")
+    if what == "dtype":
+        must = "float32" if role == -1 else (f"one that a {weight.dtype} weight can have" if role > 1 else _DTYPES)
+        return TypeError(f"{this} must be {must}, got {rest[0]}; cast it with .astype('float32')")
+    if what == "aligned":
+        return ValueError(f"{this} is not aligned in memory; pass a copy made by numpy.array(...)")
+    if what == "read-only":
+        return ValueError(f"{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)")
+    if what == "pair":
+        return TypeError(
+            f"state of {owner} must be the pair of the float32 master and the state, since multi_precision is on "
+            f"and the weight is {weight.dtype}; make it with create_state_multi_precision"
+        )
+    if what == "count":
+        expected = f"({', '.join(names)})" if names else "None"
+        return ValueError(f"state of {owner} must hold {rest[1]} arrays {expected}, got {rest[0]}; make it with create_state")
+    if what == "shape":
+        return ValueError(f"{this} must fit its weight of shape {weight.shape}, got shape {_shape(optimizer, states[i], grad, role)}")
+    if what == "row":
+        return IndexError(f"row index {rest[0]} of the gradient of {owner} is outside its weight of {weight.shape[0]} rows")
+    if what == "order":
+        return ValueError(
+            f"row indices of the gradient of {owner} must ascend without repeats, but {rest[0]} does not; make a new "
+            "RowSparseArray, which sorts and sums them"
+        )
+    if what == "rows":
+        return TypeError(f"row indices of the gradient of {owner} must be a one-dimensional int64 array")
+    if what == "sparse-scalar":
+        return ValueError(f"{this} is row-sparse, but its weight has no rows: its shape is ()")
+    if what == "contiguous":
+        return ValueError(f"{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)")
+    if what == "itself":
+        return ValueError(f"{this} repeats its own elements (a stride is 0); pass a copy made by numpy.array(...)")
+    if what == "overlap":
+        other = part(*rest)
+        return ValueError(f"{this} and {other} share memory, and a step writes there; give each its own array (.copy())")
+    return error
+
+
+def _shape(optimizer, state, grad, role):
+    if role == 1:
+        return grad.shape
+    flat = []
+
+    def collect(node):
+        if isinstance(node, (tuple, list)):
+            for part in node:
+                collect(part)
+        elif node is not None:
+            flat.append(node)
+
+    collect(state)
+    return [tuple(a.shape) for a in flat] if len(flat) != 1 else flat[0].shape
+
+
+def scalars(names, row):
+    """Refuse a row of scalars that is not finite (rescale_grad aside: loss scaling skips by it)."""
+    for name, value in zip(names, row):
+        if not math.isfinite(value) and name not in ("rescale_grad", "clip_gradient"):
+            word = "learning_rate" if name == "lr" else name
+            raise ValueError(f"{word} must be a finite number, got {value!r}")
+
+
+def duplicate_index(optimizer, indices):
+    """The error for an index that stands twice in one call."""
+    seen = set()
+    for index in indices:
+        if index in seen:
+            return ValueError(f"{who(optimizer, index)} stands twice in one call; step it once a call, or sum its gradients")
+        seen.add(index)
+    return None
+
+
+def lazy_update(optimizer, value):
+    """`lazy_update` as a bool, refused where it cannot be."""
+    if not value:
+        return False
+    kind = type(optimizer).__name__
+    if optimizer.not_lazy_because:
+        raise ValueError(f"{kind} cannot update lazily: {optimizer.not_lazy_because}; leave lazy_update out")
+    if not optimizer.use_fused_step:
+        raise ValueError(f"{kind} with lazy_update=True needs use_fused_step=True; step() makes the standard update")
+    return True
+
+
+def key(index):
+    """An index as states are kept by: bytes become str."""
+    if isinstance(index, bytes):
+        return index.decode("utf-8")
+    if isinstance(index, str) or hasattr(index, "__index__"):
+        return index
+    raise TypeError(f"an index must be an int or a str, got {type(index).__name__}")
+
+
+def float_weight(optimizer, index, weight):
+    """Refuse a weight that has no float dtype before a state is made for it."""
+    from .arrays import is_float
+
+    if not is_float(weight.dtype):
+        raise TypeError(f"weight of {who(optimizer, index)} must be {_DTYPES}, got {weight.dtype}; cast it with .astype('float32')")

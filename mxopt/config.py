@@ -1,0 +1,94 @@
+"""Threads, instruction set, and what is in use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+
+from . import kernels
+from ._version import __version__
+
+__all__ = ["get_num_threads", "num_threads", "set_num_threads", "show_config"]
+
+
+def set_num_threads(n):
+    """Set how many threads a step may use, for the whole process.
+
+    Parameters
+    ----------
+    n : int or None
+        1 or more; None goes back to the default: ``MXOPT_NUM_THREADS``, then ``OMP_NUM_THREADS``, then one
+        thread a core. Results do not depend on it.
+    """
+    kernels.set_num_threads(_default() if n is None else _count("n", n))
+
+
+def get_num_threads():
+    """Threads that the next large step would use (1 in a forked child and without OpenMP)."""
+    return kernels.get_num_threads()
+
+
+@contextlib.contextmanager
+def num_threads(n):
+    """Use `n` threads within a ``with`` block.
+
+    Examples
+    --------
+    >>> import mxopt
+    >>> with mxopt.num_threads(1):
+    ...     mxopt.get_num_threads()
+    1
+    """
+    before = kernels.get_num_threads_setting()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        kernels.set_num_threads(before)
+
+
+def show_config(mode="print"):
+    """Say what is in use: versions, instruction set, OpenMP, threads.
+
+    Parameters
+    ----------
+    mode : {'print', 'dict'}
+        Print it, or return it as a dict.
+    """
+    if mode not in ("print", "dict"):
+        raise ValueError(f"mode must be 'print' or 'dict', got {mode!r}")
+    import numpy
+
+    openmp = kernels.openmp_version()
+    config = {
+        "mxopt": __version__,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "instruction set": kernels.INSTRUCTION_SET,
+        "available": ", ".join(kernels.available_instruction_sets()),
+        "openmp": str(openmp) if openmp else "none (serial kernels)",
+        "threads": get_num_threads(),
+    }
+    if mode == "dict":
+        return config
+    for key, value in config.items():
+        print(f"{key:>16}: {value}")
+    return None
+
+
+def _count(name, value):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
+    return min(int(value), 1024) if kernels.openmp_version() else 1
+
+
+def _default():
+    """0: what OpenMP itself would use, which OMP_NUM_THREADS steers."""
+    text = os.environ.get("MXOPT_NUM_THREADS", "").strip()
+    if not text:
+        return 0
+    return _count("MXOPT_NUM_THREADS", int(text) if text.isdecimal() else text)
+
+
+set_num_threads(None)

@@ -1,0 +1,99 @@
+"""Adam."""
+
+import math
+
+import numpy as np
+
+from .. import checks
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class Adam(Optimizer):
+    """Adam: steps scaled by running estimates of the gradient's first two moments.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient) + wd * weight
+        mean = beta1 * mean + (1 - beta1) * g
+        var = beta2 * var + (1 - beta2) * g**2
+        lr_t = learning_rate * sqrt(1 - beta2**t) / (1 - beta1**t)
+        weight = weight - lr_t * mean / (sqrt(var) + epsilon)
+
+    With a row-sparse gradient and ``lazy_update=True`` this happens only in the rows that the gradient
+    holds; all other rows keep weight and states. Otherwise the absent rows count as zero gradients.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    beta1 : float, default 0.9
+        Decay of the first moment.
+    beta2 : float, default 0.999
+        Decay of the second moment.
+    epsilon : float, default 1e-8
+        Keeps the division finite.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    The bias correction multiplies the learning rate, so epsilon joins the uncorrected root: the form at the
+    end of section 2 of [1]_, with a constant epsilon. Weight decay is added to the gradient (L2); `AdamW`
+    decouples it.
+
+    State: (mean, var), zeros of the weight's shape and dtype.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015,
+       https://arxiv.org/abs/1412.6980.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("adam", learning_rate=0.1)
+    >>> weight = np.ones(3, np.float32)
+    >>> opt.update(0, weight, np.array([1, -1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.9, 1.1, 1. ], dtype=float32)
+    """
+
+    rules = ("adam",)
+    state_names = ("mean", "var")
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
+
+    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, lazy_update=False,
+                 use_fused_step=True, **kwargs):  # fmt: skip
+        super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
+        self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
+        self.beta2 = checks.number("beta2", beta2, 0, 1, open_high=True)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def create_state(self, index, weight):
+        return self._zeros(weight), self._zeros(weight)
+
+    def _corrected(self, t, lr):
+        # In double: 1 - beta2**t cancels in float32 while t is small.
+        return lr * (math.sqrt(1.0 - self.beta2**t) / (1.0 - self.beta1**t))
+
+    def scalars(self, t, lr, wd):
+        lr = self._corrected(t, lr)
+        return lr, wd, float(self.rescale_grad), self._clip, self.beta1, self.beta2, self.epsilon
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):
+            grad = self._prepared(grad)
+            grad += wd * weight
+
+            mean *= self.beta1
+            mean += (1.0 - self.beta1) * grad
+            var *= self.beta2
+            var += (1.0 - self.beta2) * np.square(grad)
+            weight -= self._corrected(t, lr) * (mean / (np.sqrt(var) + self.epsilon))

@@ -1,0 +1,596 @@
+"""The optimizer protocol: rates, multipliers, counts, and the way from `update` to a rule or to NumPy."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+
+import numpy as np
+
+from .. import checks, kernels
+from ..arrays import as_array
+from ..sparse import RowSparseArray
+from . import registry
+
+#: What a subclass may override to change how rates are found; then every index is asked for separately.
+_RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count")
+
+
+def is_half(dtype):
+    """Whether a dtype has 16 bits, so that `multi_precision` gives it a float32 master."""
+    return dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
+
+
+class Optimizer:
+    """Base class of all optimizers.
+
+    An optimizer of one's own derives from it, is entered with `register`, and overrides `create_state` and
+    either ``update(index, weight, grad, state)`` (the 1.x form, one tensor) or
+    ``step(indices, weights, grads, states)`` (the 2.x form, lists).
+
+    Parameters
+    ----------
+    rescale_grad : float, default 1.0
+        Every gradient is multiplied by it first; often 1/batch_size.
+    param_idx2name : dict of int to str, optional
+        Names of the indices, by which multipliers and messages know them.
+    wd : float, default 0.0
+        Weight decay.
+    clip_gradient : float, optional
+        Limit every element of the rescaled gradient to [-clip_gradient, clip_gradient]. None, 0 and negative
+        numbers mean no clipping.
+    learning_rate : float, optional
+        The learning rate. None: the scheduler's ``base_lr``, or 0.01 without a scheduler. Given together
+        with a scheduler it replaces the scheduler's ``base_lr``.
+    lr_scheduler : LRScheduler, optional
+        Called with `num_update`, gives the learning rate.
+    sym : object, optional
+        Anything with ``attr_dict()`` and ``list_arguments()``: ``__lr_mult__`` and ``__wd_mult__`` attributes.
+    begin_num_update : int, default 0
+        Where the update counts of new indices start.
+    multi_precision : bool, default False
+        Keep a float32 master copy of float16 and bfloat16 weights.
+    param_dict : dict, optional
+        Parameters by index; their ``lr_mult`` and ``wd_mult`` win over all others.
+    aggregate_num : int, optional
+        How many tensors a user's own class is handed at a time. Built-in classes always take a whole list in one
+        fused call; the bits are the same.
+    use_fused_step : bool, optional
+        Run the compiled rule (`fused_step`) rather than NumPy (`step`).
+
+    Attributes
+    ----------
+    lr, wd, rescale_grad, clip_gradient, lr_scheduler, num_update, begin_num_update, lr_mult, wd_mult, idx2name,
+    param_dict, sym_info, multi_precision, aggregate_num, use_fused_step
+        As in MXNet.
+    """
+
+    opt_registry = registry.opt_registry
+
+    #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`).
+    rules = ()
+    #: The states' names, in the order of `create_state` and of the rules' arrays.
+    state_names = ()
+    #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient")
+    #: Where the master copy stands in the state pair of a 16-bit weight.
+    master_position = 0
+    #: Why lazy_update=True is refused, for classes whose update is not local to a row.
+    not_lazy_because = None
+
+    lazy_update = False
+
+    def __init__(self, rescale_grad=1.0, param_idx2name=None, wd=0.0, clip_gradient=None, learning_rate=None,
+                 lr_scheduler=None, sym=None, begin_num_update=0, multi_precision=False, param_dict=None,
+                 aggregate_num=None, use_fused_step=None, **kwargs):  # fmt: skip
+        if kwargs:
+            raise checks.unknown_keywords(type(self), kwargs)
+        if param_idx2name is None:
+            param_idx2name = {}
+        if not isinstance(param_idx2name, dict):
+            raise TypeError(f"param_idx2name must be a dict of indices to names, got {type(param_idx2name).__name__}")
+        self.rescale_grad = rescale_grad
+        self.lr_scheduler = lr_scheduler
+        learning_rate = checks.optional_number("learning_rate", learning_rate)
+        if lr_scheduler is None:
+            self.lr = 0.01 if learning_rate is None else learning_rate
+        else:
+            self.lr = learning_rate
+            if learning_rate is not None and lr_scheduler.base_lr != learning_rate:
+                warnings.warn(
+                    f"learning_rate={learning_rate:g} replaces base_lr={lr_scheduler.base_lr:g} of the scheduler; "
+                    "pass learning_rate=None to keep the scheduler's",
+                    UserWarning,
+                    stacklevel=_outside(),
+                )
+                lr_scheduler.base_lr = learning_rate
+        self.wd = checks.number("wd", wd)
+        self.clip_gradient = checks.optional_number("clip_gradient", clip_gradient)
+        self.begin_num_update = begin_num_update
+        self.num_update = begin_num_update
+        self._all_index_update_counts = {0: {}}
+        self._index_update_count = self._all_index_update_counts[0]
+        self.multi_precision = multi_precision
+        self.aggregate_num = 1 if aggregate_num is None else aggregate_num
+        self.use_fused_step = bool(use_fused_step)
+        self.idx2name = param_idx2name.copy()
+        self.sym_info = (sym.attr_dict(), sym.list_arguments()) if sym is not None else ()
+        self.param_dict = param_dict if param_dict else {}
+        self.allow_np_array = True
+        self.lr_mult = {}
+        self.wd_mult = {}
+        self.set_lr_mult({})
+        self.set_wd_mult({})
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._own_rates = any(getattr(cls, name) is not getattr(Optimizer, name) for name in _RATE_METHODS)
+        cls.takes_lists = _takes_lists(cls)
+
+    _own_rates = False
+    takes_lists = True
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "param_dict"}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.param_dict = {}
+
+    # -- the registry --------------------------------------------------------------------------------
+
+    register = staticmethod(registry.register)
+    create_optimizer = staticmethod(registry.create)
+
+    # -- the learning rate ---------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self):
+        """The scheduler's rate for `num_update`, or `lr` without a scheduler."""
+        return self.lr if self.lr_scheduler is None else self.lr_scheduler(self.num_update)
+
+    def set_learning_rate(self, lr):
+        """Set the learning rate.
+
+        Raises
+        ------
+        UserWarning
+            With a scheduler, which decides the rate (raised, as in MXNet).
+        """
+        if self.lr_scheduler is not None:
+            raise UserWarning("the learning rate is the scheduler's; change lr_scheduler.base_lr, or set "
+                              "lr_scheduler to None first")
+        self.lr = checks.number("learning_rate", lr)
+
+    def set_lr_mult(self, args_lr_mult):
+        """Set learning-rate multipliers.
+
+        Parameters
+        ----------
+        args_lr_mult : dict of (int or str) to float
+            By index or name. A parameter's own ``lr_mult`` (`param_dict`) wins over them.
+        """
+        self.lr_mult = self._multipliers("__lr_mult__", args_lr_mult)
+
+    def set_wd_mult(self, args_wd_mult):
+        """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name."""
+        self.wd_mult = self._multipliers("__wd_mult__", args_wd_mult)
+
+    def _multipliers(self, attribute, given):
+        self._unmatched_names = True
+        multipliers = {}
+        if self.sym_info:
+            attributes, names = self.sym_info
+            for name in names:
+                if attribute in attributes.get(name, ()):
+                    multipliers[name] = float(attributes[name][attribute])
+        multipliers.update({key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()})
+        return multipliers
+
+    def _mult(self, index, which):
+        # First match wins: the parameter's own, by index, by name.
+        if index in self.param_dict:
+            return getattr(self.param_dict[index], which)
+        multipliers = getattr(self, which)
+        if index in multipliers:
+            return multipliers[index]
+        if index in self.idx2name:
+            return multipliers.get(self.idx2name[index], 1.0)
+        return 1.0
+
+    def _get_lrs(self, indices):
+        """Learning rates of some indices, multipliers applied."""
+        lr = self.learning_rate
+        return [lr * self._mult(index, "lr_mult") for index in indices]
+
+    def _get_lr(self, index):
+        return self._get_lrs([index])[0]
+
+    def _get_wds(self, indices):
+        """Weight decays of some indices, multipliers applied."""
+        return [self.wd * self._mult(index, "wd_mult") for index in indices]
+
+    def _get_wd(self, index):
+        return self._get_wds([index])[0]
+
+    # -- update counts -------------------------------------------------------------------------------
+
+    def _set_current_device(self, device_id):
+        """Count on the device with this number from now on."""
+        self._index_update_count = self._all_index_update_counts.setdefault(device_id, {})
+
+    _set_current_context = _set_current_device
+
+    def _update_count(self, index):
+        """Count one update of an index, or of each of a list."""
+        for idx in index if isinstance(index, (list, tuple)) else [index]:
+            count = self._index_update_count.get(idx, self.begin_num_update) + 1
+            self._index_update_count[idx] = count
+            self.num_update = max(self.num_update, count)
+
+    def _tick(self, indices, make):
+        """Count one update of each index, find its rates, and return ``make(rates)``.
+
+        Every tensor is counted before its own rate is read, one after the other, so that a list gives what
+        single calls give. If anything fails (a scheduler of the user's, a rate that is not finite) the
+        counts and the scheduler are as before.
+
+        Parameters
+        ----------
+        indices : list
+        make : callable
+            Takes a list of (t, lr, wd), one per index, or one for all when they are the same.
+        """
+        counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
+        schedule = dict(vars(scheduler)) if hasattr(scheduler, "__dict__") else None
+        own = self._snapshot()
+        before, t = kernels.count_up(counts, indices, self.begin_num_update)
+        try:
+            if t is None or len(before) > 1:
+                error = checks.duplicate_index(self, indices) if len(set(indices)) < len(before) else None
+                if error is not None:
+                    raise error
+            if t is not None and not (self._own_rates or self.lr_mult or self.wd_mult or self.param_dict):
+                self.num_update = t if t > number else number
+                return make([(t, self.learning_rate, self.wd)])
+            return make(self._rates(indices, counts, before))
+        except BaseException:
+            self._take_back(indices, counts, before)
+            self.num_update = number
+            if schedule is not None:
+                vars(scheduler).clear()
+                vars(scheduler).update(schedule)
+            self._restore(own)
+            raise
+
+    @staticmethod
+    def _take_back(indices, counts, before):
+        for index, count in reversed(list(zip(indices, before))):
+            if count is None:
+                counts.pop(index, None)
+            else:
+                counts[index] = count
+
+    def _table(self, rates):
+        """The table of scalars of some (t, lr, wd), and each tensor's row of it (None: one row for all)."""
+        seen, table, rows = {}, [], []
+        for rate in rates:
+            at = None if self.scalars_differ else seen.get(rate)
+            if at is None:
+                at = seen[rate] = len(table)
+                row = self.scalars(*rate)
+                if not math.isfinite(sum(row)):
+                    checks.scalars(self.scalar_names, row)
+                table.append(row)
+            rows.append(at)
+        return table, (np.array(rows, np.int32) if len(table) > 1 else None)
+
+    #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
+    scalars_differ = False
+
+    def _snapshot(self):
+        """What of the optimizer's own attributes `scalars` changes, to go back to after an error."""
+
+    def _restore(self, snapshot):
+        """Undo what `scalars` changed since `_snapshot`."""
+
+    def _rates(self, indices, counts, before):
+        """(t, lr, wd) of each index, in order, after counting."""
+        if self._unmatched_names and (self.lr_mult or self.wd_mult):
+            self._warn_of_unmatched_names(indices, before)
+        if self._own_rates:
+            # A subclass has its own idea: make the calls that MXNet makes.
+            self._take_back(indices, counts, before)
+            rates = []
+            for index in indices:
+                self._update_count(index)
+                rates.append((counts[index], float(self._get_lr(index)), float(self._get_wd(index))))
+            return rates
+        base, wd, rates = None, self.wd, []
+        lr_mult, wd_mult = (self.lr_mult or self.param_dict), (self.wd_mult or self.param_dict)
+        for index in indices:
+            t = counts[index]
+            if t > self.num_update or base is None:
+                self.num_update = max(self.num_update, t)
+                base = self.learning_rate
+            rates.append((t, base * self._mult(index, "lr_mult") if lr_mult else base,
+                          wd * self._mult(index, "wd_mult") if wd_mult else wd))
+        return rates
+
+    def _warn_of_unmatched_names(self, indices, before):
+        """A multiplier for a name that nobody bears is a typing error: say so at the first update."""
+        if not self.idx2name and not self.param_dict and len(indices) == 1 and before[0] is None:
+            if isinstance(indices[0], str):
+                return  # names arrive one by one: judge when the first of them returns
+        self._unmatched_names = False
+        names = {*self.idx2name.values(), *self._index_update_count, *indices}
+        names |= {getattr(p, "name", None) for p in self.param_dict.values()}
+        if self.sym_info:
+            names.update(self.sym_info[1])
+        for kind, multipliers in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
+            for key in multipliers:
+                if isinstance(key, str) and key not in names:
+                    known = [n for n in names if isinstance(n, str)]
+                    cure = checks.nearest(key, known) or (
+                        "; pass param_idx2name, which gives the indices names" if not known else "")
+                    warnings.warn(f"{kind} is set for {key!r}, but no parameter has that name{cure}",
+                                  UserWarning, stacklevel=_outside())
+
+    # -- states --------------------------------------------------------------------------------------
+
+    def create_state(self, index, weight):
+        """Make the state of one weight: None, an array, or a tuple of arrays.
+
+        Parameters
+        ----------
+        index : int or str
+        weight : ndarray
+        """
+
+    def create_state_multi_precision(self, index, weight):
+        """Make the state of one weight; with `multi_precision` a 16-bit weight gets (float32 master, state)."""
+        if is_half(weight.dtype):
+            if self.multi_precision:
+                master = weight.astype(np.float32)
+                pair = (master, self.create_state(index, master))
+                return pair if self.master_position == 0 else pair[::-1]
+            if not getattr(self, "_warned_of_half", False):
+                self._warned_of_half = True
+                warnings.warn(f"states of {weight.dtype} weights accumulate in {weight.dtype} and lose small updates; "
+                              "multi_precision=True keeps a float32 master", UserWarning, stacklevel=_outside())
+        return self.create_state(index, weight)
+
+    def _zeros(self, weight, dtype=None):
+        """Zeros like a weight, in its memory order. float32 states of float64 weights become float64."""
+        if dtype is not None and weight.dtype == np.float64:
+            dtype = None
+        return np.zeros_like(weight, dtype=dtype, subok=False)
+
+    # -- updates -------------------------------------------------------------------------------------
+
+    @property
+    def passes(self):
+        """Names of the rules that `fused_step` runs now, one after the other."""
+        return self.rules
+
+    def scalars(self, t, lr, wd):
+        """The scalars of one tensor's rule, in the order of `scalar_names`.
+
+        Parameters
+        ----------
+        t : int
+            Its update count, this update included.
+        lr, wd : float
+            Its learning rate and weight decay, multipliers applied.
+        """
+        return lr, wd, float(self.rescale_grad), self._clip
+
+    @property
+    def _clip(self):
+        """The bound of clipping; infinite: none."""
+        clip = self.clip_gradient
+        return clip if clip is not None and clip > 0 else math.inf
+
+    def between(self, number, sums, table, rows):
+        """Scalars for the next pass, from the sums of pass `number` (optimizers with norms)."""
+        raise NotImplementedError(f"{type(self).__name__} has several passes and no `between`")
+
+    def update(self, indices, weights, grads, states):
+        """Update weights in place: by `fused_step` when `use_fused_step`, else by `step`.
+
+        Parameters
+        ----------
+        indices : int, str, or list of them
+            One index with one weight, gradient and state (MXNet 1.x), or lists of them (2.x).
+        weights : ndarray or list of ndarray
+            float32, float64, float16 or bfloat16; written in place.
+        grads : ndarray, RowSparseArray, or list of them
+            Never written.
+        states : state or list of states
+            From `create_state_multi_precision`; written in place.
+        """
+        if not isinstance(indices, (list, tuple)):
+            indices, weights, grads, states = [indices], [weights], [grads], [states]
+        if self.use_fused_step:
+            self.fused_step(indices, weights, grads, states)
+        else:
+            self.step(indices, weights, grads, states)
+
+    def update_multi_precision(self, indices, weights, grads, states):
+        """Update weights in place, through their float32 masters where they have them; as `update`."""
+        if self._runs_own_rules or not self.multi_precision:
+            self.update(indices, weights, grads, states)
+            return
+        single = not isinstance(indices, (list, tuple))
+        if single:
+            indices, weights, grads, states = [indices], [weights], [grads], [states]
+        mains, main_grads, main_states = [], [], []
+        for weight, grad, state in zip(weights, grads, states):
+            if is_half(weight.dtype):
+                master, state = state if self.master_position == 0 else state[::-1]
+                mains.append(master)
+                main_grads.append(grad.astype(np.float32))
+            else:
+                mains.append(weight)
+                main_grads.append(grad)
+            main_states.append(state)
+        if single:
+            self.update(indices[0], mains[0], main_grads[0], main_states[0])
+        else:
+            self.update(indices, mains, main_grads, main_states)
+        for weight, main in zip(weights, mains):
+            if weight is not main:
+                weight[...] = main.astype(weight.dtype)
+
+    @property
+    def _runs_own_rules(self):
+        """Whether `update` is a built-in one, which knows state pairs itself."""
+        return type(self).update is Optimizer.update and bool(self.rules)
+
+    def fused_step(self, indices, weights, grads, states):
+        """Update by the compiled rules; arguments as lists, as in `update`.
+
+        Everything is checked before anything changes, and one call serves the whole list.
+        """
+        if not self.rules:
+            self.step(indices, weights, grads, states)
+            return
+        passes = [kernels.RULES[name] for name in self.passes]
+        plan = self._plan(indices, weights, grads, states, passes[0])
+        if not len(indices):
+            return
+        table, rows = self._tick(indices, self._table)
+        last = len(passes) - 1
+        for number, rule in enumerate(passes):
+            sums = plan.run(rule, table, rows)
+            if number < last:
+                table, rows = self.between(number, sums, table, rows)
+
+    def _plan(self, indices, weights, grads, states, rule, lazy=None, extras=None):
+        """Check the arguments of a call and describe it to the engine; nothing is changed."""
+        if not (len(indices) == len(weights) == len(grads) == len(states)):
+            raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
+        weights, grads, states = list(weights), list(grads), list(states)
+        rows = None
+        while True:
+            try:
+                return kernels.Plan(rule, weights, grads, states, self.master_position if self.multi_precision else -1,
+                                    rows, self.lazy_update if lazy is None else lazy, extras)
+            except kernels.Refused as error:
+                if error.args[0] == "array" and rows is None:
+                    # Something is not an ndarray: row-sparse gradients, arrays of other libraries.
+                    weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
+                    rows = [self._rows_of(g, w, i) for g, w, i in zip(grads, weights, indices)]
+                    grads = [g.data if isinstance(g, RowSparseArray) else _view(g, "gradient", self, i, False)
+                             for g, i in zip(grads, indices)]
+                    continue
+                refused = checks.refused(error, self, indices, weights, grads, states)
+            raise refused
+
+    def _rows_of(self, grad, weight, index):
+        if not isinstance(grad, RowSparseArray):
+            return None
+        if grad.shape != weight.shape:
+            raise ValueError(f"gradient of {checks.who(self, index)} must fit its weight of shape {weight.shape}, "
+                             f"got shape {grad.shape}")
+        return grad.indices
+
+    def step(self, indices, weights, grads, states):
+        """Update by NumPy; arguments as lists, as in `update`.
+
+        The readable form of the rule. Optimizers of one's own override it (2.x) or `update` (1.x).
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither step nor update")
+
+    def _each(self, indices, weights, grads, states):
+        """Check and count a call, then give each tensor to `step` as plain dense arrays.
+
+        16-bit weights and states are given as float32 copies (or the master), and written back after
+        each turn: `step` computes in float32 and rounds once, like the rules.
+
+        Yields
+        ------
+        tuple
+            (weight, gradient, state, t, lr, wd); the gradient is the caller's own array when it is dense.
+        """
+        plan_rule = kernels.RULES[self.passes[0]] if self.rules else None
+        if self.lazy_update and any(isinstance(g, RowSparseArray) for g in grads):
+            raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
+        if plan_rule is not None:
+            self._plan(indices, weights, grads, states, plan_rule, lazy=False, extras=self._extras(plan_rule, weights))
+        rates = self._tick(indices, list)
+        if len(rates) < len(indices):
+            rates = rates * len(indices)
+        for weight, grad, state, (t, lr, wd) in zip(weights, grads, states, rates):
+            weight = as_array(weight)
+            grad = grad.todense() if isinstance(grad, RowSparseArray) else as_array(grad, writable=False)
+            main, low = weight, None
+            if is_half(weight.dtype) and self.multi_precision:
+                main, state = state if self.master_position == 0 else state[::-1]
+                low = [(weight, main)]
+            elif is_half(weight.dtype):
+                main = weight.astype(np.float32)
+                state, low = _widened(state)
+                low.append((weight, main))
+            if grad.dtype != main.dtype:
+                grad = grad.astype(main.dtype)
+            yield main, grad, state, t, float(lr), float(wd)
+            for target, source in low or ():
+                target[...] = source.astype(target.dtype)
+
+    def _extras(self, rule, weights):
+        return None
+
+    def _prepared(self, grad):
+        """The gradient rescaled and clipped, as a new array."""
+        grad = grad * float(self.rescale_grad)
+        if self._clip < math.inf:
+            grad = np.clip(grad, -self._clip, self._clip)
+        return grad
+
+
+def _view(array, name, optimizer, index, writable=True):
+    if isinstance(array, (np.ndarray, RowSparseArray)):
+        return array
+    return as_array(array, f"{name} of {checks.who(optimizer, index)}", writable=writable)
+
+
+def _widened(state):
+    """float32 copies of 16-bit arrays in a state, and the (target, copy) pairs to write back."""
+    if isinstance(state, (tuple, list)):
+        parts = [_widened(part) for part in state]
+        return tuple(part for part, _ in parts), [pair for _, pairs in parts for pair in pairs]
+    if state is None or not is_half(state.dtype):
+        return state, []
+    wide = state.astype(np.float32)
+    return wide, [(state, wide)]
+
+
+def _takes_lists(cls):
+    """Whether a class's update takes lists (2.x) rather than one tensor (1.x).
+
+    The most derived class that says anything decides: `step` or `fused_step` mean lists; an `update` alone says
+    it by the name of its first parameter.
+    """
+    for base in cls.__mro__:
+        own = vars(base)
+        if "step" in own or "fused_step" in own:
+            return True
+        for name in ("update", "update_multi_precision"):
+            if name in own:
+                parameters = list(inspect.signature(own[name]).parameters)
+                return len(parameters) < 2 or parameters[1] in ("indices", "args")
+    return True
+
+
+def _outside():
+    """The stack level of the first frame outside mxopt, for warnings."""
+    frame, level = inspect.currentframe().f_back, 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mxopt":
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+register = registry.register
+create = registry.create

@@ -1,0 +1,86 @@
+"""Stochastic gradient descent."""
+
+from .. import checks
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class SGD(Optimizer):
+    """Stochastic gradient descent, with and without momentum.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient) + wd * weight
+        weight = weight - learning_rate * g                      # momentum == 0
+
+        mom = momentum * mom - learning_rate * g                 # momentum > 0
+        weight = weight + mom
+
+    With a row-sparse gradient and ``lazy_update=True`` this happens only in the rows that the gradient
+    holds: rows without a gradient neither decay nor move on by momentum.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    momentum : float, default 0.0
+        0 or more; 0 keeps no state.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    The learning rate is inside the momentum buffer, so a change of it acts on new gradients only [1]_.
+
+    State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
+
+    References
+    ----------
+    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("sgd", learning_rate=0.5, momentum=0.9)
+    >>> weight = np.ones(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.5, 1. ], dtype=float32)
+    """
+
+    rules = ("sgd", "sgd_mom")
+    state_names = ("mom",)
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
+
+    def __init__(self, learning_rate=0.1, momentum=0.0, lazy_update=False, multi_precision=False,
+                 use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
+        super().__init__(learning_rate=learning_rate, multi_precision=multi_precision, use_fused_step=use_fused_step,
+                         aggregate_num=aggregate_num, **kwargs)
+        self.momentum = checks.number("momentum", momentum, 0)
+        self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def create_state(self, index, weight):
+        return self._zeros(weight) if self.momentum else None
+
+    @property
+    def passes(self):
+        return ("sgd_mom",) if self.momentum else ("sgd",)
+
+    def scalars(self, t, lr, wd):
+        return lr, wd, float(self.rescale_grad), self._clip, self.momentum
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
+            grad = self._prepared(grad)
+            grad += wd * weight
+            if mom is None:
+                weight -= lr * grad
+            else:
+                mom *= self.momentum
+                mom -= lr * grad
+                weight += mom

@@ -1,0 +1,180 @@
+"""The updater: states by index, made on first sight; the function that MXNet's scripts call."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import checks
+from ..arrays import as_array
+from .optimizer import Optimizer
+
+
+class Updater:
+    """Keeps the states of an optimizer by index, and steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    states : dict of (int or str) to state
+        None, an array, or a tuple of arrays, as MXNet's.
+    aggregate_updates : bool
+        Whether a class of the user's own is handed several tensors at a time.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> updater = mxopt.get_updater(mxopt.create("sgd", learning_rate=0.5))
+    >>> weight = np.zeros(2, np.float32)
+    >>> updater(0, np.ones(2, np.float32), weight)
+    >>> weight
+    array([-0.5, -0.5], dtype=float32)
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.states = {}
+        self.states_synced = {}
+
+    @property
+    def aggregate_updates(self):
+        return self.optimizer.aggregate_num > 1
+
+    def __call__(self, index, grad, weight):
+        """Step one weight, or a list of weights in one fused call.
+
+        Parameters
+        ----------
+        index : int, str, bytes, or list of them
+            Bytes become str, as the keys of a KVStore do.
+        grad : ndarray, RowSparseArray, or list of them
+            Comes before the weight, as in MXNet.
+        weight : ndarray or list of ndarray
+            Written in place.
+        """
+        if isinstance(index, (list, tuple)):
+            indices, grads, weights = index, grad, weight
+        else:
+            indices, grads, weights = [index], [grad], [weight]
+        optimizer = self.optimizer
+        if optimizer.__class__ in _BUILT_IN:
+            try:
+                states = [self.states[i] for i in indices]
+            except (KeyError, TypeError):
+                pass
+            else:
+                optimizer.update_multi_precision(indices, weights, grads, states)
+                return
+        self._update_slowly(indices, grads, weights)
+
+    def _update_slowly(self, indices, grads, weights):
+        # First sight of an index, bytes keys, classes of the user's own.
+        lengths = len(indices), len(grads), len(weights)
+        if len(set(lengths)) > 1:
+            raise ValueError("index, grad and weight must be lists of the same length, got {}, {} and {}".format(*lengths))
+        if not indices:
+            return
+        optimizer = self.optimizer
+        indices = [checks.key(i) for i in indices]
+        built_in = is_built_in(type(optimizer))
+        if built_in:
+            weights = [as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
+                       for w, i in zip(weights, indices)]
+        else:
+            from ..nd import view
+
+            weights, grads = [view(w) for w in weights], [view(g) for g in grads]
+        new = []
+        try:
+            for index, weight in zip(indices, weights):
+                if index not in self.states:
+                    checks.float_weight(optimizer, index, weight)
+                    self.states[index] = optimizer.create_state_multi_precision(index, weight)
+                    self.states_synced[index] = True
+                    new.append(index)
+            states = [self.states[i] for i in indices]
+            if built_in:
+                optimizer.update_multi_precision(indices, weights, grads, states)
+            else:
+                self._update_own_class(indices, weights, grads, states)
+        except BaseException:
+            for index in new:
+                del self.states[index], self.states_synced[index]
+            raise
+
+    def _update_own_class(self, indices, weights, grads, states):
+        # The forms that classes of both generations expect.
+        optimizer = self.optimizer
+        if not getattr(optimizer, "takes_lists", False):
+            for arguments in zip(indices, weights, grads, states):
+                optimizer.update_multi_precision(*arguments)
+            return
+        size = max(int(min(optimizer.aggregate_num, len(indices))), 1) if optimizer.aggregate_num else 1
+        groups = {}
+        for position, weight in enumerate(weights):
+            groups.setdefault(weight.dtype if size > 1 else position, []).append(position)
+        for positions in groups.values():
+            for start in range(0, len(positions), size):
+                some = positions[start : start + size]
+                optimizer.update_multi_precision(*([column[p] for p in some] for column in (indices, weights, grads, states)))
+
+    # -- saving and loading: mxopt.optimizer.saving ----------------------------------------------------
+
+    def get_states(self, dump_optimizer=False, **options):
+        """The states as bytes; see `mxopt.optimizer.saving.get_states`."""
+        from . import saving
+
+        return saving.get_states(self, dump_optimizer, **options)
+
+    def set_states(self, states, **options):
+        """Take states from bytes; see `mxopt.optimizer.saving.set_states`."""
+        from . import saving
+
+        return saving.set_states(self, states, **options)
+
+    def save_states(self, path, dump_optimizer=False, **options):
+        """Write the states to a file, crash-safely; see `mxopt.optimizer.saving.save_states`."""
+        from . import saving
+
+        return saving.save_states(self, path, dump_optimizer, **options)
+
+    def load_states(self, path, **options):
+        """Take states from a file; see `mxopt.optimizer.saving.load_states`."""
+        from . import saving
+
+        return saving.load_states(self, path, **options)
+
+
+_BUILT_IN = set()
+_PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_state", "create_state_multi_precision")
+
+
+def is_built_in(cls):
+    """Whether all of a class's protocol is mxopt's own, so that it takes plain arrays and whole lists."""
+    if cls in _BUILT_IN:
+        return True
+    for name in _PROTOCOL:
+        module = getattr(getattr(cls, name, None), "__module__", "") or ""
+        if module.partition(".")[0] != "mxopt":
+            return False
+    if issubclass(cls, Optimizer):
+        _BUILT_IN.add(cls)
+        return True
+    return False
+
+
+def get_updater(optimizer):
+    """An `Updater` of an optimizer.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    Updater
+    """
+    return Updater(optimizer)
