@@ -4,10 +4,11 @@ A scheduler is called with the optimizer's ``num_update`` and returns the learni
 call is *stateful*: it moves ``base_lr`` along, a smaller ``num_update`` later does not undo a decay, and
 the attributes are what a dumped optimizer carries in a state file.
 """
+
 import math
 import numbers
 
-__all__ = ['CosineScheduler', 'FactorScheduler', 'LRScheduler', 'MultiFactorScheduler', 'PolyScheduler']
+__all__ = ["CosineScheduler", "FactorScheduler", "LRScheduler", "MultiFactorScheduler", "PolyScheduler"]
 
 
 class _WrongType(TypeError, AssertionError):
@@ -20,30 +21,30 @@ def _real(name, value):
     A NumPy scalar becomes one too: a float32 rate then decays in double, whichever promotion rules NumPy has.
     """
     if not isinstance(value, numbers.Real):
-        raise TypeError(f'{name} must be a number, got {value!r}')
+        raise TypeError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value):
-        raise ValueError(f'{name} must be finite, got {value!r}')
+        raise ValueError(f"{name} must be finite, got {value!r}")
     return float(value)
 
 
 def _integer(name, value, least):
     if not isinstance(value, numbers.Integral):
-        raise _WrongType(f'{name} must be an integer, got {value!r}; convert it with int()')
+        raise _WrongType(f"{name} must be an integer, got {value!r}; convert it with int()")
     if value < least:
-        raise ValueError(f'{name} must be {least} or more, got {value!r}')
+        raise ValueError(f"{name} must be {least} or more, got {value!r}")
     return int(value)
 
 
 def _decay_factor(value):
-    if _real('factor', value) > 1:
-        raise ValueError(f'factor must be 1 or less, so that the learning rate does not grow, got {value!r}')
+    if _real("factor", value) > 1:
+        raise ValueError(f"factor must be 1 or less, so that the learning rate does not grow, got {value!r}")
     return float(value)
 
 
 def _interval(name, value):
     """A number of updates of 1 or more; a fraction is allowed, as in MXNet, and an integer stays one."""
     if _real(name, value) < 1:
-        raise ValueError(f'{name} must be 1 or more updates, got {value!r}')
+        raise ValueError(f"{name} must be 1 or more updates, got {value!r}")
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
@@ -77,15 +78,16 @@ class LRScheduler:
     [0.0, 0.5, 0.5, 0.25]
     """
 
-    def __init__(self, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode='linear'):
-        self.base_lr = _real('base_lr', base_lr)
-        self.warmup_steps = _integer('warmup_steps', warmup_steps, least=0)
+    def __init__(self, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"):
+        self.base_lr = _real("base_lr", base_lr)
+        self.warmup_steps = _integer("warmup_steps", warmup_steps, least=0)
         self.warmup_final_lr = self.base_lr
-        self.warmup_begin_lr = _real('warmup_begin_lr', warmup_begin_lr)
+        self.warmup_begin_lr = _real("warmup_begin_lr", warmup_begin_lr)
         if self.warmup_begin_lr > self.warmup_final_lr:
-            raise ValueError(f'warmup_begin_lr must be at most base_lr, got {warmup_begin_lr!r} with '
-                             f'base_lr {base_lr!r}')
-        if warmup_mode not in ('linear', 'constant'):
+            raise ValueError(
+                f"warmup_begin_lr must be at most base_lr, got {warmup_begin_lr!r} with base_lr {base_lr!r}"
+            )
+        if warmup_mode not in ("linear", "constant"):
             raise ValueError(f"warmup_mode must be 'linear' or 'constant', got {warmup_mode!r}")
         self.warmup_mode = warmup_mode
 
@@ -102,9 +104,10 @@ class LRScheduler:
         float
         """
         if not num_update < self.warmup_steps:
-            raise ValueError(f'num_update must be inside the warmup of {self.warmup_steps} updates, '
-                             f'got {num_update!r}')
-        if self.warmup_mode == 'constant':
+            raise ValueError(
+                f"num_update must be inside the warmup of {self.warmup_steps} updates, got {num_update!r}"
+            )
+        if self.warmup_mode == "constant":
             return self.warmup_begin_lr
         rise = (self.warmup_final_lr - self.warmup_begin_lr) * float(num_update) / float(self.warmup_steps)
         return self.warmup_begin_lr + rise
@@ -121,11 +124,11 @@ class LRScheduler:
         -------
         float
         """
-        raise NotImplementedError(f'{type(self).__name__} must override __call__(num_update)')
+        raise NotImplementedError(f"{type(self).__name__} must override __call__(num_update)")
 
     def __repr__(self):
-        settings = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
-        return f'{type(self).__name__}({settings})'
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
 
 
 class _AfterWarmup(LRScheduler):
@@ -133,7 +136,7 @@ class _AfterWarmup(LRScheduler):
 
     def __call__(self, num_update):
         # An infinite count would keep FactorScheduler's loop going for ever.
-        _real('num_update', num_update)
+        _real("num_update", num_update)
         if num_update < self.warmup_steps:
             return self.get_warmup_lr(num_update)
         return self._decayed(num_update)
@@ -172,12 +175,20 @@ class FactorScheduler(_AfterWarmup):
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
-    def __init__(self, step, factor=1, stop_factor_lr=1e-8, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0,
-                 warmup_mode='linear'):
+    def __init__(
+        self,
+        step,
+        factor=1,
+        stop_factor_lr=1e-8,
+        base_lr=0.01,
+        warmup_steps=0,
+        warmup_begin_lr=0,
+        warmup_mode="linear",
+    ):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
-        self.step = _interval('step', step)
+        self.step = _interval("step", step)
         self.factor = _decay_factor(factor)
-        self.stop_factor_lr = _real('stop_factor_lr', stop_factor_lr)
+        self.stop_factor_lr = _real("stop_factor_lr", stop_factor_lr)
         self.count = 0
 
     def _decayed(self, num_update):
@@ -214,13 +225,13 @@ class MultiFactorScheduler(_AfterWarmup):
     [1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
     """
 
-    def __init__(self, step, factor=1, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode='linear'):
+    def __init__(self, step, factor=1, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         if not isinstance(step, list) or not step:
-            raise _WrongType(f'step must be a list of one or more increasing integers, got {step!r}')
-        self.step = [_interval(f'step[{position}]', value) for position, value in enumerate(step)]
+            raise _WrongType(f"step must be a list of one or more increasing integers, got {step!r}")
+        self.step = [_interval(f"step[{position}]", value) for position, value in enumerate(step)]
         if any(later <= earlier for earlier, later in zip(self.step, self.step[1:])):
-            raise ValueError(f'step must be increasing, got {step!r}')
+            raise ValueError(f"step must be increasing, got {step!r}")
         self.cur_step_ind = 0
         self.factor = _decay_factor(factor)
         self.count = 0
@@ -238,10 +249,10 @@ class _ToFinal(_AfterWarmup):
 
     def __init__(self, max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
-        self.max_update = _integer('max_update', max_update, least=1)
+        self.max_update = _integer("max_update", max_update, least=1)
         # Not base_lr: that is moved along, and may be overwritten by the optimizer.
         self.base_lr_orig = self.base_lr
-        self.final_lr = _real('final_lr', final_lr)
+        self.final_lr = _real("final_lr", final_lr)
         self.max_steps = self.max_update - self.warmup_steps
 
     def _decayed(self, num_update):
@@ -287,12 +298,20 @@ class PolyScheduler(_ToFinal):
     [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
     """
 
-    def __init__(self, max_update, base_lr=0.01, pwr=2, final_lr=0, warmup_steps=0, warmup_begin_lr=0,
-                 warmup_mode='linear'):
+    def __init__(
+        self,
+        max_update,
+        base_lr=0.01,
+        pwr=2,
+        final_lr=0,
+        warmup_steps=0,
+        warmup_begin_lr=0,
+        warmup_mode="linear",
+    ):
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
-        self.power = _real('pwr', pwr)
+        self.power = _real("pwr", pwr)
         if self.power < 0:
-            raise ValueError(f'pwr must be 0 or more, got {pwr!r}: the learning rate would end at infinity')
+            raise ValueError(f"pwr must be 0 or more, got {pwr!r}: the learning rate would end at infinity")
 
     def _above_final(self, updates):
         if self.max_steps == 0:
@@ -336,8 +355,9 @@ class CosineScheduler(_ToFinal):
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
     """
 
-    def __init__(self, max_update, base_lr=0.01, final_lr=0, warmup_steps=0, warmup_begin_lr=0,
-                 warmup_mode='linear'):
+    def __init__(
+        self, max_update, base_lr=0.01, final_lr=0, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"
+    ):
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
 
     def _above_final(self, updates):

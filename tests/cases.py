@@ -2,11 +2,12 @@
 
 A new optimizer is one row in `OPTIMIZERS`. Every test over the family draws from here:
 
-* ``SETTINGS[name]`` are a few named settings of one optimizer, `every_setting` all of them as pytest parameters;
-* `draw_case` makes one random training run for a cell of (optimizer, dialect, path, dtype); its fields are plain
-  data, so a recorded result can carry the case that made it;
+* ``SETTINGS[name]`` are a few named settings of one optimizer, `every_setting` gives all of them to pytest;
+* `draw_case` makes one random training run for a cell of (optimizer, dialect, path, dtype); its fields are
+  plain data, so a recorded result can carry the case that made it;
 * `weights_of` and `gradients_of` make that run's tensors, the same on every machine.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -17,16 +18,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-DIALECTS = ('2.x fused', '2.x step', '1.9')
-DTYPES = ('float32', 'float64', 'float16', 'float16+master')
-DENSE_PATHS = ('single', 'list', 'aggregated')
-SPARSE_PATHS = ('sparse', 'sparse lazy', 'sparse standard')
+DIALECTS = ("2.x fused", "2.x step", "1.9")
+DTYPES = ("float32", "float64", "float16", "float16+master")
+DENSE_PATHS = ("single", "list", "aggregated")
+SPARSE_PATHS = ("sparse", "sparse lazy", "sparse standard")
 PATHS = DENSE_PATHS + SPARSE_PATHS
 
 # --- how a hyper-parameter is drawn -------------------------------------------------------------------------
 
 Draw = Callable
-OMIT = object()     # drawn instead of a value: the keyword is not given
+OMIT = object()  # drawn instead of a value: the keyword is not given
 
 
 def between(low, high) -> Draw:
@@ -40,29 +41,31 @@ def magnitude(low, high) -> Draw:
 
 def one_of(*options) -> Draw:
     """One of the options, each a value or another draw."""
+
     def draw(rng):
         option = rng.choice(options)
         return option(rng) if callable(option) else option
+
     return draw
 
 
 # --- the rows -----------------------------------------------------------------------------------------------
 
-HALF_AND_SINGLE = ('float32', 'float16+master')
+HALF_AND_SINGLE = ("float32", "float16+master")
 
 
 @dataclasses.dataclass(frozen=True)
 class InMXNet:
     """What MXNet does with this optimizer; the comparison with it is cut to what MXNet can do.
 
-    `sparse` says when its kernels (1.9 and 2.x fused; 2.x step is always standard) are lazy: 'never', with the
-    'keyword' ``lazy_update``, 'always', or with a row-sparse 'weight' only.
+    `sparse` says when its kernels (1.9 and 2.x fused; 2.x step is always standard) are lazy: 'never', with
+    the 'keyword' ``lazy_update``, 'always', or with a row-sparse 'weight' only.
     """
 
     dialects: tuple = DIALECTS
-    fused: bool = True                      # False: 2.x has no kernel, its fused results are those of its step
-    sparse: str = 'never'
-    dtypes: Mapping = dataclasses.field(default_factory=dict)   # dialect -> dtypes; all of them if not named
+    fused: bool = True  # False: 2.x has no kernel, its fused results are those of its step
+    sparse: str = "never"
+    dtypes: Mapping = dataclasses.field(default_factory=dict)  # dialect -> dtypes; all of them if not named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,114 +106,188 @@ class Row:
     mxnet: InMXNet | None = None
 
 
-ADAM_DRAWS = {'beta1': one_of(0.9, between(0.5, 0.95)), 'beta2': one_of(0.999, between(0.9, 0.9999)),
-              'epsilon': magnitude(1e-8, 1e-3)}
-ADAM_SETTINGS = {'short memory': {'beta1': 0.7, 'beta2': 0.9, 'epsilon': 1e-5}}
+ADAM_DRAWS = {
+    "beta1": one_of(0.9, between(0.5, 0.95)),
+    "beta2": one_of(0.999, between(0.9, 0.9999)),
+    "epsilon": magnitude(1e-8, 1e-3),
+}
+ADAM_SETTINGS = {"short memory": {"beta1": 0.7, "beta2": 0.9, "epsilon": 1e-5}}
 MOMENTUM = one_of(0.0, 0.9, between(0.1, 0.99))
-WITH_MOMENTUM = {'momentum': {'momentum': 0.9}}
+WITH_MOMENTUM = {"momentum": {"momentum": 0.9}}
 
 OPTIMIZERS = {
-    'sgd': Row(
-        draws={'momentum': MOMENTUM}, settings=WITH_MOMENTUM, mxnet=InMXNet(sparse='keyword')),
-    'ccsgd': Row(
-        draws={'momentum': MOMENTUM}, settings=WITH_MOMENTUM,
-        mxnet=InMXNet(dialects=('1.9',), sparse='keyword', dtypes={'1.9': ('float32', 'float64', 'float16+master')})),
-    'nag': Row(
-        draws={'momentum': MOMENTUM}, settings={'without momentum': {'momentum': 0.0}}, mxnet=InMXNet()),
-    'signum': Row(
-        draws={'momentum': MOMENTUM, 'wd_lh': one_of(0.0, magnitude(1e-4, 0.1))},
-        settings={'without momentum': {'momentum': 0.0}, 'decoupled decay': {'wd_lh': 0.01}}, mxnet=InMXNet()),
-    'ftml': Row(
-        draws={'beta1': between(0.4, 0.9), 'beta2': one_of(0.999, between(0.9, 0.9999)),
-               'epsilon': magnitude(1e-8, 1e-3)},
-        settings={'short memory': {'beta1': 0.4, 'beta2': 0.9}}, mxnet=InMXNet()),
-    'lars': Row(
-        draws={'momentum': MOMENTUM, 'eta': magnitude(1e-3, 0.5), 'epsilon': one_of(OMIT, magnitude(1e-9, 1e-3))},
-        settings={'momentum': {'momentum': 0.9, 'eta': 0.1}}, old_names={'epsilon': 'eps'},
-        old_draws={'momentum_correction': one_of(OMIT, False)}, local=False, mxnet=InMXNet(sparse='keyword')),
-    'lbsgd': Row(
-        draws={'momentum': MOMENTUM, 'batch_scale': one_of(1, 2, 3), 'warmup_epochs': one_of(1, 5),
-               'warmup_strategy': one_of('linear', 'power2', 'sqrt', 'lars', 'none'),
-               'updates_per_epoch': one_of(2, 32), 'begin_epoch': one_of(0, 1)},
-        settings={'two batches': {'batch_scale': 2, 'momentum': 0.9}},
-        mxnet=InMXNet(dialects=('1.9',), sparse='always', dtypes={'1.9': ('float32', 'float64', 'float16+master')})),
-    'lamb': Row(
-        draws={**ADAM_DRAWS, 'bias_correction': one_of(True, False), 'lower_bound': one_of(None, between(0.01, 2)),
-               'upper_bound': one_of(None, between(2.0, 20))},
-        settings={'bounds': {'lower_bound': 0.5, 'upper_bound': 2.0}, 'uncorrected': {'bias_correction': False}},
-        local=False, mxnet=InMXNet(dtypes={'2.x fused': HALF_AND_SINGLE, '2.x step': HALF_AND_SINGLE})),
-    'lans': Row(
-        draws={**ADAM_DRAWS, 'lower_bound': one_of(None, between(0.01, 2)),
-               'upper_bound': one_of(None, between(2.0, 20))},
-        settings={'bounds': {'lower_bound': 0.5, 'upper_bound': 2.0}}, local=False,
-        mxnet=InMXNet(dialects=('2.x fused', '2.x step'),
-                      dtypes={'2.x fused': HALF_AND_SINGLE, '2.x step': HALF_AND_SINGLE})),
-    'dcasgd': Row(
-        draws={'momentum': MOMENTUM, 'lamda': one_of(0.04, between(0.0, 0.2))}, settings=WITH_MOMENTUM, huge=8.0,
-        mxnet=InMXNet(fused=False)),
-    'sgld': Row(noise=True),
-    'adam': Row(draws=ADAM_DRAWS, settings=ADAM_SETTINGS, mxnet=InMXNet(sparse='keyword')),
-    'adamw': Row(
-        draws={**ADAM_DRAWS, 'correct_bias': one_of(True, False)},
-        settings={**ADAM_SETTINGS, 'uncorrected': {'correct_bias': False}},
-        mxnet=InMXNet(dialects=('2.x fused', '2.x step'), dtypes={'2.x fused': HALF_AND_SINGLE})),
-    'adabelief': Row(
-        draws={**ADAM_DRAWS, 'correct_bias': one_of(True, False)},
-        settings={**ADAM_SETTINGS, 'uncorrected': {'correct_bias': False}},
-        mxnet=InMXNet(dialects=('2.x fused', '2.x step'), dtypes={'2.x fused': HALF_AND_SINGLE})),
-    'adamax': Row(
-        draws=ADAM_DRAWS, settings=ADAM_SETTINGS, old_names={'epsilon': None}, mxnet=InMXNet(fused=False)),
-    'nadam': Row(
-        draws={**ADAM_DRAWS, 'schedule_decay': one_of(0.004, magnitude(1e-4, 0.1))}, settings=ADAM_SETTINGS,
-        mxnet=InMXNet(fused=False)),
-    'adagrad': Row(
-        draws={'epsilon': magnitude(1e-8, 1e-3)}, old_names={'epsilon': 'eps'},
-        mxnet=InMXNet(sparse='always', dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE))),
-    'groupadagrad': Row(
-        draws={'epsilon': magnitude(1e-8, 1e-3)}, old_names={'epsilon': 'eps'}, matrices=True, decays=False,
-        mxnet=InMXNet(sparse='always', dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE))),
-    'rmsprop': Row(
-        draws={'rho': between(0.5, 0.99), 'momentum': between(0.1, 0.95), 'epsilon': magnitude(1e-8, 1e-3),
-               'centered': one_of(False, True), 'clip_weights': one_of(None, between(0.3, 1.5))},
-        settings={'centered': {'centered': True}, 'clipped weights': {'clip_weights': 0.5}},
-        old_names={'rho': 'gamma1', 'momentum': 'gamma2'},
-        mxnet=InMXNet(dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE))),
-    'adadelta': Row(
-        draws={'rho': between(0.5, 0.99), 'epsilon': magnitude(1e-7, 1e-3)},
-        mxnet=InMXNet(fused=False, dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE))),
-    'ftrl': Row(
-        draws={'lamda1': one_of(0.01, 0.0, magnitude(1e-4, 1.0)), 'beta': one_of(1.0, between(0.1, 3))},
-        settings={'no l1': {'lamda1': 0.0}},
-        mxnet=InMXNet(sparse='weight', dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE))),
-    'test': Row(mxnet=InMXNet(fused=False)),
+    "sgd": Row(draws={"momentum": MOMENTUM}, settings=WITH_MOMENTUM, mxnet=InMXNet(sparse="keyword")),
+    "ccsgd": Row(
+        draws={"momentum": MOMENTUM},
+        settings=WITH_MOMENTUM,
+        mxnet=InMXNet(
+            dialects=("1.9",), sparse="keyword", dtypes={"1.9": ("float32", "float64", "float16+master")}
+        ),
+    ),
+    "nag": Row(
+        draws={"momentum": MOMENTUM}, settings={"without momentum": {"momentum": 0.0}}, mxnet=InMXNet()
+    ),
+    "signum": Row(
+        draws={"momentum": MOMENTUM, "wd_lh": one_of(0.0, magnitude(1e-4, 0.1))},
+        settings={"without momentum": {"momentum": 0.0}, "decoupled decay": {"wd_lh": 0.01}},
+        mxnet=InMXNet(),
+    ),
+    "ftml": Row(
+        draws={
+            "beta1": between(0.4, 0.9),
+            "beta2": one_of(0.999, between(0.9, 0.9999)),
+            "epsilon": magnitude(1e-8, 1e-3),
+        },
+        settings={"short memory": {"beta1": 0.4, "beta2": 0.9}},
+        mxnet=InMXNet(),
+    ),
+    "lars": Row(
+        draws={
+            "momentum": MOMENTUM,
+            "eta": magnitude(1e-3, 0.5),
+            "epsilon": one_of(OMIT, magnitude(1e-9, 1e-3)),
+        },
+        settings={"momentum": {"momentum": 0.9, "eta": 0.1}},
+        old_names={"epsilon": "eps"},
+        old_draws={"momentum_correction": one_of(OMIT, False)},
+        local=False,
+        mxnet=InMXNet(sparse="keyword"),
+    ),
+    "lbsgd": Row(
+        draws={
+            "momentum": MOMENTUM,
+            "batch_scale": one_of(1, 2, 3),
+            "warmup_epochs": one_of(1, 5),
+            "warmup_strategy": one_of("linear", "power2", "sqrt", "lars", "none"),
+            "updates_per_epoch": one_of(2, 32),
+            "begin_epoch": one_of(0, 1),
+        },
+        settings={"two batches": {"batch_scale": 2, "momentum": 0.9}},
+        mxnet=InMXNet(
+            dialects=("1.9",), sparse="always", dtypes={"1.9": ("float32", "float64", "float16+master")}
+        ),
+    ),
+    "lamb": Row(
+        draws={
+            **ADAM_DRAWS,
+            "bias_correction": one_of(True, False),
+            "lower_bound": one_of(None, between(0.01, 2)),
+            "upper_bound": one_of(None, between(2.0, 20)),
+        },
+        settings={
+            "bounds": {"lower_bound": 0.5, "upper_bound": 2.0},
+            "uncorrected": {"bias_correction": False},
+        },
+        local=False,
+        mxnet=InMXNet(dtypes={"2.x fused": HALF_AND_SINGLE, "2.x step": HALF_AND_SINGLE}),
+    ),
+    "lans": Row(
+        draws={
+            **ADAM_DRAWS,
+            "lower_bound": one_of(None, between(0.01, 2)),
+            "upper_bound": one_of(None, between(2.0, 20)),
+        },
+        settings={"bounds": {"lower_bound": 0.5, "upper_bound": 2.0}},
+        local=False,
+        mxnet=InMXNet(
+            dialects=("2.x fused", "2.x step"),
+            dtypes={"2.x fused": HALF_AND_SINGLE, "2.x step": HALF_AND_SINGLE},
+        ),
+    ),
+    "dcasgd": Row(
+        draws={"momentum": MOMENTUM, "lamda": one_of(0.04, between(0.0, 0.2))},
+        settings=WITH_MOMENTUM,
+        huge=8.0,
+        mxnet=InMXNet(fused=False),
+    ),
+    "sgld": Row(noise=True),
+    "adam": Row(draws=ADAM_DRAWS, settings=ADAM_SETTINGS, mxnet=InMXNet(sparse="keyword")),
+    "adamw": Row(
+        draws={**ADAM_DRAWS, "correct_bias": one_of(True, False)},
+        settings={**ADAM_SETTINGS, "uncorrected": {"correct_bias": False}},
+        mxnet=InMXNet(dialects=("2.x fused", "2.x step"), dtypes={"2.x fused": HALF_AND_SINGLE}),
+    ),
+    "adabelief": Row(
+        draws={**ADAM_DRAWS, "correct_bias": one_of(True, False)},
+        settings={**ADAM_SETTINGS, "uncorrected": {"correct_bias": False}},
+        mxnet=InMXNet(dialects=("2.x fused", "2.x step"), dtypes={"2.x fused": HALF_AND_SINGLE}),
+    ),
+    "adamax": Row(
+        draws=ADAM_DRAWS, settings=ADAM_SETTINGS, old_names={"epsilon": None}, mxnet=InMXNet(fused=False)
+    ),
+    "nadam": Row(
+        draws={**ADAM_DRAWS, "schedule_decay": one_of(0.004, magnitude(1e-4, 0.1))},
+        settings=ADAM_SETTINGS,
+        mxnet=InMXNet(fused=False),
+    ),
+    "adagrad": Row(
+        draws={"epsilon": magnitude(1e-8, 1e-3)},
+        old_names={"epsilon": "eps"},
+        mxnet=InMXNet(sparse="always", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+    ),
+    "groupadagrad": Row(
+        draws={"epsilon": magnitude(1e-8, 1e-3)},
+        old_names={"epsilon": "eps"},
+        matrices=True,
+        decays=False,
+        mxnet=InMXNet(sparse="always", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+    ),
+    "rmsprop": Row(
+        draws={
+            "rho": between(0.5, 0.99),
+            "momentum": between(0.1, 0.95),
+            "epsilon": magnitude(1e-8, 1e-3),
+            "centered": one_of(False, True),
+            "clip_weights": one_of(None, between(0.3, 1.5)),
+        },
+        settings={"centered": {"centered": True}, "clipped weights": {"clip_weights": 0.5}},
+        old_names={"rho": "gamma1", "momentum": "gamma2"},
+        mxnet=InMXNet(dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+    ),
+    "adadelta": Row(
+        draws={"rho": between(0.5, 0.99), "epsilon": magnitude(1e-7, 1e-3)},
+        mxnet=InMXNet(fused=False, dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+    ),
+    "ftrl": Row(
+        draws={"lamda1": one_of(0.01, 0.0, magnitude(1e-4, 1.0)), "beta": one_of(1.0, between(0.1, 3))},
+        settings={"no l1": {"lamda1": 0.0}},
+        mxnet=InMXNet(sparse="weight", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+    ),
+    "test": Row(mxnet=InMXNet(fused=False)),
 }
 
 
 # --- a few fixed settings -----------------------------------------------------------------------------------
 
+
 def _settings_of(row):
-    clipped = {'learning_rate': 0.05, 'rescale_grad': 0.5, 'clip_gradient': 0.4}
+    clipped = {"learning_rate": 0.05, "rescale_grad": 0.5, "clip_gradient": 0.4}
     if row.decays:
-        clipped['wd'] = 0.01
-    return {'defaults': {}, 'clip and decay' if row.decays else 'clip': clipped, **row.settings}
+        clipped["wd"] = 0.01
+    return {"defaults": {}, "clip and decay" if row.decays else "clip": clipped, **row.settings}
 
 
 SETTINGS = {name: _settings_of(row) for name, row in OPTIMIZERS.items()}
 
 
-def every_setting(where=lambda row: True):
+def every_setting(where=lambda row: True, dialect="2.x"):
     """Return pytest parameters (name, keywords) for all settings of the optimizers that `where` holds for.
 
     Examples
     --------
-    >>> @pytest.mark.parametrize(('name', 'settings'), every_setting(lambda row: row.local))
+    >>> @pytest.mark.parametrize(("name", "settings"), every_setting(lambda row: row.local))
     ... def test_something(name, settings): ...
     """
-    return [pytest.param(name, settings, id=f'{name}-{label}'.replace(' ', '_'))
-            for name, row in OPTIMIZERS.items() if where(row) for label, settings in SETTINGS[name].items()]
+    return [
+        pytest.param(name, dialect_keywords(row, dialect, settings), id=f"{name}-{label}".replace(" ", "_"))
+        for name, row in OPTIMIZERS.items()
+        if where(row)
+        for label, settings in SETTINGS[name].items()
+    ]
 
 
 # --- random training runs -----------------------------------------------------------------------------------
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -264,46 +341,49 @@ class Case:
 
     @property
     def master(self):
-        return self.dtype.endswith('+master')
+        return self.dtype.endswith("+master")
 
     @property
     def numpy_dtype(self):
-        return np.dtype(self.dtype.removesuffix('+master'))
+        return np.dtype(self.dtype.removesuffix("+master"))
 
     def __str__(self):
-        parts = [f'{self.optimizer}, {self.dialect}, {self.path}, {self.dtype}: seed={self.seed}']
-        parts += [f'{name}={value!r}' for name, value in self.settings.items()]
-        for field in ('scheduler', 'idx2name', 'lr_mult', 'wd_mult', 'late', 'midway'):
+        parts = [f"{self.optimizer}, {self.dialect}, {self.path}, {self.dtype}: seed={self.seed}"]
+        parts += [f"{name}={value!r}" for name, value in self.settings.items()]
+        for field in ("scheduler", "idx2name", "lr_mult", "wd_mult", "late", "midway"):
             if getattr(self, field):
-                parts.append(f'{field}={getattr(self, field)!r}')
-        return ', '.join(parts)
+                parts.append(f"{field}={getattr(self, field)!r}")
+        return ", ".join(parts)
 
 
 def dialect_keywords(row, dialect, settings):
     """`settings` as that dialect spells them, without those that it lacks."""
-    if dialect != '1.9':
+    if dialect != "1.9":
         return dict(settings)
     spelled = ((row.old_names.get(name, name), value) for name, value in settings.items())
     return {name: value for name, value in spelled if name is not None}
 
 
-NAMES = ('fc_weight', 'fc_bias', 'bn_gamma')
+NAMES = ("fc_weight", "fc_bias", "bn_gamma")
 
 
 def draw_scheduler(rng, base_lr=0.1):
     """Return a scheduler's class name and keywords, with decays inside some ten updates."""
-    keywords = {'base_lr': base_lr, 'warmup_mode': rng.choice(['linear', 'constant']),
-                'warmup_steps': rng.choice([0, 0, rng.randint(1, 4)]),
-                'warmup_begin_lr': rng.choice([0.1, 0.5]) * base_lr}
-    name = rng.choice(['FactorScheduler', 'MultiFactorScheduler', 'PolyScheduler', 'CosineScheduler'])
-    if name == 'FactorScheduler':
+    keywords = {
+        "base_lr": base_lr,
+        "warmup_mode": rng.choice(["linear", "constant"]),
+        "warmup_steps": rng.choice([0, 0, rng.randint(1, 4)]),
+        "warmup_begin_lr": rng.choice([0.1, 0.5]) * base_lr,
+    }
+    name = rng.choice(["FactorScheduler", "MultiFactorScheduler", "PolyScheduler", "CosineScheduler"])
+    if name == "FactorScheduler":
         keywords.update(step=rng.randint(1, 5), factor=rng.uniform(0.3, 0.95), stop_factor_lr=0.01 * base_lr)
-    elif name == 'MultiFactorScheduler':
+    elif name == "MultiFactorScheduler":
         keywords.update(step=sorted(rng.sample(range(1, 12), 3)), factor=rng.uniform(0.3, 0.95))
     else:
         keywords.update(max_update=rng.randint(6, 20), final_lr=0.05 * base_lr)
-        if name == 'PolyScheduler':
-            keywords['pwr'] = rng.choice([1, 2, 0.5])
+        if name == "PolyScheduler":
+            keywords["pwr"] = rng.choice([1, 2, 0.5])
     return name, keywords
 
 
@@ -324,83 +404,101 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         Whether the tensors are small enough to be recorded.
     """
     row = OPTIMIZERS[name]
-    seed = zlib.crc32(f'{name} {dialect} {path} {dtype} {number}'.encode())
+    seed = zlib.crc32(f"{name} {dialect} {path} {dtype} {number}".encode())
     rng = random.Random(seed)
     draws = {
-        'learning_rate': one_of(OMIT, magnitude(1e-4, 0.3), magnitude(1e-4, 0.3)),
-        'wd': one_of(0.0, magnitude(1e-5, 0.1)) if row.decays else lambda rng: OMIT,
-        'rescale_grad': one_of(1.0, between(0.1, 2.0), 1 / 64),
-        'clip_gradient': one_of(None, between(0.05, 2.0)),
-        'begin_num_update': one_of(OMIT, OMIT, 3, 100),
+        "learning_rate": one_of(OMIT, magnitude(1e-4, 0.3), magnitude(1e-4, 0.3)),
+        "wd": one_of(0.0, magnitude(1e-5, 0.1)) if row.decays else lambda rng: OMIT,
+        "rescale_grad": one_of(1.0, between(0.1, 2.0), 1 / 64),
+        "clip_gradient": one_of(None, between(0.05, 2.0)),
+        "begin_num_update": one_of(OMIT, OMIT, 3, 100),
         **row.draws,
     }
-    if dtype == 'float16':
+    if dtype == "float16":
         # Half precision has no room for the small epsilons and the long memories: 1e-8 and 1 - 0.999 vanish.
-        draws.update({'epsilon': magnitude(1e-2, 1e-1), 'beta2': between(0.8, 0.95), 'rescale_grad': between(0.5, 2)})
-        draws = {key: draw for key, draw in draws.items() if key in row.draws or key not in ('epsilon', 'beta2')}
+        draws.update(
+            {"epsilon": magnitude(1e-2, 1e-1), "beta2": between(0.8, 0.95), "rescale_grad": between(0.5, 2)}
+        )
+        draws = {
+            key: draw for key, draw in draws.items() if key in row.draws or key not in ("epsilon", "beta2")
+        }
     settings = dialect_keywords(row, dialect, {key: draw(rng) for key, draw in draws.items()})
-    if dialect == '1.9':
+    if dialect == "1.9":
         settings.update({key: draw(rng) for key, draw in row.old_draws.items()})
     settings = {key: value for key, value in settings.items() if value is not OMIT}
 
     scheduler = None
     if rng.random() < 0.4:
         scheduler = draw_scheduler(rng, base_lr=float(10 ** rng.uniform(-3, -0.5)))
-        if dialect != '1.9' and rng.random() < 0.5:
-            settings['learning_rate'] = None        # 2.x: what the scheduler says, undisturbed by the default
+        if dialect != "1.9" and rng.random() < 0.5:
+            settings["learning_rate"] = None  # 2.x: what the scheduler says, undisturbed by the default
     keys, idx2name, names = (0, 1, 2), None, (0, 1, 2)
-    naming = rng.choice(['none', 'idx2name', 'strings'])
-    if naming == 'idx2name':
+    naming = rng.choice(["none", "idx2name", "strings"])
+    if naming == "idx2name":
         idx2name, names = tuple(enumerate(NAMES)), NAMES
-    elif naming == 'strings':
+    elif naming == "strings":
         keys = names = NAMES
     lr_mult = wd_mult = None
     if rng.random() < 0.4:
         lr_mult = ((names[0], rng.uniform(0.1, 2)), (names[2], rng.choice([0.5, 0.0])))
-        if name in ('ftml', 'ftrl'):
-            lr_mult = lr_mult[:1]           # they divide by the learning rate
+        if name in ("ftml", "ftrl"):
+            lr_mult = lr_mult[:1]  # they divide by the learning rate
     if row.decays and rng.random() < 0.4:
         wd_mult = ((names[1], rng.uniform(0.1, 2)), (names[0], rng.choice([0.5, 0.0])))
-    case = Case(name, dialect, path, dtype, settings, _draw_shapes(row, path in SPARSE_PATHS, small), seed, keys,
-                scheduler, idx2name, lr_mult, wd_mult, late=rng.random() < 0.3, midway=rng.random() < 0.3)
+    case = Case(
+        name,
+        dialect,
+        path,
+        dtype,
+        settings,
+        _draw_shapes(row, path in SPARSE_PATHS, small),
+        seed,
+        keys,
+        scheduler,
+        idx2name,
+        lr_mult,
+        wd_mult,
+        late=rng.random() < 0.3,
+        midway=rng.random() < 0.3,
+    )
     return _within_mxnet(case)
 
 
 def _within_mxnet(case):
     """Change what MXNet refuses, or does by a bug that is not followed (numbers as in docs/numerics)."""
     settings, changes = dict(case.settings), {}
-    row, v1 = case.row, case.dialect == '1.9'
-    kernels = case.dialect != '2.x step'
-    if case.dtype == 'float64' and settings.get('clip_gradient') is not None:
+    v1 = case.dialect == "1.9"
+    kernels = case.dialect != "2.x step"
+    if case.dtype == "float64" and settings.get("clip_gradient") is not None:
         # MXNet's clip operation keeps its bounds in float32, also for float64.
-        settings['clip_gradient'] = float(np.float32(settings['clip_gradient']))
-    if case.optimizer == 'adagrad' and case.sparse and kernels:
-        settings['wd'] = 0.0                        # no sparse kernel with weight decay
-    if case.optimizer == 'nag' and case.sparse and settings['momentum'] == 0:
-        settings['momentum'] = 0.9                  # else it is SGD, lazily; a case of its own
-    if case.optimizer == 'signum' and v1 and settings['momentum'] == 0:
-        settings['wd_lh'] = 0.0                     # 1.9's operator has no such parameter then
-    if case.optimizer == 'dcasgd' and v1:
-        settings['momentum'] = 0.0                  # 1.9 fails with momentum
-    if case.optimizer == 'lars' and v1 and case.path in ('single', 'sparse', 'sparse lazy', 'sparse standard'):
-        settings['momentum_correction'] = False     # 1.9 corrects the first tensor of a step only
-    if case.optimizer == 'lars' and case.path == 'aggregated' and case.master:
-        changes['idx2name'], changes['keys'] = None, (0, 1, 2)   # 2.x mixes up states beside excluded names
-        changes['lr_mult'] = changes['wd_mult'] = None
-    if case.optimizer == 'ftml' and case.dtype == 'float16':
-        settings['learning_rate'], changes['scheduler'] = 0.1, None     # 1 / learning_rate is among its states
-    if case.optimizer == 'adamax' and v1:
+        settings["clip_gradient"] = float(np.float32(settings["clip_gradient"]))
+    if case.optimizer == "adagrad" and case.sparse and kernels:
+        settings["wd"] = 0.0  # no sparse kernel with weight decay
+    if case.optimizer == "nag" and case.sparse and settings["momentum"] == 0:
+        settings["momentum"] = 0.9  # else it is SGD, lazily; a case of its own
+    if case.optimizer == "signum" and v1 and settings["momentum"] == 0:
+        settings["wd_lh"] = 0.0  # 1.9's operator has no such parameter then
+    if case.optimizer == "dcasgd" and v1:
+        settings["momentum"] = 0.0  # 1.9 fails with momentum
+    if case.optimizer == "lars" and v1 and case.path != "list":
+        settings["momentum_correction"] = False  # 1.9 corrects the first tensor of a step only
+    if case.optimizer == "lars" and case.path == "aggregated" and case.master:
+        changes["idx2name"], changes["keys"] = None, (0, 1, 2)  # 2.x mixes up states beside excluded names
+        changes["lr_mult"] = changes["wd_mult"] = None
+    if case.optimizer == "ftml" and case.dtype == "float16":
+        settings["learning_rate"], changes["scheduler"] = 0.1, None  # 1 / learning_rate is among its states
+    if case.optimizer == "adamax" and v1 and case.sparse:
         # Without an epsilon, 1.9 divides 0 by 0 where no gradient was ever seen.
-        if case.sparse:
-            settings['wd'], changes['wd_mult'], changes['idx2name'] = 0.01, None, None
-            changes['lr_mult'], changes['keys'] = None, (0, 1, 2)
+        settings["wd"], changes["wd_mult"], changes["idx2name"] = 0.01, None, None
+        changes["lr_mult"], changes["keys"] = None, (0, 1, 2)
     return dataclasses.replace(case, settings=settings, **changes)
 
 
 # --- the tensors of a run -----------------------------------------------------------------------------------
 
+
 def _has_zeros(case):
-    return not (case.optimizer == 'adamax' and case.dialect == '1.9')
+    return not (case.optimizer == "adamax" and case.dialect == "1.9")
 
 
 def weights_of(case):
@@ -412,7 +510,7 @@ def weights_of(case):
 
 
 def gradient_values(rng, shape, case):
-    """Return gradients of both signs and many sizes, some zero, a few tiny or huge, none near the subnormals."""
+    """Return gradients of both signs and many sizes, some zero, a few tiny or huge, none near subnormal."""
     half = case.numpy_dtype == np.float16
     values = rng.uniform(-1.0, 1.0, shape)
     values = np.sign(values) * (0.03125 + np.abs(values))
@@ -422,8 +520,8 @@ def gradient_values(rng, shape, case):
     values = np.where((kind > 0.02) & (kind < 0.05), np.ldexp(values, -4 if half else -14), values)
     if _has_zeros(case):
         values = np.where(kind > 0.92, 0.0, values)
-    if case.optimizer == 'lans' and not values.any():
-        values[...] = 0.5               # MXNet divides by the norm of the gradient
+    if case.optimizer == "lans" and not values.any():
+        values[...] = 0.5  # MXNet divides by the norm of the gradient
     return values.astype(case.numpy_dtype)
 
 
@@ -435,7 +533,7 @@ def gradients_of(case, step):
     gradients = []
     for shape in case.shapes:
         # A gradient without a row happens too; LANS would divide by its norm.
-        present = rng.randint(1 if case.optimizer == 'lans' else 0, shape[0] + 1)
+        present = rng.randint(1 if case.optimizer == "lans" else 0, shape[0] + 1)
         rows = np.sort(rng.permutation(shape[0])[:present]).astype(np.int64)
         gradients.append((gradient_values(rng, (present, *shape[1:]), case), rows))
     return gradients

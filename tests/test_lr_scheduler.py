@@ -1,4 +1,5 @@
 """The schedules by hand; `test_recorded.py` and `oracle/` hold them against MXNet's own."""
+
 import copy
 import math
 import pickle
@@ -14,53 +15,105 @@ from mxopt.lr_scheduler import (
     PolyScheduler,
 )
 
-WARMUP = {'warmup_steps': 4, 'warmup_begin_lr': 0.5, 'base_lr': 1.5}
+WARMUP = {"warmup_steps": 4, "warmup_begin_lr": 0.5, "base_lr": 1.5}
 
 
-@pytest.mark.parametrize(('schedule', 'updates', 'rates'), [
-    pytest.param(FactorScheduler(2, 0.5, base_lr=1), range(1, 8), [1, 1, .5, .5, .25, .25, .125], id='factor'),
-    pytest.param(FactorScheduler(2, 0.5, base_lr=1), [7, 1, 8, 9], [.125, .125, .125, .0625],
-                 id='factor skips updates and never goes back'),
-    pytest.param(FactorScheduler(1, 0.5, stop_factor_lr=0.3, base_lr=1), range(1, 5), [1, .5, .3, .3],
-                 id='factor stops at stop_factor_lr'),
-    pytest.param(FactorScheduler(2, 0.5, base_lr=1, warmup_steps=5), range(7), [0, .2, .4, .6, .8, .25, .25],
-                 id='factor counts the warmup'),
-    pytest.param(FactorScheduler(3), [1, 100], [0.01, 0.01], id='factor of one'),
-    pytest.param(MultiFactorScheduler([2, 3, 6], 0.5, base_lr=1), range(1, 9),
-                 [1, 1, .5, .25, .25, .25, .125, .125], id='multifactor'),
-    pytest.param(MultiFactorScheduler([2, 3], 0.5, base_lr=1), [9, 1], [.25, .25],
-                 id='multifactor passes several at once'),
-    pytest.param(PolyScheduler(4, base_lr=1), range(6), [1, .5625, .25, .0625, 0, 0], id='poly'),
-    pytest.param(PolyScheduler(4, base_lr=2, pwr=1, final_lr=1), range(6), [2, 1.75, 1.5, 1.25, 1, 1],
-                 id='poly to a final rate'),
-    pytest.param(PolyScheduler(4, base_lr=1), [5, 2, 5], [1, .25, .25], id='poly beyond the end keeps the last'),
-    pytest.param(CosineScheduler(2, base_lr=1), range(4), [1, .5, 0, 0], id='cosine'),
-    pytest.param(CosineScheduler(4, base_lr=3, final_lr=1, warmup_steps=2, warmup_begin_lr=2), range(6),
-                 [2, 2.5, 3, 2, 1, 1], id='cosine after a warmup'),
-    pytest.param(FactorScheduler(9, **WARMUP), range(6), [.5, .75, 1, 1.25, 1.5, 1.5], id='linear warmup'),
-    pytest.param(FactorScheduler(9, **WARMUP, warmup_mode='constant'), range(6), [.5, .5, .5, .5, 1.5, 1.5],
-                 id='constant warmup'),
-    pytest.param(PolyScheduler(3, base_lr=1, final_lr=.25, warmup_steps=3), range(5), [0, 1/3, 2/3, .25, .25],
-                 id='poly without a curve'),
-    pytest.param(CosineScheduler(3, base_lr=1, final_lr=.25, warmup_steps=3), range(5), [0, 1/3, 2/3, .25, .25],
-                 id='cosine without a curve'),
-])
+@pytest.mark.parametrize(
+    ("schedule", "updates", "rates"),
+    [
+        pytest.param(
+            FactorScheduler(2, 0.5, base_lr=1), range(1, 8), [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125], id="factor"
+        ),
+        pytest.param(
+            FactorScheduler(2, 0.5, base_lr=1),
+            [7, 1, 8, 9],
+            [0.125, 0.125, 0.125, 0.0625],
+            id="factor skips updates and never goes back",
+        ),
+        pytest.param(
+            FactorScheduler(1, 0.5, stop_factor_lr=0.3, base_lr=1),
+            range(1, 5),
+            [1, 0.5, 0.3, 0.3],
+            id="factor stops at stop_factor_lr",
+        ),
+        pytest.param(
+            FactorScheduler(2, 0.5, base_lr=1, warmup_steps=5),
+            range(7),
+            [0, 0.2, 0.4, 0.6, 0.8, 0.25, 0.25],
+            id="factor counts the warmup",
+        ),
+        pytest.param(FactorScheduler(3), [1, 100], [0.01, 0.01], id="factor of one"),
+        pytest.param(
+            MultiFactorScheduler([2, 3, 6], 0.5, base_lr=1),
+            range(1, 9),
+            [1, 1, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125],
+            id="multifactor",
+        ),
+        pytest.param(
+            MultiFactorScheduler([2, 3], 0.5, base_lr=1),
+            [9, 1],
+            [0.25, 0.25],
+            id="multifactor passes several at once",
+        ),
+        pytest.param(PolyScheduler(4, base_lr=1), range(6), [1, 0.5625, 0.25, 0.0625, 0, 0], id="poly"),
+        pytest.param(
+            PolyScheduler(4, base_lr=2, pwr=1, final_lr=1),
+            range(6),
+            [2, 1.75, 1.5, 1.25, 1, 1],
+            id="poly to a final rate",
+        ),
+        pytest.param(
+            PolyScheduler(4, base_lr=1), [5, 2, 5], [1, 0.25, 0.25], id="poly beyond the end keeps the last"
+        ),
+        pytest.param(CosineScheduler(2, base_lr=1), range(4), [1, 0.5, 0, 0], id="cosine"),
+        pytest.param(
+            CosineScheduler(4, base_lr=3, final_lr=1, warmup_steps=2, warmup_begin_lr=2),
+            range(6),
+            [2, 2.5, 3, 2, 1, 1],
+            id="cosine after a warmup",
+        ),
+        pytest.param(
+            FactorScheduler(9, **WARMUP), range(6), [0.5, 0.75, 1, 1.25, 1.5, 1.5], id="linear warmup"
+        ),
+        pytest.param(
+            FactorScheduler(9, **WARMUP, warmup_mode="constant"),
+            range(6),
+            [0.5, 0.5, 0.5, 0.5, 1.5, 1.5],
+            id="constant warmup",
+        ),
+        pytest.param(
+            PolyScheduler(3, base_lr=1, final_lr=0.25, warmup_steps=3),
+            range(5),
+            [0, 1 / 3, 2 / 3, 0.25, 0.25],
+            id="poly without a curve",
+        ),
+        pytest.param(
+            CosineScheduler(3, base_lr=1, final_lr=0.25, warmup_steps=3),
+            range(5),
+            [0, 1 / 3, 2 / 3, 0.25, 0.25],
+            id="cosine without a curve",
+        ),
+    ],
+)
 def test_sequence(schedule, updates, rates):
     # Short decimals: one rounding of room for writing 0.3 here and finding it by multiplication there.
     assert [schedule(n) for n in updates] == pytest.approx(rates, rel=2**-52, abs=1e-16)
 
 
 EVERY = [
-    pytest.param(FactorScheduler, {'step': 2, 'factor': 0.7}, id='factor'),
-    pytest.param(MultiFactorScheduler, {'step': [2, 7], 'factor': 0.7}, id='multifactor'),
-    pytest.param(PolyScheduler, {'max_update': 9}, id='poly'),
-    pytest.param(CosineScheduler, {'max_update': 9}, id='cosine'),
+    pytest.param(FactorScheduler, {"step": 2, "factor": 0.7}, id="factor"),
+    pytest.param(MultiFactorScheduler, {"step": [2, 7], "factor": 0.7}, id="multifactor"),
+    pytest.param(PolyScheduler, {"max_update": 9}, id="poly"),
+    pytest.param(CosineScheduler, {"max_update": 9}, id="cosine"),
 ]
 
 
-@pytest.mark.parametrize(('scheduler', 'settings'), EVERY)
-@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda schedule: pickle.loads(pickle.dumps(schedule))],
-                         ids=['deepcopy', 'pickle'])
+@pytest.mark.parametrize(("scheduler", "settings"), EVERY)
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda schedule: pickle.loads(pickle.dumps(schedule))],
+    ids=["deepcopy", "pickle"],
+)
 def test_copy_goes_on_where_the_original_stands(scheduler, settings, duplicate):
     schedule = scheduler(**settings, **WARMUP)
     for n in range(6):
@@ -69,7 +122,7 @@ def test_copy_goes_on_where_the_original_stands(scheduler, settings, duplicate):
     assert [twin(n) for n in range(6, 14)] == [schedule(n) for n in range(6, 14)]
 
 
-@pytest.mark.parametrize(('scheduler', 'settings'), EVERY)
+@pytest.mark.parametrize(("scheduler", "settings"), EVERY)
 def test_base_lr_may_be_overwritten_by_the_optimizer(scheduler, settings):
     schedule = scheduler(**settings, base_lr=1.0)
     schedule.base_lr = 0.125
@@ -79,7 +132,9 @@ def test_base_lr_may_be_overwritten_by_the_optimizer(scheduler, settings):
 
 def test_numpy_scalars_count_as_numbers():
     plain = FactorScheduler(2, 0.5, base_lr=float(np.float32(0.1)), warmup_steps=3)
-    schedule = FactorScheduler(np.int64(2), np.float64(0.5), base_lr=np.float32(0.1), warmup_steps=np.int32(3))
+    schedule = FactorScheduler(
+        np.int64(2), np.float64(0.5), base_lr=np.float32(0.1), warmup_steps=np.int32(3)
+    )
     assert [schedule(np.int64(n)) for n in range(9)] == [plain(n) for n in range(9)]
     assert vars(schedule) == vars(plain)
 
@@ -92,49 +147,64 @@ def test_caller_keeps_its_list_of_steps():
 
 
 def test_base_class_must_be_overridden():
-    with pytest.raises(NotImplementedError, match='LRScheduler must override __call__'):
+    with pytest.raises(NotImplementedError, match="LRScheduler must override __call__"):
         LRScheduler()(1)
 
 
 def test_repr_shows_the_settings():
-    assert repr(PolyScheduler(7)).startswith('PolyScheduler(base_lr=0.01, warmup_steps=0,')
+    assert repr(PolyScheduler(7)).startswith("PolyScheduler(base_lr=0.01, warmup_steps=0,")
 
 
 NAN, INF = math.nan, math.inf
 
 
-@pytest.mark.parametrize(('make', 'error', 'words'), [
-    (lambda: LRScheduler(warmup_steps=1.5), AssertionError, 'warmup_steps must be an integer, got 1.5'),
-    (lambda: LRScheduler(warmup_steps=1.5), TypeError, 'warmup_steps must be an integer, got 1.5'),
-    (lambda: LRScheduler(warmup_steps=-1), ValueError, 'warmup_steps must be 0 or more, got -1'),
-    (lambda: LRScheduler(0.1, warmup_begin_lr=0.2), ValueError, 'warmup_begin_lr must be at most base_lr'),
-    (lambda: LRScheduler(warmup_mode='quick'), ValueError, "warmup_mode must be 'linear' or 'constant'"),
-    (lambda: LRScheduler(NAN), ValueError, 'base_lr must be finite, got nan'),
-    (lambda: LRScheduler('0.1'), TypeError, "base_lr must be a number, got '0.1'"),
-    (lambda: LRScheduler(None), TypeError, 'base_lr must be a number, got None'),
-    (lambda: LRScheduler(warmup_begin_lr=-INF), ValueError, 'warmup_begin_lr must be finite, got -inf'),
-    (lambda: LRScheduler(warmup_steps=2).get_warmup_lr(2), ValueError, 'inside the warmup of 2 updates, got 2'),
-    (lambda: FactorScheduler(0), ValueError, 'step must be 1 or more updates, got 0'),
-    (lambda: FactorScheduler(INF), ValueError, 'step must be finite, got inf'),
-    (lambda: FactorScheduler(1, 1.5), ValueError, 'factor must be 1 or less'),
-    (lambda: FactorScheduler(1, NAN), ValueError, 'factor must be finite, got nan'),
-    (lambda: FactorScheduler(1, stop_factor_lr=NAN), ValueError, 'stop_factor_lr must be finite, got nan'),
-    (lambda: MultiFactorScheduler((1, 2)), AssertionError, r'step must be a list .* got \(1, 2\)'),
-    (lambda: MultiFactorScheduler([]), AssertionError, r'step must be a list of one or more'),
-    (lambda: MultiFactorScheduler([2, 2]), ValueError, r'step must be increasing, got \[2, 2\]'),
-    (lambda: MultiFactorScheduler([0, 2]), ValueError, r'step\[0\] must be 1 or more updates, got 0'),
-    (lambda: MultiFactorScheduler([1, 'b']), TypeError, r"step\[1\] must be a number, got 'b'"),
-    (lambda: MultiFactorScheduler([1], 2), ValueError, 'factor must be 1 or less'),
-    (lambda: PolyScheduler(9.0), AssertionError, r'max_update must be an integer, got 9.0; convert'),
-    (lambda: PolyScheduler(0), ValueError, 'max_update must be 1 or more, got 0'),
-    (lambda: PolyScheduler(9, pwr=INF), ValueError, 'pwr must be finite, got inf'),
-    (lambda: PolyScheduler(9, pwr=-1), ValueError, 'pwr must be 0 or more, got -1'),
-    (lambda: CosineScheduler('9'), AssertionError, "max_update must be an integer, got '9'"),
-    (lambda: CosineScheduler(9, final_lr=NAN), ValueError, 'final_lr must be finite, got nan'),
-    (lambda: FactorScheduler(1)(INF), ValueError, 'num_update must be finite, got inf'),
-    (lambda: CosineScheduler(1)('1'), TypeError, "num_update must be a number, got '1'"),
-])
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: LRScheduler(warmup_steps=1.5), AssertionError, "warmup_steps must be an integer, got 1.5"),
+        (lambda: LRScheduler(warmup_steps=1.5), TypeError, "warmup_steps must be an integer, got 1.5"),
+        (lambda: LRScheduler(warmup_steps=-1), ValueError, "warmup_steps must be 0 or more, got -1"),
+        (
+            lambda: LRScheduler(0.1, warmup_begin_lr=0.2),
+            ValueError,
+            "warmup_begin_lr must be at most base_lr",
+        ),
+        (lambda: LRScheduler(warmup_mode="quick"), ValueError, "warmup_mode must be 'linear' or 'constant'"),
+        (lambda: LRScheduler(NAN), ValueError, "base_lr must be finite, got nan"),
+        (lambda: LRScheduler("0.1"), TypeError, "base_lr must be a number, got '0.1'"),
+        (lambda: LRScheduler(None), TypeError, "base_lr must be a number, got None"),
+        (lambda: LRScheduler(warmup_begin_lr=-INF), ValueError, "warmup_begin_lr must be finite, got -inf"),
+        (
+            lambda: LRScheduler(warmup_steps=2).get_warmup_lr(2),
+            ValueError,
+            "inside the warmup of 2 updates, got 2",
+        ),
+        (lambda: FactorScheduler(0), ValueError, "step must be 1 or more updates, got 0"),
+        (lambda: FactorScheduler(INF), ValueError, "step must be finite, got inf"),
+        (lambda: FactorScheduler(1, 1.5), ValueError, "factor must be 1 or less"),
+        (lambda: FactorScheduler(1, NAN), ValueError, "factor must be finite, got nan"),
+        (
+            lambda: FactorScheduler(1, stop_factor_lr=NAN),
+            ValueError,
+            "stop_factor_lr must be finite, got nan",
+        ),
+        (lambda: MultiFactorScheduler((1, 2)), AssertionError, r"step must be a list .* got \(1, 2\)"),
+        (lambda: MultiFactorScheduler([]), AssertionError, r"step must be a list of one or more"),
+        (lambda: MultiFactorScheduler([2, 2]), ValueError, r"step must be increasing, got \[2, 2\]"),
+        (lambda: MultiFactorScheduler([0, 2]), ValueError, r"step\[0\] must be 1 or more updates, got 0"),
+        (lambda: MultiFactorScheduler([1, "b"]), TypeError, r"step\[1\] must be a number, got 'b'"),
+        (lambda: MultiFactorScheduler([1], 2), ValueError, "factor must be 1 or less"),
+        (lambda: PolyScheduler(9.0), AssertionError, r"max_update must be an integer, got 9.0; convert"),
+        (lambda: PolyScheduler(0), ValueError, "max_update must be 1 or more, got 0"),
+        (lambda: PolyScheduler(9, pwr=INF), ValueError, "pwr must be finite, got inf"),
+        (lambda: PolyScheduler(9, pwr=-1), ValueError, "pwr must be 0 or more, got -1"),
+        (lambda: CosineScheduler("9"), AssertionError, "max_update must be an integer, got '9'"),
+        (lambda: CosineScheduler(9, final_lr=NAN), ValueError, "final_lr must be finite, got nan"),
+        (lambda: FactorScheduler(1)(INF), ValueError, "num_update must be finite, got inf"),
+        (lambda: CosineScheduler(1)("1"), TypeError, "num_update must be a number, got '1'"),
+    ],
+)
 def test_bad_input_is_refused_in_one_line(make, error, words):
     with pytest.raises(error, match=words) as refused:
         make()
-    assert '\n' not in str(refused.value)
+    assert "\n" not in str(refused.value)

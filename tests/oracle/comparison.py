@@ -1,4 +1,5 @@
 """Runs one case on both sides, and the table of what came out."""
+
 import collections
 import importlib.metadata
 
@@ -12,14 +13,14 @@ from .expect import cells, expected
 def mxnet_version():
     """Return the version of the MXNet installed here, or None."""
     try:
-        return importlib.metadata.version('mxnet')
+        return importlib.metadata.version("mxnet")
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
 def dialects_here():
     """The dialects that the MXNet installed here speaks."""
-    return ('1.9',) if mxnet_version().startswith('1.') else ('2.x fused', '2.x step')
+    return ("1.9",) if mxnet_version().startswith("1.") else ("2.x fused", "2.x step")
 
 
 def cells_here(optimizers=None):
@@ -30,6 +31,7 @@ def cells_here(optimizers=None):
 def compare_case(case):
     """Run a case on both sides; return the largest deviation over all steps, weights and states."""
     import mxnet
+
     total = Deviation()
     for theirs, ours in zip(run(case, MXNet(mxnet)), run(case, mxopt_for(case.dialect))):
         total |= snapshot_deviation(theirs[1:], ours[1:], step=theirs[0])
@@ -46,22 +48,23 @@ class Table:
         self.found[case.optimizer, case.dialect, case.path, case.dtype].append(deviation)
 
     def __str__(self):
-        lines = [('optimizer', 'dialect', 'path', *DTYPES)]
+        lines = [("optimizer", "dialect", "path", *DTYPES)]
         for row in dict.fromkeys(cell[:3] for cell in self.found):
             lines.append((*row, *(self._told(self.found.get((*row, dtype), ())) for dtype in DTYPES)))
         widths = [max(map(len, column)) for column in zip(*lines)]
-        lines.insert(1, tuple('-' * width for width in widths))
-        return '\n'.join('  '.join(text.ljust(width) for text, width in zip(line, widths)).rstrip()
-                         for line in lines)
+        lines.insert(1, tuple("-" * width for width in widths))
+        return "\n".join(
+            "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in lines
+        )
 
     @staticmethod
     def _told(deviations):
         if not deviations:
-            return ''
+            return ""
         worst = Deviation()
         for deviation in deviations:
             worst |= deviation
-        return f'{len(deviations)}: {worst}'
+        return f"{len(deviations)}: {worst}"
 
 
 def verdict(case, deviation):
@@ -69,8 +72,8 @@ def verdict(case, deviation):
     limit = expected(case)
     if limit.allows(deviation):
         return None
-    promised = f'{limit.limit:.0e} ({limit.why})' if limit.limit else 'equal bits'
-    return f'{deviation} instead of {promised}; {deviation.where}; {case}'
+    promised = f"{limit.limit:.0e} ({limit.why})" if limit.limit else "equal bits"
+    return f"{deviation} instead of {promised}; {deviation.where}; {case}"
 
 
 def runs_of(cell, runs):

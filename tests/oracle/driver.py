@@ -1,4 +1,5 @@
 """One driver for both sides: mxopt has MXNet's surface, so only array making and a few keywords differ."""
+
 import contextlib
 import io
 import os
@@ -23,16 +24,16 @@ class Side:
     def keywords(self, case):
         """The constructor's keywords that the case's dialect, path and dtype ask for."""
         keywords = dict(case.settings)
-        if case.dialect != '1.9':
-            keywords['use_fused_step'] = self.fused(case)
-            if case.path == 'aggregated':
-                keywords['aggregate_num'] = 2
+        if case.dialect != "1.9":
+            keywords["use_fused_step"] = self.fused(case)
+            if case.path == "aggregated":
+                keywords["aggregate_num"] = 2
         if case.master:
-            keywords['multi_precision'] = True
-        if case.path in ('sparse lazy', 'sparse standard') and self.has_lazy_keyword(case):
-            keywords['lazy_update'] = case.path == 'sparse lazy'
+            keywords["multi_precision"] = True
+        if case.path in ("sparse lazy", "sparse standard") and self.has_lazy_keyword(case):
+            keywords["lazy_update"] = case.path == "sparse lazy"
         if case.idx2name:
-            keywords['param_idx2name'] = dict(case.idx2name)
+            keywords["param_idx2name"] = dict(case.idx2name)
         return keywords
 
     def gradient(self, case, gradient, shape):
@@ -41,22 +42,22 @@ class Side:
 
 class MXNet(Side):
     def fused(self, case):
-        return case.dialect == '2.x fused' and case.row.mxnet.fused
+        return case.dialect == "2.x fused" and case.row.mxnet.fused
 
     def has_lazy_keyword(self, case):
-        return case.row.mxnet.sparse == 'keyword'
+        return case.row.mxnet.sparse == "keyword"
 
     def dense(self, values):
         return self.package.nd.array(values, dtype=values.dtype)
 
     def weight(self, case, values):
         array = self.dense(values)
-        lazy_by_weight = case.path == 'sparse lazy' and case.row.mxnet.sparse == 'weight'
-        return array.tostype('row_sparse') if lazy_by_weight else array
+        lazy_by_weight = case.path == "sparse lazy" and case.row.mxnet.sparse == "weight"
+        return array.tostype("row_sparse") if lazy_by_weight else array
 
     def row_sparse(self, values, rows, shape):
         if not len(rows):
-            return self.package.nd.sparse.zeros('row_sparse', shape, dtype=values.dtype)
+            return self.package.nd.sparse.zeros("row_sparse", shape, dtype=values.dtype)
         return self.package.nd.sparse.row_sparse_array((values, rows), shape=shape, dtype=values.dtype)
 
     @staticmethod
@@ -66,10 +67,10 @@ class MXNet(Side):
 
 class Mxopt(Side):
     def fused(self, case):
-        return case.dialect == '2.x fused'
+        return case.dialect == "2.x fused"
 
     def has_lazy_keyword(self, case):
-        return case.row.local or case.row.mxnet.sparse == 'keyword'
+        return case.row.local or case.row.mxnet.sparse == "keyword"
 
     def dense(self, values):
         return values.copy()
@@ -90,14 +91,15 @@ def mxopt_for(dialect):
     import mxopt.v1
 
     import mxopt
-    return Mxopt(mxopt.v1 if dialect == '1.9' else mxopt)
+
+    return Mxopt(mxopt.v1 if dialect == "1.9" else mxopt)
 
 
 @contextlib.contextmanager
 def quiet():
     """Silence for what MXNet prints and both sides warn of when a scheduler meets a default learning rate."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+        warnings.simplefilter("ignore")
         yield
 
 
@@ -114,7 +116,7 @@ def make_optimizer(case, side):
     keywords = side.keywords(case)
     if case.scheduler:
         name, settings = case.scheduler
-        keywords['lr_scheduler'] = getattr(side.package.lr_scheduler, name)(**settings)
+        keywords["lr_scheduler"] = getattr(side.package.lr_scheduler, name)(**settings)
     optimizer = side.package.optimizer.create(case.optimizer, **keywords)
     if case.lr_mult:
         optimizer.set_lr_mult(dict(case.lr_mult))
@@ -135,14 +137,16 @@ def run(case, side):
     for step in range(1, case.steps + 1):
         with quiet():
             if case.midway and step == case.steps // 2 + 1:
-                optimizer.rescale_grad = 0.5 * case.settings['rescale_grad']
+                optimizer.rescale_grad = 0.5 * case.settings["rescale_grad"]
                 if not case.scheduler:
                     optimizer.set_learning_rate(0.05)
             joined = len(weights) - (case.late and step < 3)
             keys = list(case.keys[:joined])
-            gradients = [side.gradient(case, gradient, weight.shape)
-                         for gradient, weight in zip(gradients_of(case, step)[:joined], weights)]
-            if case.path == 'single' or case.sparse:
+            gradients = [
+                side.gradient(case, gradient, weight.shape)
+                for gradient, weight in zip(gradients_of(case, step)[:joined], weights)
+            ]
+            if case.path == "single" or case.sparse:
                 for key, gradient, weight in zip(keys, gradients, weights):
                     updater(key, gradient, weight)
             else:
@@ -153,4 +157,4 @@ def run(case, side):
 
 
 # Real MXNet talks about its storage manager while it loads.
-os.environ.setdefault('DMLC_LOG_LEVEL', '1')
+os.environ.setdefault("DMLC_LOG_LEVEL", "1")

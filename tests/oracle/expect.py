@@ -1,4 +1,5 @@
 """Which cells can be compared with MXNet, and how close they must come."""
+
 import dataclasses
 
 from cases import DENSE_PATHS, DIALECTS, DTYPES, OPTIMIZERS, SPARSE_PATHS
@@ -9,10 +10,12 @@ class Expected:
     """How close a result must be: `limit` relative to the tensor's largest magnitude, 0 for equal bits."""
 
     limit: float
-    why: str = ''
+    why: str = ""
 
     def allows(self, deviation):
-        return deviation.relative <= self.limit and (self.limit or self.zero_signs or not deviation.zero_signs)
+        return deviation.relative <= self.limit and (
+            self.limit or self.zero_signs or not deviation.zero_signs
+        )
 
     zero_signs: bool = False
 
@@ -25,30 +28,30 @@ def refusal(name, dialect, path, dtype):
     row = OPTIMIZERS[name]
     mxnet = row.mxnet
     if mxnet is None:
-        return 'the update is random: compared by its statistics' if row.noise else 'not in MXNet'
+        return "the update is random: compared by its statistics" if row.noise else "not in MXNet"
     if dialect not in mxnet.dialects:
-        return f'MXNet has it in {", ".join(mxnet.dialects)} only'
+        return f"MXNet has it in {', '.join(mxnet.dialects)} only"
     if dtype not in mxnet.dtypes.get(dialect, DTYPES):
-        return f'MXNet refuses {dtype}'
-    if path == 'aggregated' and dialect == '1.9':
-        return '1.9 has no aggregate_num argument: its lists are aggregated already'
+        return f"MXNet refuses {dtype}"
+    if path == "aggregated" and dialect == "1.9":
+        return "1.9 has no aggregate_num argument: its lists are aggregated already"
     if path in SPARSE_PATHS:
         return _sparse_refusal(name, mxnet, dialect, path, dtype)
     return None
 
 
 def _sparse_refusal(name, mxnet, dialect, path, dtype):
-    if dtype != 'float32':
-        return 'row-sparse gradients are compared in float32'
-    if (name, dialect) == ('lamb', '2.x fused'):
-        return 'MXNet counts every step twice there (its bug, not followed)'
-    if (name, dialect) == ('test', '1.9'):
-        return 'MXNet refuses row-sparse gradients there'
-    kernels = dialect != '2.x step'
-    if path == 'sparse lazy' and (mxnet.sparse == 'never' or not kernels):
-        return 'MXNet is never lazy there'
-    if path == 'sparse standard' and mxnet.sparse == 'always' and kernels:
-        return 'MXNet is always lazy there'
+    if dtype != "float32":
+        return "row-sparse gradients are compared in float32"
+    if (name, dialect) == ("lamb", "2.x fused"):
+        return "MXNet counts every step twice there (its bug, not followed)"
+    if (name, dialect) == ("test", "1.9"):
+        return "MXNet refuses row-sparse gradients there"
+    kernels = dialect != "2.x step"
+    if path == "sparse lazy" and (mxnet.sparse == "never" or not kernels):
+        return "MXNet is never lazy there"
+    if path == "sparse standard" and mxnet.sparse == "always" and kernels:
+        return "MXNet is always lazy there"
     return None
 
 
@@ -65,44 +68,46 @@ def cells(optimizers=None):
 def expected(case):
     """Return how close mxopt must come to MXNet in this case, and why where that is not to the bit."""
     name, dialect = case.optimizer, case.dialect
-    kernels = dialect != '2.x step'
-    if case.dtype == 'float16':
+    kernels = dialect != "2.x step"
+    if case.dtype == "float16":
         # About four roundings a step and element in MXNet, of half a unit in the eleventh bit each; one here.
-        return Expected(case.steps * 4 * 2.0**-11, 'computed in float32 and rounded once; MXNet rounds each operation')
-    if name in ('lars', 'lamb', 'lans') or _uses_lars(case):
-        return Expected(1e-6, 'the order of summation in a norm')
-    if name == 'groupadagrad':
-        return Expected(1e-6, 'the order of summation in a mean')
-    if name == 'ftml' and kernels and case.dtype != 'float64':
-        return Expected(1e-6, 'powf of the rounded beta')
-    if case.dtype == 'float64' and kernels and _has_kernel(case):
+        return Expected(
+            case.steps * 4 * 2.0**-11, "computed in float32 and rounded once; MXNet rounds each operation"
+        )
+    if name in ("lars", "lamb", "lans") or _uses_lars(case):
+        return Expected(1e-6, "the order of summation in a norm")
+    if name == "groupadagrad":
+        return Expected(1e-6, "the order of summation in a mean")
+    if name == "ftml" and kernels and case.dtype != "float64":
+        return Expected(1e-6, "powf of the rounded beta")
+    if case.dtype == "float64" and kernels and _has_kernel(case):
         return Expected(1e-6, "MXNet's kernels take float32 hyper-parameters")
     if case.sparse:
         return _expected_of_sparse(case, kernels)
-    if name == 'ftrl' and dialect == '1.9':
-        return Expected(0.0, 'its zero weights may have the other sign', zero_signs=True)
+    if name == "ftrl" and dialect == "1.9":
+        return Expected(0.0, "its zero weights may have the other sign", zero_signs=True)
     return EXACT
 
 
 def _uses_lars(case):
-    return case.optimizer == 'lbsgd' and case.settings.get('warmup_strategy') == 'lars'
+    return case.optimizer == "lbsgd" and case.settings.get("warmup_strategy") == "lars"
 
 
 def _has_kernel(case):
     """Whether MXNet runs a compiled update there; the others are array arithmetic with double scalars."""
-    composed = {'adamax', 'nadam', 'dcasgd', 'adadelta', 'test', 'adagrad', 'groupadagrad'}
+    composed = {"adamax", "nadam", "dcasgd", "adadelta", "test", "adagrad", "groupadagrad"}
     return case.optimizer not in composed
 
 
 def _expected_of_sparse(case, kernels):
-    name, path, v1 = case.optimizer, case.path, case.dialect == '1.9'
+    name, path, v1 = case.optimizer, case.path, case.dialect == "1.9"
     order = Expected(1e-6, "MXNet's sparse kernel orders the operations differently from its dense one")
-    if name in ('adamw', 'adabelief') and kernels:
-        return Expected(1e-4, 'MXNet uses its other kernel there, which takes 1 - beta from a rounded beta')
-    if name in ('sgd', 'ccsgd', 'adam', 'lbsgd') and kernels:
-        standard = path == 'sparse standard' or (path == 'sparse' and not v1)
+    if name in ("adamw", "adabelief") and kernels:
+        return Expected(1e-4, "MXNet uses its other kernel there, which takes 1 - beta from a rounded beta")
+    if name in ("sgd", "ccsgd", "adam", "lbsgd") and kernels:
+        standard = path == "sparse standard" or (path == "sparse" and not v1)
         if standard or v1:
             return order
-    if name == 'ftrl' and v1:
-        return Expected(0.0, 'its zero weights may have the other sign', zero_signs=True)
+    if name == "ftrl" and v1:
+        return Expected(0.0, "its zero weights may have the other sign", zero_signs=True)
     return EXACT

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Compare mxopt with the MXNet installed here and print the table: optimizer x dialect x path.
 
-    python tests/oracle/report.py --optimizer adamw --runs 50
+python tests/oracle/report.py --optimizer adamw --runs 50
 """
+
 import argparse
 import pathlib
 import sys
@@ -24,14 +25,18 @@ from oracle.comparison import (  # noqa: E402
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--optimizer', action='append', choices=sorted(OPTIMIZERS), help='default: all')
-    parser.add_argument('--dialect', action='append', choices=dialects_here(), help='default: all that MXNet speaks')
-    parser.add_argument('--path', action='append', choices=PATHS, help='default: all')
-    parser.add_argument('--dtype', action='append', choices=DTYPES, help='default: all')
-    parser.add_argument('--runs', type=int, default=6, help='random cases in each cell (default 6)')
-    parser.add_argument('--fails', type=int, default=1, help='failures to show of each cell (default 1)')
-    parser.add_argument('--traceback', action='store_true', help='show where errors come from')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--optimizer", action="append", choices=sorted(OPTIMIZERS), help="default: all")
+    parser.add_argument(
+        "--dialect", action="append", choices=dialects_here(), help="default: all that MXNet speaks"
+    )
+    parser.add_argument("--path", action="append", choices=PATHS, help="default: all")
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: all")
+    parser.add_argument("--runs", type=int, default=6, help="random cases in each cell (default 6)")
+    parser.add_argument("--fails", type=int, default=1, help="failures to show of each cell (default 1)")
+    parser.add_argument("--traceback", action="store_true", help="show where errors come from")
     return parser.parse_args(arguments)
 
 
@@ -47,9 +52,9 @@ def main(arguments=None):
             try:
                 deviation = compare_case(case)
             except Exception as error:
-                told = f'{type(error).__name__}: {error}; {case}'
+                told = f"{type(error).__name__}: {error}; {case}"
                 if chosen.traceback:
-                    told += '\n' + traceback.format_exc()
+                    told += "\n" + traceback.format_exc()
             else:
                 table.add(case, deviation)
                 told = verdict(case, deviation)
@@ -58,9 +63,9 @@ def main(arguments=None):
                 shown += 1
                 if shown <= chosen.fails:
                     print(told, flush=True)
-    print(f'\nmxopt against MXNet {mxnet_version()}: {failures} of the runs too far apart\n{table}')
+    print(f"\nmxopt against MXNet {mxnet_version()}: {failures} of the runs too far apart\n{table}")
     return bool(failures)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     sys.exit(main())

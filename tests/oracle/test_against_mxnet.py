@@ -1,4 +1,5 @@
-"""mxopt beside real MXNet in one process: random training runs, compared after every step, states included."""
+"""mxopt beside real MXNet in one process: random training runs, compared step by step, states included."""
+
 import inspect
 import random
 import subprocess
@@ -15,17 +16,17 @@ from oracle.driver import MXNet, mxopt_for, quiet, tree
 
 
 def _id(cell):
-    return '-'.join(cell).replace(' ', '_')
+    return "-".join(cell).replace(" ", "_")
 
 
-@pytest.mark.parametrize('cell', cells_here(), ids=_id)
+@pytest.mark.parametrize("cell", cells_here(), ids=_id)
 def test_training_run(cell, deviations):
     failures = []
     for case in runs_of(cell, RUNS):
         deviation = compare_case(case)
         deviations.add(case, deviation)
         failures.append(verdict(case, deviation))
-    assert not any(failures), '\n'.join(filter(None, failures))
+    assert not any(failures), "\n".join(filter(None, failures))
 
 
 def ours():
@@ -45,18 +46,20 @@ def row_sparse_run(side, name, steps=4, **keywords):
 
 
 def test_nag_without_momentum_is_lazy_like_sgd():
-    theirs, ours_ = (row_sparse_run(side, 'nag', momentum=0.0, wd=0.01)
-                     for side in (MXNet(mxnet), mxopt_for(dialects_here()[0])))
+    theirs, ours_ = (
+        row_sparse_run(side, "nag", momentum=0.0, wd=0.01)
+        for side in (MXNet(mxnet), mxopt_for(dialects_here()[0]))
+    )
     np.testing.assert_allclose(ours_[0], theirs[0], rtol=0, atol=1e-6)
     assert ours_[1] is theirs[1] is None
 
 
-@pytest.mark.skipif('1.9' in dialects_here(), reason='the overflow skip is in 2.x')
-@pytest.mark.parametrize('name', ['adamw', 'adabelief'])
-@pytest.mark.parametrize('rescale_grad', [0.0, np.nan, np.inf], ids=str)
+@pytest.mark.skipif("1.9" in dialects_here(), reason="the overflow skip is in 2.x")
+@pytest.mark.parametrize("name", ["adamw", "adabelief"])
+@pytest.mark.parametrize("rescale_grad", [0.0, np.nan, np.inf], ids=str)
 def test_overflow_skips_the_update_but_counts_it(name, rescale_grad):
     results = []
-    for side in (MXNet(mxnet), mxopt_for('2.x fused')):
+    for side in (MXNet(mxnet), mxopt_for("2.x fused")):
         weight = side.dense(np.array([1.0, -2.0, 3.0], np.float32))
         optimizer = side.package.optimizer.create(name, wd=0.1)
         updater = side.package.optimizer.get_updater(optimizer)
@@ -73,7 +76,9 @@ def test_noise_of_sgld_has_the_same_statistics():
         weight = np.linspace(-1, 1, 200_000, dtype=np.float32)
         gradient = weight[::-1].copy()
         stepped = side.dense(weight)
-        updater = side.package.optimizer.get_updater(side.package.optimizer.create('sgld', learning_rate=0.04, wd=0.1))
+        updater = side.package.optimizer.get_updater(
+            side.package.optimizer.create("sgld", learning_rate=0.04, wd=0.1)
+        )
         updater(0, side.dense(gradient), stepped)
         noises.append(side.numpy(stepped) - (weight - 0.02 * (gradient + np.float32(0.1) * weight)))
     for noise in noises:
@@ -98,24 +103,33 @@ def registry(package):
 NAMES = sorted(registry(mxnet))
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_constructor_has_the_same_keywords_and_defaults(name):
-    theirs, mine = (inspect.signature(registry(package)[name].__init__).parameters for package in (mxnet, ours()))
-    missing = {key: parameter.default for key, parameter in theirs.items()
-               if key != 'use_fused_step' and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-               and (key not in mine or mine[key].default != parameter.default)}
+    theirs, mine = (
+        inspect.signature(registry(package)[name].__init__).parameters for package in (mxnet, ours())
+    )
+    missing = {
+        key: parameter.default
+        for key, parameter in theirs.items()
+        if key != "use_fused_step"
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and (key not in mine or mine[key].default != parameter.default)
+    }
     assert not missing
-    positional = [key for key, parameter in theirs.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
-    assert list(mine)[:len(positional)] == positional
+    positional = [
+        key for key, parameter in theirs.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    assert list(mine)[: len(positional)] == positional
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_optimizer_has_the_same_attributes(name):
     theirs, mine = (vars(package.optimizer.create(name)) for package in (mxnet, ours()))
-    # 2.x composes some updates in Python where mxopt has a kernel; the array flavour means nothing without MXNet.
-    apart = {'use_fused_step', 'allow_np_array'}
-    assert {key: mine.get(key, 'missing') for key in theirs if key not in apart} == {
-        key: value for key, value in theirs.items() if key not in apart}
+    # 2.x composes some updates in Python where mxopt has a kernel; the array flavour means nothing here.
+    apart = {"use_fused_step", "allow_np_array"}
+    assert {key: mine.get(key, "missing") for key in theirs if key not in apart} == {
+        key: value for key, value in theirs.items() if key not in apart
+    }
 
 
 def recorded_calls(side, aggregate_num):
@@ -127,37 +141,49 @@ def recorded_calls(side, aggregate_num):
         def create_state(self, index, weight):
             return None
 
-    if '1.9' in dialects_here():
+    if "1.9" in dialects_here():
+
         def update(self, index, weight, grad, state):
             calls.append(index)
+
         Recorder.update = update
         optimizer = Recorder()
     else:
+
         def step(self, indices, weights, grads, states):
             calls.append(list(indices))
+
         Recorder.step = step
         optimizer = Recorder(aggregate_num=aggregate_num)
     updater = side.package.optimizer.get_updater(optimizer)
     tensors = [np.ones(3, np.float16 if index in (1, 4) else np.float32) for index in range(7)]
     with quiet():
-        updater(list(range(7)), [side.dense(tensor) for tensor in tensors], [side.dense(tensor) for tensor in tensors])
+        updater(
+            list(range(7)),
+            [side.dense(tensor) for tensor in tensors],
+            [side.dense(tensor) for tensor in tensors],
+        )
         updater(3, side.dense(tensors[3]), side.dense(tensors[3]))
     return calls
 
 
-@pytest.mark.parametrize('aggregate_num', [None, 1, 2, 4, 7, np.inf], ids=str)
+@pytest.mark.parametrize("aggregate_num", [None, 1, 2, 4, 7, np.inf], ids=str)
 def test_user_classes_are_handed_the_same_calls(aggregate_num):
-    theirs, mine = (recorded_calls(side, aggregate_num) for side in (MXNet(mxnet), mxopt_for(dialects_here()[0])))
+    theirs, mine = (
+        recorded_calls(side, aggregate_num) for side in (MXNet(mxnet), mxopt_for(dialects_here()[0]))
+    )
     assert mine == theirs
 
 
-@pytest.mark.parametrize('first', ['mxnet', 'mxopt'])
+@pytest.mark.parametrize("first", ["mxnet", "mxopt"])
 def test_both_import_into_one_process(first):
-    second = {'mxnet': 'mxopt', 'mxopt': 'mxnet'}[first]
-    program = (f'import {first}, {second}, numpy as np, mxnet, mxopt\n'
-               'weight, gradient = np.ones(50_000, np.float32), np.ones(50_000, np.float32)\n'
-               'mxopt.get_updater(mxopt.create("adam"))(0, gradient, weight)\n'
-               'theirs = mxnet.nd.ones(50_000)\n'
-               'mxnet.optimizer.get_updater(mxnet.optimizer.create("adam"))(0, mxnet.nd.ones(50_000), theirs)\n'
-               'assert (theirs.asnumpy() == weight).all()\n')
-    subprocess.run([sys.executable, '-c', program], check=True, timeout=120)
+    second = {"mxnet": "mxopt", "mxopt": "mxnet"}[first]
+    program = (
+        f"import {first}, {second}, numpy as np, mxnet, mxopt\n"
+        "weight, gradient = np.ones(50_000, np.float32), np.ones(50_000, np.float32)\n"
+        'mxopt.get_updater(mxopt.create("adam"))(0, gradient, weight)\n'
+        "theirs = mxnet.nd.ones(50_000)\n"
+        'mxnet.optimizer.get_updater(mxnet.optimizer.create("adam"))(0, mxnet.nd.ones(50_000), theirs)\n'
+        "assert (theirs.asnumpy() == weight).all()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
