@@ -9,7 +9,9 @@ import pathlib
 import sys
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+_TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_TESTS))
+sys.path.append(str(_TESTS.parent))  # last: an installed mxopt comes before this checkout
 
 from cases import DTYPES, OPTIMIZERS, PATHS  # noqa: E402
 
@@ -22,6 +24,7 @@ from oracle.comparison import (  # noqa: E402
     runs_of,
     verdict,
 )
+from oracle.driver import mxopt_for  # noqa: E402
 
 
 def parse(arguments):
@@ -43,6 +46,8 @@ def parse(arguments):
 def main(arguments=None):
     chosen = parse(arguments)
     wanted = (chosen.optimizer, chosen.dialect, chosen.path, chosen.dtype)
+    for dialect in dialects_here():
+        mxopt_for(dialect)
     table, failures = Table(), 0
     for cell in cells_here():
         if not all(choice is None or part in choice for part, choice in zip(cell, wanted)):
