@@ -1,0 +1,20 @@
+"""What can be wrong with a state file."""
+
+
+class StateFileError(ValueError):
+    """A state file, or the bytes of one, cannot be used.
+
+    The message says what is wrong and where in the file. Nothing has been changed when it is raised.
+    """
+
+
+class DamagedStateFile(StateFileError):
+    """The file was a state file once; bytes are missing, altered or left over."""
+
+
+class ForeignStateFile(StateFileError):
+    """The file holds something that a state file never holds: another format, or an attack."""
+
+
+class StateMismatch(StateFileError):
+    """The file is sound, but it is not for this optimizer, these parameters or this format."""

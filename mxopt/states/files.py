@@ -1,0 +1,217 @@
+"""Bytes to and from disk: a crash at any moment leaves the old file or the new one."""
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import sys
+
+import numpy as np
+
+from mxopt.states.errors import DamagedStateFile
+
+#: one write, one checksum, one step of a progress bar
+BLOCK = 1 << 24
+
+#: shorter files come and go before a bar could be read
+_WORTH_A_BAR = 1 << 28
+
+
+def write_atomically(path, pieces, keep_previous=False):
+    """Write buffers to ``path`` so that the file there is always the whole old one or the whole new one.
+
+    The bytes go to a new file in the same folder, are synced to the disk, and take the name of the old file
+    in one step; then the folder is synced too. A symbolic link stays, and the file it points to is
+    replaced.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The target.
+    pieces : sequence of buffers
+        The contents, in order.
+    keep_previous : bool, default False
+        Whether the file that is replaced stays as ``<path>.prev``.
+    """
+    target = os.path.realpath(os.fspath(path))
+    mode = _mode_of(target)
+    folder, name = os.path.split(target)
+    _remove_leftovers(folder, name)
+    temporary = os.path.join(folder, _temporary_name(name))
+    # no O_TRUNC and no links followed: the name is new, or the call fails
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        try:
+            with progress("saving", sum(memoryview(piece).nbytes for piece in pieces)) as advance:
+                for piece in pieces:
+                    _write_all(descriptor, piece, advance)
+            if mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if keep_previous and os.path.exists(target):
+            _keep(target)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _write_all(descriptor, piece, advance):
+    view = memoryview(piece)
+    while len(view):
+        written = os.write(descriptor, view[:BLOCK])
+        if written == 0:
+            raise OSError(errno.ENOSPC, "the disk takes no more bytes")
+        advance(written)
+        view = view[written:]
+
+
+def _mode_of(target):
+    """The permissions of the file to be replaced; None where there is none."""
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        # renaming a file over a device or a pipe would destroy it
+        raise OSError(
+            errno.EINVAL, "states are saved to regular files only, and this is something else", target
+        )
+    return stat.S_IMODE(status.st_mode)
+
+
+def _temporary_name(name):
+    return f".{name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+
+
+def _remove_leftovers(folder, name):
+    """Remove what a save of this file left behind whose process was killed on this machine."""
+    pattern = re.compile(re.escape(f".{name}.{socket.gethostname()}.") + r"(\d+)\.[0-9a-f]{8}\.tmp")
+    for entry in os.listdir(folder):
+        match = pattern.fullmatch(entry)
+        if match and not _is_running(int(match[1])):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, entry))
+
+
+def _is_running(pid):
+    if os.name == "nt":  # there os.kill(pid, 0) would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OverflowError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _keep(target):
+    """Give the file at ``target`` a second name, ``<target>.prev``, in one step."""
+    spare = f"{target}.prev"
+    folder, name = os.path.split(target)
+    second = os.path.join(folder, _temporary_name(name))
+    try:
+        try:
+            os.link(target, second)
+        except OSError:  # a file system without hard links
+            shutil.copy2(target, second)
+        os.replace(second, spare)
+        # where both names already were one file, the rename above does nothing
+        if os.path.exists(second):
+            os.unlink(second)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(second)
+        raise
+
+
+def _sync_folder(folder):
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some network file systems refuse; the rename has been done all the same
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+class BufferSource:
+    """A file that is in memory."""
+
+    def __init__(self, data):
+        self._view = memoryview(data).cast("B")
+        self.size = len(self._view)
+
+    def read(self, offset, count):
+        return bytes(self._view[offset : offset + count])
+
+    def read_into(self, offset, out):
+        np.copyto(out, np.frombuffer(self._view, np.uint8, out.size, offset))
+
+
+class FileSource:
+    """A file on disk, opened for reading without a buffer of its own."""
+
+    def __init__(self, file):
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def read(self, offset, count):
+        self._file.seek(offset)
+        data = self._file.read(count)
+        if len(data) != count:
+            raise DamagedStateFile(
+                f"the data ends after byte {offset + len(data)}; the file was cut while it was read"
+            )
+        return data
+
+    def read_into(self, offset, out):
+        self._file.seek(offset)
+        view, done = memoryview(out), 0
+        while done < len(view):
+            count = self._file.readinto(view[done:])
+            if not count:
+                raise DamagedStateFile(
+                    f"the data ends after byte {offset + done}; the file was cut while it was read"
+                )
+            done += count
+
+
+@contextlib.contextmanager
+def progress(doing, total):
+    """A progress bar on a terminal, for what takes long enough to need one; yields ``advance(count)``."""
+    if total < _WORTH_A_BAR or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    done, shown = 0, -1
+
+    def advance(count):
+        nonlocal done, shown
+        done += count
+        percent = 100 * done // total
+        if percent != shown:
+            shown = percent
+            bar = "#" * (percent * 3 // 10)
+            sys.stderr.write(f"\r{doing} [{bar:<30}] {percent:3d}% of {total / 1e9:.1f} GB")
+            sys.stderr.flush()
+
+    try:
+        yield advance
+    finally:
+        sys.stderr.write("\n")
