@@ -66,8 +66,8 @@ _IDENTIFIERS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 # rule for calls.
 _PYTHON_MODULES = getattr(sys, "stdlib_module_names", frozenset()) | {
     "__builtin__", "builtins", "codecs", "commands", "copy_reg", "ctypes", "importlib", "io", "marshal", "nt",
-    "operator", "os", "pickle", "cPickle", "popen2", "posix", "pty", "runpy", "shutil", "socket", "subprocess",
-    "sys", "types", "urllib2",
+    "operator", "os", "pickle", "cPickle", "popen2", "posix", "pty", "runpy", "shutil", "socket",
+    "subprocess", "sys", "types", "urllib2",
 }  # fmt: skip
 
 _NEWLINE = re.compile(rb"\n")
