@@ -5,7 +5,7 @@
 >>> updater = mx.optimizer.get_updater(opt)
 """
 
-from . import lr_scheduler, optimizer
+from . import lr_scheduler, nd, optimizer
 from ._version import __version__
 from .config import get_num_threads, num_threads, set_num_threads, show_config
 from .optimizer import *  # noqa: F403  the classes, by the registry's own names

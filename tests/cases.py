@@ -415,13 +415,14 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         **row.draws,
     }
     if dtype == "float16":
-        # Half precision has no room for the small epsilons and the long memories: 1e-8 and 1 - 0.999 vanish.
-        draws.update(
-            {"epsilon": magnitude(1e-2, 1e-1), "beta2": between(0.8, 0.95), "rescale_grad": between(0.5, 2)}
-        )
-        draws = {
-            key: draw for key, draw in draws.items() if key in row.draws or key not in ("epsilon", "beta2")
+        # Half precision has no room for small epsilons and long memories: 1e-8 and 1 - 0.999 vanish.
+        tame = {
+            "epsilon": magnitude(0.03, 0.1),
+            "beta2": between(0.8, 0.95),
+            "rescale_grad": between(0.5, 2),
+            "clip_gradient": one_of(None, between(0.5, 2)),
         }
+        draws.update({key: draw for key, draw in tame.items() if key in draws})
     settings = dialect_keywords(row, dialect, {key: draw(rng) for key, draw in draws.items()})
     if dialect == "1.9":
         settings.update({key: draw(rng) for key, draw in row.old_draws.items()})
@@ -465,13 +466,15 @@ def draw_case(name, dialect, path, dtype, number, small=False):
 
 
 def _within_mxnet(case):
-    """Change what MXNet refuses, or does by a bug that is not followed (numbers as in docs/numerics)."""
+    """Change what MXNet refuses, or does by a bug that is not followed (docs/numerics has them)."""
     settings, changes = dict(case.settings), {}
+    for name, value in settings.items():
+        # MXNet reads numbers from text, the digits before and after the point apart, and so misses the
+        # nearest float32 of some numbers above 1. Its float64 kernels take float32 numbers only.
+        if isinstance(value, float) and (value > 1 or case.dtype == "float64"):
+            settings[name] = float(np.float32(value))
     v1 = case.dialect == "1.9"
     kernels = case.dialect != "2.x step"
-    if case.dtype == "float64" and settings.get("clip_gradient") is not None:
-        # MXNet's clip operation keeps its bounds in float32, also for float64.
-        settings["clip_gradient"] = float(np.float32(settings["clip_gradient"]))
     if case.optimizer == "adagrad" and case.sparse and kernels:
         settings["wd"] = 0.0  # no sparse kernel with weight decay
     if case.optimizer == "nag" and case.sparse and settings["momentum"] == 0:
@@ -513,6 +516,8 @@ def gradient_values(rng, shape, case):
     """Return gradients of both signs and many sizes, some zero, a few tiny or huge, none near subnormal."""
     half = case.numpy_dtype == np.float16
     values = rng.uniform(-1.0, 1.0, shape)
+    if case.dtype == "float16":
+        return (np.sign(values) * (0.25 + np.abs(values))).astype(np.float16)
     values = np.sign(values) * (0.03125 + np.abs(values))
     values = np.ldexp(values, rng.randint(-2 if half else -6, 2, shape))
     kind = rng.uniform(size=shape)

@@ -1,5 +1,6 @@
 """How far two training runs are apart."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -12,7 +13,7 @@ class Deviation:
     Attributes
     ----------
     relative : float
-        Largest absolute difference, divided by the largest magnitude in that tensor.
+        Largest absolute difference, divided by the largest magnitude that the tensor has had.
     ulp : int
         Largest number of floating-point numbers between two elements; it explodes where subtraction cancels.
     where : str
@@ -47,56 +48,63 @@ def _ordinals(array):
     return np.where(bits < 0, -(bits + 2 ** (8 * array.itemsize - 1)), bits)
 
 
-def array_deviation(expected, got, where):
-    """Compare two arrays; another dtype or shape, or NaN beside a number, is an infinite difference."""
-    expected, got = np.atleast_1d(expected), np.atleast_1d(got)
-    if expected.dtype != got.dtype or expected.shape != got.shape:
-        told = f"{where}: {got.dtype} {got.shape} instead of {expected.dtype} {expected.shape}"
-        return Deviation(np.inf, 2**31, told)
-    both_nan = np.isnan(expected) & np.isnan(got)
-    differ = (expected != got) & ~both_nan
-    zero_signs = bool(np.any((np.signbit(expected) != np.signbit(got)) & ~differ & ~both_nan))
-    if not differ.any():
-        return Deviation(zero_signs=zero_signs)
-    if not np.isfinite(expected[differ]).all() or not np.isfinite(got[differ]).all():
-        return Deviation(np.inf, 2**31, f"{where}: not finite on one side", zero_signs)
-    expected, got = np.ascontiguousarray(expected), np.ascontiguousarray(got)
-    wide = expected.astype(np.float64), got.astype(np.float64)
-    distance = np.abs(wide[0] - wide[1])[differ].max()
-    largest = np.abs(wide[0][np.isfinite(wide[0])]).max()
-    ulp = int(np.max(np.abs(_ordinals(expected[differ]) - _ordinals(got[differ]))))
-    return Deviation(float(distance / (largest or 1.0)), ulp, where, zero_signs)
+class Comparison:
+    """Compares two runs snapshot by snapshot.
 
+    Differences are relative to the largest magnitude that the tensor has had so far: a number that passes
+    near zero carries the roundings of the sizes it came from.
+    """
 
-def tree_deviation(expected, got, where):
-    """Compare two states: None, an array, or a tuple of such; another structure is an infinite difference."""
-    if expected is None and got is None:
-        return Deviation()
-    if isinstance(expected, tuple) and isinstance(got, tuple) and len(expected) == len(got):
-        total = Deviation()
-        for position, (one, other) in enumerate(zip(expected, got)):
-            total |= tree_deviation(one, other, f"{where}[{position}]")
-        return total
-    if isinstance(expected, np.ndarray) and isinstance(got, np.ndarray):
-        return array_deviation(expected, got, where)
-    return Deviation(np.inf, 2**31, f"{where}: {_shape_of(got)} instead of {_shape_of(expected)}")
+    def __init__(self):
+        self.total = Deviation()
+        self._largest = collections.defaultdict(float)
+
+    def add(self, step, expected, got):
+        """Compare two (weights, states) snapshots made after `step`."""
+        for position, (one, other) in enumerate(zip(expected[0], got[0])):
+            self._arrays(step, f"weight {position}", one, other)
+        if expected[1].keys() != got[1].keys():
+            self._differs(step, "states", f"of {[*got[1]]} instead of {[*expected[1]]}")
+            return
+        for key, state in expected[1].items():
+            self._trees(step, f"state {key!r}", state, got[1][key])
+
+    def _differs(self, step, name, how):
+        self.total |= Deviation(np.inf, 2**31, f"step {step}, {name}: {how}")
+
+    def _trees(self, step, name, expected, got):
+        if isinstance(expected, tuple) and isinstance(got, tuple) and len(expected) == len(got):
+            for position, (one, other) in enumerate(zip(expected, got)):
+                self._trees(step, f"{name}[{position}]", one, other)
+        elif isinstance(expected, np.ndarray) and isinstance(got, np.ndarray):
+            self._arrays(step, name, expected, got)
+        elif expected is not None or got is not None:
+            self._differs(step, name, f"{_shape_of(got)} instead of {_shape_of(expected)}")
+
+    def _arrays(self, step, name, expected, got):
+        if (expected.dtype, expected.shape) != (got.dtype, got.shape):
+            told = f"{got.dtype} {got.shape} instead of {expected.dtype} {expected.shape}"
+            self._differs(step, name, told)
+            return
+        expected, got = np.ascontiguousarray(expected), np.ascontiguousarray(got)
+        finite = expected[np.isfinite(expected)]
+        if finite.size:
+            self._largest[name] = max(self._largest[name], float(np.abs(finite).max()))
+        both_nan = np.isnan(expected) & np.isnan(got)
+        differ = (expected != got) & ~both_nan
+        signs = (np.signbit(expected) != np.signbit(got)) & ~differ & ~both_nan
+        self.total |= Deviation(zero_signs=bool(signs.any()))
+        if not differ.any():
+            return
+        if not (np.isfinite(expected[differ]).all() and np.isfinite(got[differ]).all()):
+            self._differs(step, name, "not finite on one side")
+            return
+        distance = np.abs(expected[differ].astype(np.float64) - got[differ].astype(np.float64)).max()
+        ulp = np.abs(_ordinals(expected[differ]) - _ordinals(got[differ])).max()
+        self.total |= Deviation(float(distance / self._largest[name]), int(ulp), f"step {step}, {name}")
 
 
 def _shape_of(state):
     if isinstance(state, tuple):
         return f"({', '.join(map(_shape_of, state))})"
     return "None" if state is None else "array"
-
-
-def snapshot_deviation(expected, got, step):
-    """Compare two (weights, states) snapshots."""
-    total = Deviation()
-    for position, (one, other) in enumerate(zip(expected[0], got[0])):
-        total |= array_deviation(one, other, f"step {step}, weight {position}")
-    if expected[1].keys() != got[1].keys():
-        return total | Deviation(
-            np.inf, 2**31, f"step {step}: states of {[*got[1]]} instead of {[*expected[1]]}"
-        )
-    for key, state in expected[1].items():
-        total |= tree_deviation(state, got[1][key], f"step {step}, state {key!r}")
-    return total

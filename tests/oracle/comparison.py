@@ -5,7 +5,7 @@ import importlib.metadata
 
 from cases import DTYPES, draw_case
 
-from .compare import Deviation, snapshot_deviation
+from .compare import Comparison, Deviation
 from .driver import MXNet, mxopt_for, run
 from .expect import cells, expected
 
@@ -32,10 +32,10 @@ def compare_case(case):
     """Run a case on both sides; return the largest deviation over all steps, weights and states."""
     import mxnet
 
-    total = Deviation()
-    for theirs, ours in zip(run(case, MXNet(mxnet)), run(case, mxopt_for(case.dialect))):
-        total |= snapshot_deviation(theirs[1:], ours[1:], step=theirs[0])
-    return total
+    comparison = Comparison()
+    for (step, *theirs), (_, *ours) in zip(run(case, MXNet(mxnet)), run(case, mxopt_for(case.dialect))):
+        comparison.add(step, theirs, ours)
+    return comparison.total
 
 
 class Table:
