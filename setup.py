@@ -120,7 +120,7 @@ def extension(name):
 
 setup(
     ext_modules=cythonize(
-        [extension("_engine"), *(extension(f"_rules_{isa}") for isa in CHOSEN)],
+        [extension("_engine"), extension("_text"), *(extension(f"_rules_{isa}") for isa in CHOSEN)],
         # Once, for all sources: directives at the top of a .pyx do not reach included or inlined text.
         compiler_directives={
             "language_level": 3,

@@ -8,6 +8,5 @@
 from . import lr_scheduler, nd, optimizer
 from ._version import __version__
 from .config import get_num_threads, num_threads, set_num_threads, show_config
-from .optimizer import *  # noqa: F403  the classes, by the registry's own names
-from .optimizer import Optimizer, Updater, create, get_updater, register
+from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray

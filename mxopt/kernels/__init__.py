@@ -15,9 +15,10 @@ from ._engine import (
     openmp_version,
     set_num_threads,
 )
+from ._text import as_read_by_mxnet
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "available_instruction_sets", "count_up",
+    "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "as_read_by_mxnet", "available_instruction_sets", "count_up",
     "get_num_threads", "get_num_threads_setting", "openmp_version", "set_num_threads",
 ]  # fmt: skip
 

@@ -103,7 +103,7 @@ cdef struct Pass:
     rule_fn rules[2]
     Tensor* tensors
     Py_ssize_t ntensors
-    const double* scalars
+    const double* scalars[2]  # by compute type
     Py_ssize_t nscalars
     double* sums
     int nsums
@@ -331,7 +331,7 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
 
 cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end, char* scratch) noexcept nogil:
     cdef void* arrays[POINTERS]
-    cdef const double* scalars = c.scalars + t.row * c.nscalars
+    cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
     cdef rule_fn rule = c.rules[t.compute]
     cdef Py_ssize_t stride = c.scratch_items * 8, n, step
     cdef char* raw = scratch + SLOTS * stride
@@ -790,7 +790,7 @@ cdef class Plan:
         pointer = <uintptr_t>self.tensors[i].data[WEIGHT if role == -1 else role]
         return next(a for a in self.owners[2] if a.ctypes.data == pointer)
 
-    def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None):
+    def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None, object singles=None):
         """Run one rule over the plan.
 
         Parameters
@@ -800,6 +800,8 @@ cdef class Plan:
             The rule's scalars, first; it may be followed by others.
         rows : int32 array (number of tensors,), optional
             Each tensor's row of `scalars`; all use row 0 when not given.
+        singles : like `scalars`, optional
+            What float32 arithmetic takes instead.
 
         Returns
         -------
@@ -810,22 +812,25 @@ cdef class Plan:
         cdef int threads = 1
         cdef char* scratch = NULL
         cdef double[:, ::1] sums
-        cdef const double[:, ::1] table
-        cdef double few[MAX_SCALARS]
+        cdef const double[:, ::1] table, single
+        cdef double few[2][MAX_SCALARS]
         cdef Py_ssize_t nrows = len(scalars), k
         if len(rule.arrays) != self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
         if nrows == 1 and isinstance(scalars, list) and len(scalars[0]) >= rule.nscalars:
             # The common call: one row for all tensors. Reading it here saves a microsecond.
             for k in range(rule.nscalars):
-                few[k] = scalars[0][k]
-            c.scalars = few
+                few[0][k] = (scalars if singles is None else singles)[0][k]
+                few[1][k] = scalars[0][k]
+            c.scalars[0], c.scalars[1] = few[0], few[1]
             c.nscalars = rule.nscalars
         else:
             table = np.ascontiguousarray(scalars, np.float64)
-            if nrows < 1 or table.shape[1] < rule.nscalars:
+            single = table if singles is None else np.ascontiguousarray(singles, np.float64)
+            if nrows < 1 or table.shape[1] < rule.nscalars or (
+                    table.shape[0] != single.shape[0] or table.shape[1] != single.shape[1]):
                 raise ValueError(f"{rule!r} takes rows of {rule.nscalars} scalars")
-            c.scalars = &table[0, 0]
+            c.scalars[0], c.scalars[1] = &single[0, 0], &table[0, 0]
             c.nscalars = table.shape[1]
         for i in range(self.ntensors):
             self.tensors[i].row = 0

@@ -8,12 +8,5 @@ from .updater import Updater, get_updater
 
 opt_registry = Optimizer.opt_registry
 
-# Not the submodules: the face imports these names, and a module `optimizer` would hide this package there.
-__all__ = [
-    "Optimizer",
-    "Updater",
-    "create",
-    "get_updater",
-    "register",
-    *(cls.__name__ for cls in opt_registry.values()),
-]
+__all__ = ["Optimizer", "Updater", "create", "get_updater", "opt_registry", "register"]
+__all__ += [cls.__name__ for cls in opt_registry.values()]

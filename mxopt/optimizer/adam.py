@@ -67,6 +67,7 @@ class Adam(Optimizer):
     rules = ("adam",)
     state_names = ("mean", "var")
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
+    text_scalars = scalar_names
 
     def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, lazy_update=False,
                  use_fused_step=True, **kwargs):  # fmt: skip

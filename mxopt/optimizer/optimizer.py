@@ -74,6 +74,8 @@ class Optimizer:
     state_names = ()
     #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient")
+    #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
+    text_scalars = ()
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
@@ -127,9 +129,15 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         cls._own_rates = any(getattr(cls, name) is not getattr(Optimizer, name) for name in _RATE_METHODS)
         cls.takes_lists = _takes_lists(cls)
+        cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
 
     _own_rates = False
     takes_lists = True
+    _texts = (False,) * 4
+
+    @property
+    def _read_as_text(self):
+        return self._texts
 
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name != "param_dict"}
@@ -273,8 +281,14 @@ class Optimizer:
                 counts[index] = count
 
     def _table(self, rates):
-        """The table of scalars of some (t, lr, wd), and each tensor's row of it (None: one row for all)."""
-        seen, table, rows = {}, [], []
+        """Scalars of some (t, lr, wd).
+
+        Returns
+        -------
+        tuple
+            (table; each tensor's row of it, None: one row for all; the table for float32, None: the same)
+        """
+        seen, table, singles, rows, differ = {}, [], [], [], False
         for rate in rates:
             at = None if self.scalars_differ else seen.get(rate)
             if at is None:
@@ -283,8 +297,11 @@ class Optimizer:
                 if not math.isfinite(sum(row)):
                     checks.scalars(self.scalar_names, row)
                 table.append(row)
+                single = kernels.as_read_by_mxnet(row, self._read_as_text)
+                singles.append(single)
+                differ = differ or single is not row
             rows.append(at)
-        return table, (np.array(rows, np.int32) if len(table) > 1 else None)
+        return table, (np.array(rows, np.int32) if len(table) > 1 else None), (singles if differ else None)
 
     #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
     scalars_differ = False
@@ -392,7 +409,7 @@ class Optimizer:
         clip = self.clip_gradient
         return clip if clip is not None and clip > 0 else math.inf
 
-    def between(self, number, sums, table, rows):
+    def between(self, number, sums, table, rows, singles):
         """Scalars for the next pass, from the sums of pass `number` (optimizers with norms)."""
         raise NotImplementedError(f"{type(self).__name__} has several passes and no `between`")
 
@@ -460,12 +477,12 @@ class Optimizer:
         plan = self._plan(indices, weights, grads, states, passes[0])
         if not len(indices):
             return
-        table, rows = self._tick(indices, self._table)
+        table, rows, singles = self._tick(indices, self._table)
         last = len(passes) - 1
         for number, rule in enumerate(passes):
-            sums = plan.run(rule, table, rows)
+            sums = plan.run(rule, table, rows, singles)
             if number < last:
-                table, rows = self.between(number, sums, table, rows)
+                table, rows, singles = self.between(number, sums, table, rows, singles)
 
     def _plan(self, indices, weights, grads, states, rule, lazy=None, extras=None):
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
@@ -545,8 +562,12 @@ class Optimizer:
     def _prepared(self, grad):
         """The gradient rescaled and clipped, as a new array."""
         grad = grad * float(self.rescale_grad)
-        if self._clip < math.inf:
-            grad = np.clip(grad, -self._clip, self._clip)
+        clip = self._clip
+        if clip < math.inf:
+            if grad.dtype == np.float32:
+                # The one number that MXNet's step reads from text, too.
+                clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
+            grad = np.clip(grad, -clip, clip)
         return grad
 
 

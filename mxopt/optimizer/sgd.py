@@ -56,6 +56,7 @@ class SGD(Optimizer):
     rules = ("sgd", "sgd_mom")
     state_names = ("mom",)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
+    text_scalars = scalar_names
 
     def __init__(self, learning_rate=0.1, momentum=0.0, lazy_update=False, multi_precision=False,
                  use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
@@ -70,6 +71,11 @@ class SGD(Optimizer):
     @property
     def passes(self):
         return ("sgd_mom",) if self.momentum else ("sgd",)
+
+    @property
+    def _read_as_text(self):
+        # MXNet's multi-tensor kernels, which aggregate_num selects, get lists of lr and wd as numbers.
+        return (False, False, *self._texts[2:]) if self.aggregate_num > 1 else self._texts
 
     def scalars(self, t, lr, wd):
         return lr, wd, float(self.rescale_grad), self._clip, self.momentum

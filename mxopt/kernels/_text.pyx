@@ -1,0 +1,87 @@
+# How MXNet's operators read their float parameters.
+#
+# A number travels from Python to an MXNet operator as its shortest decimal text, which the operator reads
+# with a parser of its own: digits before the point one by one in float32, up to 19 digits after it as a
+# quotient of two doubles, a power of ten as float32 factors of 1e8 and 10. One number in eight comes out
+# a unit in the last place away from correct rounding, and a training run with it differs in the last bits.
+
+from cpython.mem cimport PyMem_Free
+
+cdef extern from "Python.h":
+    char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
+
+
+cdef float read_text(const char* s) noexcept nogil:
+    cdef float value = 0, scale = 1
+    cdef double digits = 0, power = 1
+    cdef unsigned long long whole = 0, ten = 1
+    cdef int count = 0, exponent = 0
+    cdef bint negative = s[0] == c"-", divide = False
+    if negative:
+        s += 1
+    while c"0" <= s[0] <= c"9":
+        value = <float>(<float>(value * <float>10) + <float>(s[0] - c"0"))
+        s += 1
+    if s[0] == c".":
+        s += 1
+        while c"0" <= s[0] <= c"9":
+            if count < 19:
+                whole = whole * 10 + (s[0] - c"0")
+                ten *= 10
+            count += 1
+            s += 1
+        digits, power = <double>whole, <double>ten
+        value = <float>(value + <float>(digits / power))
+    if s[0] == c"e":
+        s += 1
+        divide = s[0] == c"-"
+        if s[0] == c"-" or s[0] == c"+":
+            s += 1
+        while c"0" <= s[0] <= c"9":
+            exponent = exponent * 10 + (s[0] - c"0")
+            s += 1
+        while exponent >= 8:
+            scale = <float>(scale * <float>1e8)
+            exponent -= 8
+        while exponent > 0:
+            scale = <float>(scale * <float>10)
+            exponent -= 1
+        value = <float>(value / scale) if divide else <float>(value * scale)
+    return -value if negative else value
+
+
+def as_read_by_mxnet(tuple row not None, tuple read not None):
+    """A row of scalars as MXNet's float32 operators see them.
+
+    Parameters
+    ----------
+    row : tuple of float
+    read : tuple of bool
+        Which of them reach the operator as text.
+
+    Returns
+    -------
+    tuple of float
+        `row` itself when every number is read as its nearest float32.
+    """
+    cdef double value
+    cdef float nearest, text
+    cdef char* spelled
+    cdef list changed = None
+    cdef Py_ssize_t i
+    for i in range(len(row)):
+        value = row[i]
+        # Between these, and for whole powers of two and zero, the parser rounds correctly.
+        if not read[i] or 1e-4 <= value < 1 or value == 0 or value != value or value - value != 0:
+            continue
+        nearest = <float>value
+        if <double>nearest == value and 1 <= value < 16777216:
+            continue
+        spelled = PyOS_double_to_string(value, c"r", 0, 0, NULL)
+        text = read_text(spelled)
+        PyMem_Free(spelled)
+        if text != nearest:
+            if changed is None:
+                changed = list(row)
+            changed[i] = <double>text
+    return row if changed is None else tuple(changed)
