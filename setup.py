@@ -1,10 +1,18 @@
 """The compiled part of mxopt; all static metadata stands in pyproject.toml.
 
-``mxopt/kernels/_engine.pyx`` is built once. The rules are built once per instruction set, from
+``mxopt/kernels/_engine.pyx`` and ``_text.pyx`` are built once. The rules are built once per instruction set, from
 one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512`` on x86-64 with a
 compiler that takes the flags. Flags are chosen in ``build_extensions``, where the compiler is known.
+
+Environment variables for building:
+
+MXOPT_BUILD_ISA             only these sets, e.g. "baseline avx512": faster while developing
+MXOPT_NO_OPENMP             serial kernels, without looking for OpenMP
+MXOPT_VECTORIZATION_REPORT  a folder for GCC's account of every loop that it vectorised, and for the
+                            C text that it speaks of
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,11 +20,11 @@ import tempfile
 from pathlib import Path
 
 import numpy
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "mxopt/kernels"
+RULES = sorted(Path(KERNELS, "rules").glob("*.pxi"))
 
 # -fno-math-errno, -fno-trapping-math: sqrt, selects and conversions vectorise; no value changes.
 # -ffp-contract=off: no fused multiply-add, so every instruction set gives the same bits.
@@ -34,9 +42,8 @@ INSTRUCTION_SETS = {
     ],
 }  # fmt: skip
 
-# Only some of them, to build faster while developing: MXOPT_BUILD_ISA=avx512
-CHOSEN = os.environ.get("MXOPT_BUILD_ISA", "").split() or list(INSTRUCTION_SETS)
-
+EMPTY_PROBE = "int main(void) { return 0; }"
+X86_PROBE = "#include <immintrin.h>\n__m256i a;\nint main(void) { return 0; }"
 OPENMP_PROBE = """
 #include <omp.h>
 #include <stdio.h>
@@ -49,9 +56,24 @@ int main(void) {
 }
 """
 
+# Once, for all sources: directives at the top of a .pyx do not reach included or inlined text.
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "embedsignature": True,
+}
+
 
 class BuildKernels(build_ext):
     """Build the extensions with flags that this compiler is seen to take."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = min(os.cpu_count() or 1, len(INSTRUCTION_SETS) + 1)
 
     def build_extensions(self):
         gnu = self.compiler.compiler_type != "msvc"
@@ -59,30 +81,44 @@ class BuildKernels(build_ext):
         openmp = self.openmp_flags(gnu)
         kept = []
         for extension in self.extensions:
-            isa = extension.name.rpartition("_rules_")[2] if "_rules_" in extension.name else None
+            name = extension.name.rpartition(".")[2]
+            isa = name.removeprefix("_rules_")
             extra = INSTRUCTION_SETS.get(isa, [])
-            if extra and not (gnu and self.takes(extra, "#include <immintrin.h>\n__m256i a;int main(void){return 0;}")):
-                print(f"mxopt: {extension.name} is left out: this compiler or machine does not take {extra[0]}")
+            if extra and not (gnu and self.takes(extra, X86_PROBE)):
+                say(f"{extension.name} is left out: this compiler or machine does not take {extra[0]}")
                 continue
             extension.extra_compile_args += flags + extra
-            if isa is None:
+            if name == "_engine":
                 extension.extra_compile_args += openmp
                 extension.extra_link_args += openmp
-            elif os.environ.get("MXOPT_VECTORIZATION_REPORT"):
-                report = Path(os.environ["MXOPT_VECTORIZATION_REPORT"]).resolve()
-                report.mkdir(parents=True, exist_ok=True)
-                extension.extra_compile_args.append(f"-fopt-info-vec={report / isa}.txt")
+            elif isa in INSTRUCTION_SETS and REPORT:
+                extension.extra_compile_args.append(f"-fopt-info-vec={REPORT / isa}.txt")
             kept.append(extension)
+        self.translate(kept)
         self.extensions[:] = kept
         super().build_extensions()
 
-    def takes(self, flags, source="int main(void){return 0;}"):
+    def translate(self, extensions):
+        """Make C of the .pyx files; as late as this, so that an sdist carries the .pyx and no C."""
+        from Cython.Build import cythonize
+
+        translated = cythonize(
+            extensions,
+            compiler_directives=DIRECTIVES,
+            include_path=[KERNELS],
+            build_dir=str(REPORT or self.build_temp),
+            force=self.force,
+            nthreads=0 if sys.platform == "win32" else self.parallel,
+            quiet=True,
+        )
+        for extension, made in zip(extensions, translated):
+            extension.sources = made.sources
+
+    def takes(self, flags, source=EMPTY_PROBE):
         """Whether a file compiles with these flags."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "probe.c")
-            path.write_text(source)
+        with self.probe(source) as (path, folder):
             try:
-                self.compiler.compile([str(path)], output_dir=folder, extra_postargs=["-Werror", *flags])
+                self.compiler.compile([path], output_dir=folder, extra_postargs=["-Werror", *flags])
             except Exception:
                 return False
         return True
@@ -90,48 +126,77 @@ class BuildKernels(build_ext):
     def openmp_flags(self, gnu):
         """The OpenMP flags with which a probe compiles, links and runs; none: build serial kernels."""
         if os.environ.get("MXOPT_NO_OPENMP"):
-            print("mxopt: MXOPT_NO_OPENMP is set: building serial kernels")
+            say("MXOPT_NO_OPENMP is set: building serial kernels")
             return []
         flags = ["-fopenmp"] if gnu else ["/openmp"]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "probe.c")
-            path.write_text(OPENMP_PROBE)
-            try:
-                objects = self.compiler.compile([str(path)], output_dir=folder, extra_postargs=flags)
+        try:
+            with self.probe(OPENMP_PROBE) as (path, folder):
+                objects = self.compiler.compile([path], output_dir=folder, extra_postargs=flags)
                 target = str(Path(folder, "probe"))
                 self.compiler.link_executable(objects, target, extra_postargs=flags)
                 subprocess.run([target], check=True, capture_output=True, timeout=60)
-            except Exception as error:
-                print(f"mxopt: OpenMP cannot be used here ({error}): building serial kernels")
-                return []
+        except Exception as error:
+            say(f"OpenMP cannot be used here ({error}): building serial kernels")
+            return []
         return flags
+
+    @contextlib.contextmanager
+    def probe(self, source):
+        """A file to try the compiler on, whose words about it are nobody's business."""
+        with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+            path = Path(folder, "probe.c")
+            path.write_text(source)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            outputs = [(number, os.dup(number)) for number in (1, 2)]
+            for number, _ in outputs:
+                os.dup2(nowhere.fileno(), number)
+            try:
+                yield str(path), folder
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                for number, copy in outputs:
+                    os.dup2(copy, number)
+                    os.close(copy)
+
+
+def say(line):
+    print(f"mxopt: {line}", flush=True)
+
+
+def chosen_rules():
+    chosen = os.environ.get("MXOPT_BUILD_ISA", "").split() or list(INSTRUCTION_SETS)
+    unknown = sorted(set(chosen) - set(INSTRUCTION_SETS))
+    if unknown:
+        raise SystemExit(f"MXOPT_BUILD_ISA must name some of {', '.join(INSTRUCTION_SETS)}, got {unknown[0]!r}")
+    return [f"_rules_{isa}" for isa in chosen]
+
+
+def report_folder():
+    named = os.environ.get("MXOPT_VECTORIZATION_REPORT")
+    if not named:
+        return None
+    folder = Path(named).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def extension(name):
+    texts = ["half.h", *(f"rules/{p.name}" for p in RULES)] if "_rules_" in name else ["threads.h"]
     return Extension(
         f"mxopt.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],
         include_dirs=[numpy.get_include(), KERNELS],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_23_API_VERSION"),
                        ("NPY_TARGET_VERSION", "NPY_1_23_API_VERSION")],
-        depends=[str(p) for p in Path(KERNELS).rglob("*") if p.suffix in (".pxi", ".h", ".pxd")],
+        depends=[f"{KERNELS}/{text}" for text in texts],
     )  # fmt: skip
 
 
+REPORT = report_folder()
+
 setup(
-    ext_modules=cythonize(
-        [extension("_engine"), extension("_text"), *(extension(f"_rules_{isa}") for isa in CHOSEN)],
-        # Once, for all sources: directives at the top of a .pyx do not reach included or inlined text.
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "embedsignature": True,
-        },
-        include_path=[KERNELS],
-        nthreads=0 if sys.platform == "win32" else 2,
-    ),
+    ext_modules=[extension(name) for name in ("_engine", "_text", *chosen_rules())],
     cmdclass={"build_ext": BuildKernels},
 )
