@@ -5,8 +5,14 @@
 >>> updater = mx.optimizer.get_updater(opt)
 """
 
-from . import lr_scheduler, nd, optimizer
+from . import lr_scheduler, optimizer
 from ._version import __version__
+from .absent import stand_in
 from .config import get_num_threads, num_threads, set_num_threads, show_config
+from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+from .face import lazy
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray
+
+__getattr__ = lazy(__name__)  # nd, gluon, kv, mod, ...
+stand_in(__name__)  # sym, autograd, io, ...

@@ -52,8 +52,10 @@ def as_array(x, name: str = "array", writable: bool = True) -> np.ndarray:
     """
     array = x if type(x) is np.ndarray else _foreign(x, name)
     if writable and not array.flags.writeable:
-        raise ValueError(f"{name} is updated in place, but this {_kind(x)} is read-only; "
-                         "pass a writable copy made by numpy.array(...)")
+        raise ValueError(
+            f"{name} is updated in place, but this {_kind(x)} is read-only; "
+            "pass a writable copy made by numpy.array(...)"
+        )
     return array
 
 
@@ -106,14 +108,17 @@ def _foreign(x, name):
             return np.asarray(memoryview(x))
         except TypeError:
             pass
-    raise TypeError(f"{name} must be an array, got {_kind(x)}; "
-                    "make one with numpy.asarray(..., dtype='float32')")
+    raise TypeError(
+        f"{name} must be an array, got {_kind(x)}; make one with numpy.asarray(..., dtype='float32')"
+    )
 
 
 def _from_torch(torch, x, name):
     if x.layout != torch.strided:
-        raise TypeError(f"{name} must be a dense tensor, got layout {x.layout}; pass a RowSparseArray of its "
-                        "values and indices, or .to_dense()")
+        raise TypeError(
+            f"{name} must be a dense tensor, got layout {x.layout}; pass a RowSparseArray of its "
+            "values and indices, or .to_dense()"
+        )
     if x.device.type != "cpu":
         raise ValueError(f"{name} is on {x.device}, but mxopt updates memory of the CPU; move it with .cpu()")
     if x.is_conj() or x.is_neg():
@@ -135,11 +140,15 @@ def _from_mxnet(x, name):
 
     complete = x.stype == "default" or (x.stype == "row_sparse" and x.indices.shape[0] == x.shape[0])
     if not complete:
-        raise TypeError(f"{name} must be dense, or row_sparse with every row stored, "
-                        f"got storage type {x.stype!r}; pass .tostype('default')")
+        raise TypeError(
+            f"{name} must be dense, or row_sparse with every row stored, "
+            f"got storage type {x.stype!r}; pass .tostype('default')"
+        )
     if x.context.device_type == "gpu":
-        raise ValueError(f"{name} is on {x.context}, but mxopt updates memory of the CPU; "
-                         "move it with .as_in_context(mx.cpu())")
+        raise ValueError(
+            f"{name} is on {x.context}, but mxopt updates memory of the CPU; "
+            "move it with .as_in_context(mx.cpu())"
+        )
     check_call(_LIB.MXNDArrayWaitToWrite(x.handle))
     address = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(x.handle, ctypes.byref(address)))
@@ -162,8 +171,10 @@ def _mxnet_flag(x):
 def _from_dlpack(x, name):
     device = x.__dlpack_device__()
     if device[0] not in _CPU_DEVICES:
-        raise ValueError(f"{name} is on DLPack device type {int(device[0])}, but mxopt updates memory of the "
-                         "CPU; copy it there first")
+        raise ValueError(
+            f"{name} is on DLPack device type {int(device[0])}, but mxopt updates memory of the "
+            "CPU; copy it there first"
+        )
     try:
         capsule = x.__dlpack__(max_version=(1, 0))
     except TypeError:  # an exporter older than the versioned protocol
@@ -200,8 +211,18 @@ class _Memory:
 def _at(address, shape, dtype, owner, strides=None):
     if not address:  # an array without elements need not have memory
         return np.empty(shape, dtype)
-    return np.asarray(_Memory(owner, {"version": 3, "data": (address, False), "shape": tuple(shape),
-                                      "typestr": dtype.str, "strides": strides}))
+    return np.asarray(
+        _Memory(
+            owner,
+            {
+                "version": 3,
+                "data": (address, False),
+                "shape": tuple(shape),
+                "typestr": dtype.str,
+                "strides": strides,
+            },
+        )
+    )
 
 
 def _byte_bounds(array):

@@ -39,7 +39,7 @@ def generator() -> np.random.Generator:
 
 
 def __getattr__(name):
-    from mxopt.nd import random  # the sampling functions make NDArrays, which are a layer above
+    from .nd import random  # the sampling functions make NDArrays, which are a layer above
 
     if name.startswith("_") or not hasattr(random, name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

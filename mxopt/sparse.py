@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 
-from mxopt.arrays import as_array, is_float, is_mxnet
-from mxopt.context import Context
+from .arrays import as_array, is_float, is_mxnet
+from .context import Context
 
 
 class RowSparseArray:
@@ -181,16 +181,19 @@ def _checked_shape(shape):
 
 def _check_float(dtype):
     if not is_float(dtype):
-        raise TypeError(f"data must be float16, bfloat16, float32 or float64, got {dtype}; "
-                        "cast it with .astype('float32')")
+        raise TypeError(
+            f"data must be float16, bfloat16, float32 or float64, got {dtype}; "
+            "cast it with .astype('float32')"
+        )
 
 
 def _checked_data(data, shape):
     _check_float(data.dtype)
     if data.ndim != len(shape) or data.shape[1:] != shape[1:]:
         expected = ", ".join(["k", *map(str, shape[1:])])
-        raise ValueError(f"data must hold whole rows of shape {shape}, so its shape must be ({expected}), "
-                         f"got {data.shape}")
+        raise ValueError(
+            f"data must hold whole rows of shape {shape}, so its shape must be ({expected}), got {data.shape}"
+        )
     return np.ascontiguousarray(data)
 
 
@@ -203,8 +206,9 @@ def _checked_indices(indices, count):
     if indices.ndim != 1:
         raise ValueError(f"indices must be one-dimensional, got shape {indices.shape}; use .ravel()")
     if count is not None and len(indices) != count:
-        raise ValueError(f"indices must name one row for each of the {count} rows of data, "
-                         f"got {len(indices)} indices")
+        raise ValueError(
+            f"indices must name one row for each of the {count} rows of data, got {len(indices)} indices"
+        )
     if indices.dtype == np.uint64 and len(indices) and indices.max() > np.iinfo(np.int64).max:
         raise IndexError(f"row index {indices.max()} is too large for int64")
     return np.ascontiguousarray(indices, np.int64)
@@ -214,8 +218,10 @@ def _check_bounds(low, high, shape):
     if low < 0:
         raise IndexError(f"row index {low} is negative; indices must be within 0..{shape[0] - 1}")
     if high >= shape[0]:
-        raise IndexError(f"row index {high} is outside the {shape[0]} rows of shape {shape}; "
-                         f"indices must be within 0..{shape[0] - 1}")
+        raise IndexError(
+            f"row index {high} is outside the {shape[0]} rows of shape {shape}; "
+            f"indices must be within 0..{shape[0] - 1}"
+        )
 
 
 def _coalesce(data, indices):
@@ -227,9 +233,9 @@ def _coalesce(data, indices):
         return data.take(order, axis=0), rows
     starts = np.flatnonzero(first)
     counts = np.diff(starts, append=len(rows))
-    flat = data.reshape(len(data), -1)
+    flat = data.reshape(len(data), data.size // len(data))
     summed = _sum_groups(flat, order, starts, counts)
-    return summed.astype(data.dtype, copy=False).reshape(-1, *data.shape[1:]), rows[starts]
+    return summed.astype(data.dtype, copy=False).reshape(len(starts), *data.shape[1:]), rows[starts]
 
 
 def _stable_order(indices):
@@ -264,10 +270,12 @@ def _sum_groups(flat, order, starts, counts):
     rounds = int(np.argmin(np.arange(1, sizes[0] + 1) + members[1:])) + 1
     large = int(members[rounds])
     for r in range(1, rounds):
-        some = groups[large:members[r]]
+        some = groups[large : members[r]]
         total[some] += flat.take(order[starts[some] + r], axis=0)
     for group in groups[:large]:
-        rows = flat.take(order[starts[group]:starts[group] + counts[group]], axis=0).astype(wide, copy=False)
+        rows = flat.take(order[starts[group] : starts[group] + counts[group]], axis=0).astype(
+            wide, copy=False
+        )
         # reducing the outer axis adds row by row, but a single column would be summed pairwise
         total[group] = rows.sum(axis=0) if rows.shape[1] > 1 else np.add.accumulate(rows, axis=0)[-1]
     return total

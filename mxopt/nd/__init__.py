@@ -3,9 +3,10 @@
 Not a tensor library: enough of MXNet's array namespace that an optimizer written for it runs unchanged.
 """
 
-from mxopt.nd import ops, random, sparse
-from mxopt.nd.ndarray import NDArray, RowSparseNDArray, view
-from mxopt.nd.ops import *
+from . import ops, random, sparse
+from .files import load, load_frombuffer, save
+from .ndarray import NDArray, RowSparseNDArray, view
+from .ops import *  # noqa: F403
 
-__all__ = ["NDArray", "RowSparseNDArray", "random", "sparse", "view"]
+__all__ = ["NDArray", "RowSparseNDArray", "load", "load_frombuffer", "random", "save", "sparse", "view"]
 __all__ += ops.__all__

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mxopt.arrays import as_array
-from mxopt.context import Context, memory_context
-from mxopt.sparse import RowSparseArray
+from ..arrays import as_array
+from ..context import Context, memory_context
+from ..sparse import RowSparseArray
 
 _CPU = Context("cpu", 0)
 
@@ -94,7 +94,7 @@ class NDArray(np.ndarray):
         if stype == "default":
             return self
         if stype == "row_sparse":
-            from mxopt.nd.sparse import row_sparse_array
+            from .sparse import row_sparse_array
 
             return row_sparse_array(self)
         raise ValueError(f"stype must be 'default' or 'row_sparse', got {stype!r}")
@@ -110,8 +110,9 @@ class NDArray(np.ndarray):
 
     def attach_grad(self, *_args, **_kwargs):
         """Refused: mxopt computes no gradients."""
-        raise NotImplementedError("mxopt has no autograd; compute the gradient with a library that has, "
-                                  "and hand it to the updater")
+        raise NotImplementedError(
+            "mxopt has no autograd; compute the gradient with a library that has, and hand it to the updater"
+        )
 
     backward = attach_grad
 
@@ -196,8 +197,18 @@ class NDArray(np.ndarray):
     __str__ = __repr__
 
 
-_LOGICAL = frozenset([np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
-                      np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert])
+_LOGICAL = frozenset(
+    [
+        np.logical_and,
+        np.logical_or,
+        np.logical_xor,
+        np.logical_not,
+        np.bitwise_and,
+        np.bitwise_or,
+        np.bitwise_xor,
+        np.invert,
+    ]
+)
 
 
 class Comparison(NDArray):
@@ -215,8 +226,10 @@ class Comparison(NDArray):
 
     def __bool__(self):
         if self.size > 1:
-            raise ValueError("the truth value of a comparison of several elements is ambiguous; "
-                             "reduce it first, for instance with .min() or .max()")
+            raise ValueError(
+                "the truth value of a comparison of several elements is ambiguous; "
+                "reduce it first, for instance with .min() or .max()"
+            )
         return NDArray.__bool__(self)
 
 

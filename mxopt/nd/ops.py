@@ -10,9 +10,9 @@ import functools
 
 import numpy as np
 
-from mxopt.context import memory_context
-from mxopt.nd.ndarray import NDArray, RowSparseNDArray, _operand
-from mxopt.sparse import RowSparseArray
+from ..context import memory_context
+from ..sparse import RowSparseArray
+from .ndarray import NDArray, RowSparseNDArray, _operand
 
 _DEFAULT = np.float32
 
@@ -21,7 +21,7 @@ def _dtype(dtype):
     if dtype is None:
         return _DEFAULT
     if dtype == "bfloat16":
-        from mxopt.arrays import bfloat16
+        from ..arrays import bfloat16
 
         return bfloat16()
     return np.dtype(dtype)
@@ -174,38 +174,104 @@ def _round(x):
 
 
 _UNARY = {
-    "abs": np.absolute, "cbrt": np.cbrt, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "exp": np.exp,
-    "expm1": np.expm1, "fix": np.trunc, "floor": np.floor, "log": np.log, "log10": np.log10,
-    "log1p": np.log1p, "log2": np.log2, "negative": np.negative, "rcbrt": _rcbrt,
-    "reciprocal": np.reciprocal, "relu": _relu, "rint": np.rint, "round": _round, "rsqrt": _rsqrt,
-    "sigmoid": _sigmoid, "sign": np.sign, "sin": np.sin,
-    "sinh": np.sinh, "softrelu": _softrelu, "softsign": _softsign, "sqrt": np.sqrt, "square": np.square,
-    "tan": np.tan, "tanh": np.tanh, "trunc": np.trunc, "degrees": np.degrees, "radians": np.radians,
+    "abs": np.absolute,
+    "cbrt": np.cbrt,
+    "ceil": np.ceil,
+    "cos": np.cos,
+    "cosh": np.cosh,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "fix": np.trunc,
+    "floor": np.floor,
+    "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "negative": np.negative,
+    "rcbrt": _rcbrt,
+    "reciprocal": np.reciprocal,
+    "relu": _relu,
+    "rint": np.rint,
+    "round": _round,
+    "rsqrt": _rsqrt,
+    "sigmoid": _sigmoid,
+    "sign": np.sign,
+    "sin": np.sin,
+    "sinh": np.sinh,
+    "softrelu": _softrelu,
+    "softsign": _softsign,
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "tan": np.tan,
+    "tanh": np.tanh,
+    "trunc": np.trunc,
+    "degrees": np.degrees,
+    "radians": np.radians,
 }
 _BINARY = {
-    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "modulo": np.mod,
-    "power": np.power, "maximum": np.maximum, "minimum": np.minimum, "hypot": np.hypot,
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "modulo": np.mod,
+    "power": np.power,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "hypot": np.hypot,
 }
 _COMPARISONS = {
-    "equal": np.equal, "not_equal": np.not_equal, "greater": np.greater, "greater_equal": np.greater_equal,
-    "lesser": np.less, "lesser_equal": np.less_equal, "logical_and": np.logical_and,
-    "logical_or": np.logical_or, "logical_xor": np.logical_xor,
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "lesser": np.less,
+    "lesser_equal": np.less_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
 }
 # MXNet's other names of the same functions
 _ALIASES = {
-    "elemwise_add": "add", "elemwise_sub": "subtract", "elemwise_mul": "multiply", "elemwise_div": "divide",
-    "broadcast_add": "add", "broadcast_plus": "add", "broadcast_sub": "subtract",
-    "broadcast_minus": "subtract", "broadcast_mul": "multiply", "broadcast_div": "divide",
-    "broadcast_mod": "modulo", "broadcast_power": "power", "broadcast_maximum": "maximum",
-    "broadcast_minimum": "minimum", "broadcast_hypot": "hypot", "broadcast_equal": "equal",
-    "broadcast_not_equal": "not_equal", "broadcast_greater": "greater",
-    "broadcast_greater_equal": "greater_equal", "broadcast_lesser": "lesser",
-    "broadcast_lesser_equal": "lesser_equal", "broadcast_logical_and": "logical_and",
-    "broadcast_logical_or": "logical_or", "broadcast_logical_xor": "logical_xor",
-    "true_divide": "divide", "pow": "power", "BlockGrad": "stop_gradient", "identity": "stop_gradient",
-    "concatenate": "concat", "Concat": "concat", "cast": "Cast", "Reshape": "reshape", "Flatten": "flatten",
-    "SwapAxis": "swapaxes", "sum_axis": "sum", "max_axis": "max", "min_axis": "min",
-    "ElementWiseSum": "add_n", "negate": "negative", "broadcast_axes": "broadcast_axis",
+    "elemwise_add": "add",
+    "elemwise_sub": "subtract",
+    "elemwise_mul": "multiply",
+    "elemwise_div": "divide",
+    "broadcast_add": "add",
+    "broadcast_plus": "add",
+    "broadcast_sub": "subtract",
+    "broadcast_minus": "subtract",
+    "broadcast_mul": "multiply",
+    "broadcast_div": "divide",
+    "broadcast_mod": "modulo",
+    "broadcast_power": "power",
+    "broadcast_maximum": "maximum",
+    "broadcast_minimum": "minimum",
+    "broadcast_hypot": "hypot",
+    "broadcast_equal": "equal",
+    "broadcast_not_equal": "not_equal",
+    "broadcast_greater": "greater",
+    "broadcast_greater_equal": "greater_equal",
+    "broadcast_lesser": "lesser",
+    "broadcast_lesser_equal": "lesser_equal",
+    "broadcast_logical_and": "logical_and",
+    "broadcast_logical_or": "logical_or",
+    "broadcast_logical_xor": "logical_xor",
+    "true_divide": "divide",
+    "pow": "power",
+    "BlockGrad": "stop_gradient",
+    "identity": "stop_gradient",
+    "concatenate": "concat",
+    "Concat": "concat",
+    "cast": "Cast",
+    "Reshape": "reshape",
+    "Flatten": "flatten",
+    "SwapAxis": "swapaxes",
+    "sum_axis": "sum",
+    "max_axis": "max",
+    "min_axis": "min",
+    "ElementWiseSum": "add_n",
+    "negate": "negative",
+    "broadcast_axes": "broadcast_axis",
 }
 
 
@@ -231,13 +297,37 @@ def _binary(name, ufunc, as_numbers=False):
         return _give(result, out)
 
     operator.__name__ = operator.__qualname__ = name
-    operator.__doc__ = f"Elementwise {name}, with broadcasting; zeros and ones." if as_numbers \
+    operator.__doc__ = (
+        f"Elementwise {name}, with broadcasting; zeros and ones."
+        if as_numbers
         else f"Elementwise {name}, with broadcasting."
+    )
     return operator
 
 
-_KEEPS_ZEROS = frozenset(["abs", "cbrt", "ceil", "expm1", "fix", "floor", "log1p", "negative", "relu", "rint",
-                          "round", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc"])
+_KEEPS_ZEROS = frozenset(
+    [
+        "abs",
+        "cbrt",
+        "ceil",
+        "expm1",
+        "fix",
+        "floor",
+        "log1p",
+        "negative",
+        "relu",
+        "rint",
+        "round",
+        "sign",
+        "sin",
+        "sinh",
+        "sqrt",
+        "square",
+        "tan",
+        "tanh",
+        "trunc",
+    ]
+)
 
 
 @_operator
@@ -692,11 +782,51 @@ def _reduction(function):
 
 
 # What NumPy's own functions call on an array with other arguments than MXNet's keeps NumPy's meaning
-_METHODS = ("abs", "argmax", "argmin", "broadcast_like", "broadcast_to", "cbrt", "ceil", "clip", "dot", "exp",
-            "expand_dims", "expm1", "fix", "flatten", "flip", "floor", "log", "log10", "log1p", "log2",
-            "log_softmax", "norm", "one_hot", "ones_like", "pick", "reciprocal", "relu", "reshape_like",
-            "rint", "rsqrt", "sigmoid", "sign", "sin", "slice_axis", "softmax", "split", "sqrt", "square",
-            "tanh", "tile", "topk", "trunc", "zeros_like")
+_METHODS = (
+    "abs",
+    "argmax",
+    "argmin",
+    "broadcast_like",
+    "broadcast_to",
+    "cbrt",
+    "ceil",
+    "clip",
+    "dot",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "fix",
+    "flatten",
+    "flip",
+    "floor",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "log_softmax",
+    "norm",
+    "one_hot",
+    "ones_like",
+    "pick",
+    "reciprocal",
+    "relu",
+    "reshape_like",
+    "rint",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "slice_axis",
+    "softmax",
+    "split",
+    "sqrt",
+    "square",
+    "tanh",
+    "tile",
+    "topk",
+    "trunc",
+    "zeros_like",
+)
 _REDUCTIONS = ("max", "mean", "min", "nansum", "prod", "sum")
 
 
@@ -718,5 +848,8 @@ def _complete_class():
 
 _complete(globals())
 _complete_class()
-__all__ = [name for name, value in globals().items()
-           if callable(value) and name[0] != "_" and getattr(value, "__module__", "") == __name__]
+__all__ = [
+    name
+    for name, value in globals().items()
+    if callable(value) and name[0] != "_" and getattr(value, "__module__", "") == __name__
+]

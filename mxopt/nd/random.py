@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from mxopt.nd.ops import _dtype, _give, _placed
-from mxopt.random import generator, seed
+from ..random import generator, seed
+from .ops import _dtype, _give, _placed
 
-__all__ = ["exponential", "gamma", "multinomial", "normal", "poisson", "randint", "randn", "seed", "shuffle",
-           "uniform"]
+__all__ = [
+    "exponential",
+    "gamma",
+    "multinomial",
+    "normal",
+    "poisson",
+    "randint",
+    "randn",
+    "seed",
+    "shuffle",
+    "uniform",
+]
 
 
 def _shape(shape):

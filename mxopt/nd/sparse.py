@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mxopt.arrays import is_float
-from mxopt.context import memory_context
-from mxopt.nd import ops
-from mxopt.nd.ndarray import NDArray, RowSparseNDArray, view
-from mxopt.sparse import RowSparseArray
+from ..arrays import is_float
+from ..context import memory_context
+from ..sparse import RowSparseArray
+from . import ops
+from .ndarray import NDArray, RowSparseNDArray, view
 
 BaseSparseNDArray = RowSparseArray
 
@@ -86,4 +86,10 @@ def _values(data, dtype):
 
 abs, sign, sqrt, square = ops.abs, ops.sign, ops.sqrt, ops.square
 dot, elemwise_add, norm, sum, where, zeros_like = (
-    ops.dot, ops.elemwise_add, ops.norm, ops.sum, ops.where, ops.zeros_like)
+    ops.dot,
+    ops.elemwise_add,
+    ops.norm,
+    ops.sum,
+    ops.where,
+    ops.zeros_like,
+)

@@ -104,7 +104,7 @@ class _Fields:
         return start
 
 
-def read_layout(data, where):
+def read_layout(data, where, whole=True):
     """Check the fields of an array; see `Layout`.
 
     Parameters
@@ -113,6 +113,8 @@ def read_layout(data, where):
         The bytes of one array, all of them.
     where : str
         How an error names the place.
+    whole : bool, default True
+        Whether the array must end where the bytes do; False when others follow it.
     """
     fields = _Fields(data, where)
     magic = fields.take("<I")
@@ -126,7 +128,7 @@ def read_layout(data, where):
             )
     dense = stype == _DENSE
     read = _dense_layout(fields, layout, magic) if dense else _sparse_layout(fields, layout, stype)
-    if read.end != len(data):
+    if whole and read.end != len(data):
         raise ForeignStateFile(f"{where}: {len(data) - read.end} bytes are left over after the array's end")
     return read
 
@@ -172,7 +174,11 @@ def _sparse_layout(fields, layout, stype):
 
 def read_array(data, where):
     """The array in MXNet's bytes: ndarray, `RowSparseArray`, `CSRArray`, or None for an empty handle."""
-    found = read_layout(data, where)
+    return array_at(read_layout(data, where), data, where)
+
+
+def array_at(found, data, where):
+    """As `read_array`, for an array whose `Layout` has been read."""
     if found.shape is None:
         return None
     if found.stype == "row_sparse" and not found.dtype.startswith(("float", "bfloat")):

@@ -1,0 +1,95 @@
+"""What MXNet has and mxopt has not: stand-ins that say so when they are first used.
+
+A legacy script imports far more than it needs for its optimizer. Such imports work; the first use of what is
+missing raises `NotImplementedError` with the way out.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+_MODELS = "define the model with a library that computes gradients, and hand its arrays to mxopt"
+_GRADIENTS = "compute gradients with another library, and hand them to the updater or trainer"
+_INPUTS = "read the data with NumPy or another library"
+_FILL = "fill the arrays with NumPy (numpy.random.default_rng)"
+
+#: module path below mxopt: (what it is, what to do instead)
+ABSENT = {
+    "autograd": ("automatic differentiation", _GRADIENTS),
+    "sym": ("symbols", _MODELS),
+    "symbol": ("symbols", _MODELS),
+    "executor": ("executors", _MODELS),
+    "operator": ("custom operators", _MODELS),
+    "rnn": ("recurrent networks", _MODELS),
+    "np": ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place"),
+    "npx": ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place"),
+    "init": ("initializers", _FILL),
+    "initializer": ("initializers", _FILL),
+    "io": ("data iterators", _INPUTS),
+    "recordio": ("data files", _INPUTS),
+    "image": ("image loading", _INPUTS),
+    "metric": ("metrics", "compute them with NumPy or scikit-learn"),
+    "callback": ("training callbacks", "call your own function after each step"),
+    "monitor": ("monitors", "look at optimizer.effective() after a step"),
+    "profiler": ("a profiler", "use a Python profiler such as py-spy"),
+    "visualization": ("plots of networks", _MODELS),
+    "viz": ("plots of networks", _MODELS),
+    "contrib": ("MXNet's contrib packages", "scale losses and clip gradients around the updater"),
+    "amp": ("automatic mixed precision", "use multi_precision=True, and scale the loss around the updater"),
+    "gluon.nn": ("layers", _MODELS),
+    "gluon.rnn": ("layers", _MODELS),
+    "gluon.loss": ("losses", _GRADIENTS),
+    "gluon.data": ("datasets", _INPUTS),
+    "gluon.model_zoo": ("models", _MODELS),
+    "gluon.contrib": ("MXNet's contrib packages", _MODELS),
+    "gluon.block": ("blocks", _MODELS),
+    "gluon.Block": ("blocks", _MODELS),
+    "gluon.HybridBlock": ("blocks", _MODELS),
+    "gluon.SymbolBlock": ("blocks", _MODELS),
+    "gluon.metric": ("metrics", "compute them with NumPy or scikit-learn"),
+    "mod.Module": ("symbols", "use mx.mod.ParameterModule over arrays by name"),
+    "mod.BucketingModule": ("symbols", "use mx.mod.ParameterModule over arrays by name"),
+    "mod.BaseModule": ("symbols", "use mx.mod.ParameterModule over arrays by name"),
+}
+
+
+class Absent(ModuleType):
+    """A part of MXNet that mxopt does not have; any use of it raises."""
+
+    def __init__(self, name, what, instead):
+        super().__init__(name, f"Not in mxopt: {what}.")
+        self.__path__ = []  # so that `from mxopt.gluon.nn import Dense` gets as far as the message
+        self.__message = f"{name} is not here, because mxopt has no {what}: it only steps arrays; {instead}"
+
+    def __getattr__(self, name):
+        if name.startswith("__"):  # what the interpreter and tools look for in every module
+            raise AttributeError(name)
+        raise NotImplementedError(f"{self.__message} (asked for {name!r})")
+
+    def __call__(self, *_args, **_kwargs):
+        raise NotImplementedError(self.__message)
+
+    def __mro_entries__(self, _bases):
+        raise NotImplementedError(self.__message)
+
+
+def stand_in(module, package=None):
+    """Give a module a stand-in for everything that MXNet has there and mxopt has not.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    package : str, optional
+        The name scripts know it by, when that is another: ``mxopt.mod`` for ``mxopt.module``.
+    """
+    package = package or module
+    dialect = "mxopt.v1" if package.startswith("mxopt.v1") else "mxopt"
+    place = package[len(dialect) + 1 :]
+    for path, (what, instead) in ABSENT.items():
+        parent, _, name = path.rpartition(".")
+        if parent == place:
+            missing = Absent(f"{package}.{name}", what, instead)
+            setattr(sys.modules[module], name, missing)
+            sys.modules.setdefault(missing.__name__, missing)

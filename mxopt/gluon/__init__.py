@@ -1,0 +1,10 @@
+"""``mx.gluon`` without the networks: parameters, the trainer, and its utilities."""
+
+from ..absent import stand_in
+from . import utils
+from .parameter import Constant, Parameter, ParameterDict
+from .trainer import Trainer
+
+__all__ = ["Constant", "Parameter", "ParameterDict", "Trainer", "utils"]
+
+stand_in(__name__)

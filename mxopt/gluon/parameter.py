@@ -1,0 +1,406 @@
+"""Parameters: a named weight with its gradient and multipliers, over arrays that somebody else may own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import checks
+from ..arrays import as_array
+from ..context import Context, current_context, memory_context
+from ..nd import NDArray, RowSparseNDArray, ops, sparse, view
+from ..sparse import RowSparseArray, as_gradient
+
+_REQUESTS = ("write", "add", "null")
+
+
+class Weight(NDArray):
+    """A parameter's array; MXNet keeps the mark of a fresh gradient there."""
+
+    parameter = None
+
+    @property
+    def _fresh_grad(self):
+        return self.parameter is not None and self.parameter.fresh is not False
+
+    @_fresh_grad.setter
+    def _fresh_grad(self, fresh):
+        self.parameter.fresh = bool(fresh)
+
+    @property
+    def grad(self):
+        """The parameter's gradient."""
+        return None if self.parameter is None else self.parameter.grad()
+
+
+class Gradient(NDArray):
+    """A gradient buffer that mxopt allocated: being written to makes it fresh."""
+
+    parameter = None
+
+    def __array_finalize__(self, source):
+        NDArray.__array_finalize__(self, source)
+        parameter = getattr(source, "parameter", None)
+        if parameter is not None and self.base is not None:  # a view writes to the same gradient
+            self.parameter = parameter
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        self._written()
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        result = super().__array_ufunc__(ufunc, method, *inputs, out=out, **kwargs)
+        for target in out or ():
+            if isinstance(target, Gradient):
+                target._written()
+        return result
+
+    def _written(self):
+        if self.parameter is not None:
+            self.parameter.fresh = True
+
+
+class Parameter:
+    """A weight to be trained.
+
+    Parameters
+    ----------
+    name : str
+    data : array, or list of arrays, optional
+        The weight, updated in place: an ndarray or any array that `mxopt.arrays.as_array` can view; a list
+        has one copy a context. Left out, `initialize` makes it from `shape`.
+    grad : array, RowSparseArray, or list of them, optional
+        The gradient's memory, which the caller writes to before each step. Left out: handed over with
+        `set_grad`, or written to ``parameter.grad()[:]``, or the ``.grad`` of a torch tensor.
+    grad_req : {'write', 'add', 'null'}
+        'add': `set_grad` accumulates until `zero_grad`. 'null': the parameter is frozen.
+    shape, dtype
+        Of a parameter without `data`.
+    lr_mult, wd_mult : float
+        Multipliers of the learning rate and of the weight decay.
+    stype, grad_stype : {'default', 'row_sparse'}
+        Storage as the script sees it. Weights store every row, so a 'row_sparse' one is an ordinary array.
+
+    Attributes
+    ----------
+    fresh : bool or None
+        Whether a gradient arrived since the last step. None: not known, because the caller writes to an
+        array of its own, and then each step uses what stands there.
+    """
+
+    def __init__(self, name="weight", data=None, grad=None, grad_req="write", shape=None, dtype=None,
+                 lr_mult=1.0, wd_mult=1.0, init=None, allow_deferred_init=False, differentiable=True,
+                 stype="default", grad_stype="default"):  # fmt: skip
+        for what, storage in (("stype", stype), ("grad_stype", grad_stype)):
+            if storage not in ("default", "row_sparse"):
+                raise ValueError(
+                    f"{what} of parameter {name!r} must be 'default' or 'row_sparse', got {storage!r}"
+                )
+        if isinstance(data, str):  # MXNet's second argument
+            data, grad_req = None, data
+        self.name = name
+        self.lr_mult = checks.number(f"lr_mult of parameter {name!r}", lr_mult)
+        self.wd_mult = checks.number(f"wd_mult of parameter {name!r}", wd_mult)
+        self.stype, self.grad_stype = stype, grad_stype
+        self.init = init
+        self._shape = None if shape is None else (shape,) if np.isscalar(shape) else tuple(shape)
+        self._dtype = np.dtype(np.float32 if dtype is None else dtype)
+        self._sources = self._data = self._grad = None
+        self.fresh = None
+        self.grad_req = grad_req if differentiable else "null"
+        if data is not None:
+            self._hold(data)
+        if grad is not None:
+            self._grad = [view(as_gradient(g, f"gradient of parameter {name!r}")) for g in _listed(grad)]
+            self._check_copies("grad", self._grad)
+
+    def _hold(self, data):
+        sources = _listed(data)
+        arrays = []
+        for source in sources:
+            array = as_array(source, f"data of parameter {self.name!r}").view(Weight)
+            array._context = getattr(source, "_context", Context("cpu", len(arrays)))
+            array.parameter = self
+            arrays.append(array)
+        if len({array.shape for array in arrays}) > 1:
+            raise ValueError(
+                f"all copies of parameter {self.name!r} must have the same shape, "
+                f"got {[array.shape for array in arrays]}"
+            )
+        self._sources, self._data = sources, arrays
+        self._shape, self._dtype = arrays[0].shape, arrays[0].dtype
+
+    def _check_copies(self, what, arrays):
+        copies = len(self._data or arrays)
+        if len(arrays) != copies:
+            raise ValueError(
+                f"{what} of parameter {self.name!r} must come once for each of its {copies} "
+                "copies, "
+                f"got {len(arrays)}"
+            )
+        for array in arrays:
+            if array.shape != self._shape:
+                raise ValueError(
+                    f"{what} of parameter {self.name!r} must have the shape of its data, "
+                    f"{self._shape}, got {array.shape}"
+                )
+
+    def __repr__(self):
+        return f"Parameter {self.name} (shape={self._shape}, dtype={self._dtype})"
+
+    @property
+    def shape(self):
+        """Shape of the weight."""
+        return self._shape
+
+    @property
+    def dtype(self):
+        """Dtype of the weight."""
+        return self._dtype
+
+    @property
+    def grad_req(self):
+        """'write', 'add' or 'null'."""
+        return self._grad_req
+
+    @grad_req.setter
+    def grad_req(self, request):
+        if request not in _REQUESTS:
+            raise ValueError(
+                f"grad_req of parameter {self.name!r} must be one of {_REQUESTS}, got {request!r}"
+            )
+        self._grad_req = request
+        if request == "null":
+            self._grad = None
+
+    # -- the weight ----------------------------------------------------------------------------------
+
+    def initialize(self, init=None, ctx=None, default_init=None, force_reinit=False, device=None):
+        """Allocate the weight of a parameter made with a shape.
+
+        Parameters
+        ----------
+        init : {'zeros', 'ones'} or callable, optional
+            A callable is given the array. Zeros by default: mxopt has no initializers.
+        ctx : Context or list of Context, optional
+        """
+        if self._data is not None and not force_reinit:
+            return
+        if self._shape is None or min(self._shape, default=1) <= 0:
+            raise ValueError(f"parameter {self.name!r} needs a shape to be initialized, got {self._shape}")
+        init = init or self.init or "zeros"
+        name = getattr(init, "__name__", init)
+        if not (callable(init) or str(name).lower() in ("zeros", "zero", "ones", "one")):
+            raise NotImplementedError(
+                f"mxopt has no initializer {name!r}; fill parameter {self.name!r} by set_data(array)"
+            )
+        arrays = []
+        for context in _listed(ctx or device or current_context()):
+            array = ops.zeros(self._shape, memory_context(context), self._dtype)
+            if callable(init):
+                init(array)
+            elif str(name).lower() in ("ones", "one"):
+                array[:] = 1
+            arrays.append(array)
+        self._hold(arrays)
+
+    def _held(self):
+        if self._data is None:
+            raise RuntimeError(f"parameter {self.name!r} has no data yet; call initialize() or pass data")
+        return self._data
+
+    def list_data(self):
+        """The weight's copies, one a context."""
+        return list(self._held())
+
+    def data(self, ctx=None):
+        """The weight as an NDArray over the memory that is updated."""
+        return self._held()[self._position(ctx)]
+
+    def list_ctx(self):
+        """The contexts of the copies."""
+        return [array.context for array in self._held()]
+
+    list_device = list_ctx
+
+    def _position(self, ctx):
+        if ctx is None:
+            return 0
+        contexts = self.list_ctx()
+        if ctx not in contexts:
+            raise RuntimeError(f"parameter {self.name!r} was not initialized on {ctx}, but on {contexts}")
+        return contexts.index(ctx)
+
+    def set_data(self, data):
+        """Copy values into the weight."""
+        if self._data is None:
+            self._shape = tuple(np.shape(data)) if self._shape is None else self._shape
+            self.initialize()
+        values = np.asarray(data.todense() if isinstance(data, RowSparseArray) else data)
+        if values.shape != self._shape:
+            raise ValueError(
+                f"data of parameter {self.name!r} must have shape {self._shape}, got {values.shape}"
+            )
+        for array in self._data:
+            array[...] = values
+
+    def row_sparse_data(self, row_id):
+        """The rows of the weight that `row_id` names, as a row-sparse array."""
+        rows = np.unique(np.asarray(row_id).astype(np.int64))
+        return RowSparseNDArray(np.asarray(self.data())[rows], rows, self._shape)
+
+    def list_row_sparse_data(self, row_id):
+        """As `row_sparse_data`, for each copy."""
+        return [self.row_sparse_data(row_id) for _ in self._held()]
+
+    def reset_ctx(self, ctx):
+        """Keep a copy of the weight for each of these contexts."""
+        values = self.data().asnumpy()
+        self._data = self._grad = None
+        self.initialize(ctx=ctx)
+        self.set_data(values)
+
+    reset_device = reset_ctx
+
+    def cast(self, dtype):
+        """Change the dtype; weight and gradient get new memory."""
+        self._dtype = np.dtype(dtype)
+        if self._data is not None:
+            self._hold([array.astype(dtype) for array in self._data])
+            self._grad = None
+
+    # -- the gradient --------------------------------------------------------------------------------
+
+    def list_grad(self):
+        """The gradients, one a context."""
+        if self._grad_req == "null":
+            raise RuntimeError(f"parameter {self.name!r} has no gradient, because its grad_req is 'null'")
+        if self._grad is None:
+            self._grad = [self._new_gradient(array) for array in self._held()]
+        return list(self._grad)
+
+    def grad(self, ctx=None):
+        """The gradient; what is written to it is used by the next step."""
+        return self.list_grad()[self._position(ctx)]
+
+    def _new_gradient(self, array):
+        if self.grad_stype == "row_sparse":
+            return sparse.zeros("row_sparse", self._shape, dtype=self._dtype)
+        gradient = np.zeros(self._shape, self._dtype).view(Gradient)
+        gradient._context, gradient.parameter = array.context, self
+        self.fresh = bool(self.fresh)
+        return gradient
+
+    def set_grad(self, grad):
+        """Hand over the gradient of the next step.
+
+        With ``grad_req='add'`` it is added to what has gathered since `zero_grad`; otherwise it is kept by
+        reference.
+
+        Parameters
+        ----------
+        grad : array, RowSparseArray, or list of them (one a context)
+        """
+        if self._grad_req == "null":
+            raise RuntimeError(f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'")
+        given = [view(as_gradient(g, f"gradient of parameter {self.name!r}")) for g in _listed(grad)]
+        self._held()
+        self._check_copies("gradient", given)
+        if self._grad_req == "add":
+            given = [_added(old, new) for old, new in zip(self._grad or [None] * len(given), given)]
+        self._grad = given
+        self.fresh = True
+
+    def zero_grad(self):
+        """Set the gradients to zero."""
+        if self._grad_req != "null" and self._grad is not None:
+            fresh = self.fresh
+            self._grad = [_zeroed(gradient) for gradient in self._grad]
+            self.fresh = fresh
+
+    def take_gradients(self):
+        """The gradients for a step, one a context; None if there are none or they served the last step."""
+        if self._grad is None:
+            found = [getattr(source, "grad", None) for source in self._sources or ()]
+            if not found or any(g is None for g in found):
+                return None
+            return [as_gradient(g, f"gradient of parameter {self.name!r}") for g in found]
+        return None if self.fresh is False else self._grad
+
+    def mark_used(self):
+        """A step has used the gradient."""
+        if self.fresh is not None:
+            self.fresh = False
+
+    # what MXNet's own modules and scripts reach for
+
+    @property
+    def _stype(self):
+        return self.stype
+
+    @property
+    def _grad_stype(self):
+        return self.grad_stype
+
+    def var(self):
+        """Refused: there are no symbols."""
+        raise NotImplementedError("mxopt has no symbols; it only steps arrays")
+
+
+class Constant(Parameter):
+    """A parameter that is never updated."""
+
+    def __init__(self, name, value=None):
+        super().__init__(name, np.array(value, np.float32), grad_req="null")
+
+
+class ParameterDict(dict):
+    """Parameters by name."""
+
+    def get(self, name, default=None, **kwargs):
+        """The parameter of this name; made from the keyword arguments if there is none yet."""
+        if name not in self and kwargs:
+            self[name] = Parameter(name, **kwargs)
+        return super().get(name, default)
+
+    def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
+        """Initialize all."""
+        for parameter in self.values():
+            parameter.initialize(init, ctx, force_reinit=force_reinit)
+
+    def zero_grad(self):
+        """Set all gradients to zero."""
+        for parameter in self.values():
+            parameter.zero_grad()
+
+    def setattr(self, name, value):
+        """Set an attribute of all, such as ``grad_req`` or ``lr_mult``."""
+        for parameter in self.values():
+            setattr(parameter, name, value)
+
+
+def _listed(x):
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def _added(old, new):
+    """The sum of two gradients; the first is copied, since it may be the caller's."""
+    if old is None:
+        return new.copy()
+    if isinstance(old, RowSparseArray) and isinstance(new, RowSparseArray):
+        return RowSparseNDArray(
+            np.concatenate([old.data, new.data]), np.concatenate([old.indices, new.indices]), old.shape
+        )
+    if isinstance(old, RowSparseArray):
+        return old.todense() + new
+    if isinstance(new, RowSparseArray):
+        old[np.asarray(new.indices)] += new.data
+    else:
+        old += new
+    return old
+
+
+def _zeroed(gradient):
+    if isinstance(gradient, RowSparseArray):
+        return sparse.zeros("row_sparse", gradient.shape, dtype=gradient.dtype)
+    gradient[...] = 0
+    return gradient

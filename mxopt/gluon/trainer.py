@@ -1,0 +1,317 @@
+"""The trainer: an optimizer applied to parameters, as gluon scripts use it."""
+
+from __future__ import annotations
+
+from .. import checks, optimizer
+from ..kvstore import for_devices
+from .parameter import Parameter
+
+
+class Trainer:
+    """Applies an optimizer to a set of parameters.
+
+    Parameters
+    ----------
+    params : dict or list of Parameter, or dict of name to array
+        Indices are positions: of a list as given, of a dict in the order of its sorted keys, as in MXNet.
+        Plain arrays become parameters; their gradients are handed over by ``step(..., grads=...)``, or are
+        the ``.grad`` of torch tensors.
+    optimizer : str or Optimizer
+    optimizer_params : dict, optional
+        Arguments of the optimizer when it is given by name.
+    kvstore : str, KVStore or None
+        Only matters for parameters with several copies, whose gradients are summed over them.
+    update_on_kvstore : bool, optional
+        Whether the store holds the weights and updates them; only with several copies.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt as mx
+    >>> weight = np.zeros(2, np.float32)
+    >>> trainer = mx.gluon.Trainer({"w": weight}, "sgd", {"learning_rate": 0.5})
+    >>> trainer.step(batch_size=1, grads={"w": np.ones(2, np.float32)})
+    >>> weight
+    array([-0.5, -0.5], dtype=float32)
+    """
+
+    _optimizers = optimizer
+    _for_devices = staticmethod(for_devices)
+
+    def __init__(self, params, optimizer, optimizer_params=None, kvstore="device", compression_params=None,
+                 update_on_kvstore=None):  # fmt: skip
+        self._params = _parameters(params)
+        self._param2idx = {parameter.name: i for i, parameter in enumerate(self._params)}
+        self._contexts = self._check_contexts()
+        self._init_optimizer(optimizer, optimizer_params or {})
+        self._scale = float(self._optimizer.rescale_grad)
+        self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
+        self._compression_params = compression_params
+        self._reset_kvstore()
+
+    def _check_contexts(self):
+        contexts = self._params[0].list_ctx()
+        for parameter in self._params[1:]:
+            if len(parameter.list_ctx()) != len(contexts):
+                raise ValueError(
+                    f"parameter {parameter.name!r} must have as many copies as "
+                    f"{self._params[0].name!r}, "
+                    f"{len(contexts)}, got {len(parameter.list_ctx())}"
+                )
+        return contexts
+
+    def _init_optimizer(self, optimizer, optimizer_params):
+        if isinstance(optimizer, str):
+            self._optimizer = self._optimizers.create(
+                optimizer, param_dict=dict(enumerate(self._params)), **optimizer_params
+            )
+        elif optimizer_params:
+            raise ValueError(
+                "optimizer_params must be left out when optimizer is an instance, which has its "
+                "own; "
+                f"got {optimizer_params!r}"
+            )
+        else:
+            self._optimizer = optimizer
+            self._optimizer.param_dict = dict(enumerate(self._params))
+        self._updaters = [self._optimizers.get_updater(self._optimizer) for _ in self._contexts]
+
+    def _reset_kvstore(self):
+        self._kv_initialized = False
+        self._kvstore = None
+        self._distributed = False
+        self._update_on_kvstore = None
+
+    def _init_kvstore(self):
+        asked = self._kvstore_params["update_on_kvstore"]
+        weights = {parameter.name: parameter.data() for parameter in self._params}
+        self._kvstore, self._update_on_kvstore = self._for_devices(
+            self._kvstore_params["kvstore"], len(self._contexts), weights
+        )
+        if self._kvstore is not None:
+            if asked is not None:
+                self._update_on_kvstore = bool(asked)
+            if self._compression_params:
+                self._kvstore.set_gradient_compression(self._compression_params)
+            if self._update_on_kvstore:
+                self._kvstore.set_optimizer(self._optimizer)
+            for i, parameter in enumerate(self._params):
+                self._kvstore.broadcast(i, parameter.data(), parameter.list_data())
+        self._kv_initialized = True
+
+    def _ready(self):
+        if not self._kv_initialized:
+            self._init_kvstore()
+
+    # -- what scripts read and set -------------------------------------------------------------------
+
+    @property
+    def optimizer(self):
+        """The optimizer."""
+        return self._optimizer
+
+    @property
+    def update_on_kvstore(self):
+        """Whether the weights are updated by the store."""
+        self._ready()
+        return bool(self._update_on_kvstore)
+
+    @property
+    def learning_rate(self):
+        """The optimizer's learning rate now."""
+        return self._optimizer.learning_rate
+
+    def set_learning_rate(self, lr):
+        """Set the learning rate; with a scheduler this is refused, because it decides."""
+        self._optimizer.set_learning_rate(lr)
+
+    # -- steps ---------------------------------------------------------------------------------------
+
+    def step(self, batch_size, ignore_stale_grad=False, grads=None):
+        """Reduce the gradients over the copies and update the parameters.
+
+        Parameters
+        ----------
+        batch_size : number
+            Gradients are divided by it.
+        ignore_stale_grad : bool
+            Skip parameters without a new gradient. Otherwise they are an error.
+        grads : dict of name to gradient, or list in the order of the parameters, optional
+            The gradients of this step.
+
+        Raises
+        ------
+        UserWarning
+            For a parameter whose gradient is missing or has already been used (raised, as in MXNet). Nothing
+            was updated.
+        """
+        self._ready()
+        self._take(grads)
+        with self._rescaled(batch_size):
+            self._check_fresh(ignore_stale_grad)
+            self._allreduce_grads()
+            self._update(ignore_stale_grad)
+
+    def allreduce_grads(self):
+        """Sum the gradients over the copies, for scripts that change them before `update`."""
+        self._ready()
+        self._not_on_kvstore("allreduce_grads()")
+        self._allreduce_grads()
+
+    def update(self, batch_size, ignore_stale_grad=False, grads=None):
+        """As `step`, for gradients that `allreduce_grads` has reduced."""
+        self._ready()
+        self._not_on_kvstore("update()")
+        self._take(grads)
+        with self._rescaled(batch_size):
+            self._check_fresh(ignore_stale_grad)
+            self._update(ignore_stale_grad)
+
+    def _not_on_kvstore(self, what):
+        if self._kvstore is not None and self._update_on_kvstore:
+            raise ValueError(
+                f"{what} has no meaning when the store updates the weights; "
+                "pass update_on_kvstore=False to Trainer"
+            )
+
+    def _rescaled(self, batch_size):
+        batch_size = checks.number("batch_size", batch_size)
+        if not batch_size:
+            raise ValueError("batch_size must not be 0: gradients are divided by it")
+        return _Rescaled(self._optimizer, self._scale / batch_size)
+
+    def _take(self, grads):
+        if grads is None:
+            return
+        if not isinstance(grads, dict):
+            if len(grads) != len(self._params):
+                raise ValueError(
+                    f"grads must hold one gradient for each of the {len(self._params)} "
+                    "parameters, "
+                    f"got {len(grads)}"
+                )
+            grads = {parameter.name: grad for parameter, grad in zip(self._params, grads) if grad is not None}
+        for name in grads:
+            if name not in self._param2idx:
+                raise ValueError(
+                    f"grads has {name!r}, but no parameter has that name"
+                    f"{checks.nearest(name, self._param2idx)}"
+                )
+        for name, grad in grads.items():
+            self._params[self._param2idx[name]].set_grad(grad)
+
+    def _trained(self):
+        return ((i, parameter) for i, parameter in enumerate(self._params) if parameter.grad_req != "null")
+
+    def _check_fresh(self, ignore_stale_grad):
+        if ignore_stale_grad:
+            return
+        stale = [parameter.name for _, parameter in self._trained() if parameter.take_gradients() is None]
+        if stale:
+            raise UserWarning(
+                f"no new gradient since the last step for {', '.join(map(repr, stale))}; hand it over "
+                "(set_grad, or "
+                "step(..., grads=...)), freeze the parameter with grad_req='null', or pass "
+                "ignore_stale_grad=True "
+                "to skip it"
+            )
+
+    def _allreduce_grads(self):
+        if self._kvstore is None:
+            return
+        for i, parameter in self._trained():
+            gradients = parameter.take_gradients()
+            if gradients is None:
+                continue
+            if self._update_on_kvstore:
+                self._kvstore.pushpull(i, gradients, out=parameter.list_data(), priority=-i)
+            else:
+                self._kvstore.pushpull(i, gradients, priority=-i)
+
+    def _update(self, ignore_stale_grad=False):
+        scaler = getattr(self, "_amp_loss_scaler", None)
+        if scaler is not None and scaler.has_overflow(self._params):
+            return
+        used, calls = [], [([], [], []) for _ in self._updaters]
+        for i, parameter in self._trained():
+            gradients = parameter.take_gradients()
+            if gradients is None:
+                continue
+            used.append(parameter)
+            for columns, gradient, weight in zip(calls, gradients, parameter.list_data()):
+                for column, value in zip(columns, (i, gradient, weight)):
+                    column.append(value)
+        if not (self._kvstore is not None and self._update_on_kvstore):
+            for device, (updater, columns) in enumerate(zip(self._updaters, calls)):
+                if columns[0]:
+                    if len(self._updaters) > 1:  # every copy counts its own updates
+                        self._optimizer._set_current_context(device)
+                    updater(*columns)
+        for parameter in used:
+            parameter.mark_used()
+
+    def _row_sparse_pull(self, parameter, out, row_id, full_idx=False):
+        rows = parameter.row_sparse_data(row_id)
+        for target in out if isinstance(out, (list, tuple)) else [out]:
+            rows.copyto(target)
+
+    # -- files ---------------------------------------------------------------------------------------
+
+    def save_states(self, fname):
+        """Write states, update counts, hyper-parameters and scheduler to a file."""
+        self._ready()
+        if self._update_on_kvstore:
+            self._kvstore.save_optimizer_states(fname, dump_optimizer=True)
+        else:
+            self._updaters[0].save_states(fname, dump_optimizer=True)
+
+    def load_states(self, fname):
+        """Take states and optimizer from a file; multipliers stay those of the trainer's parameters."""
+        self._ready()
+        if self._update_on_kvstore:
+            self._kvstore.load_optimizer_states(fname)
+            self._optimizer = self._kvstore._updater.optimizer
+        else:
+            for updater in self._updaters:
+                updater.load_states(fname)
+                updater.optimizer = self._updaters[0].optimizer
+            self._optimizer = self._updaters[0].optimizer
+        self._optimizer.param_dict = dict(enumerate(self._params))
+
+
+class _Rescaled:
+    """Sets rescale_grad for a step; a step that fails leaves it as it was."""
+
+    def __init__(self, optimizer, rescale_grad):
+        self.optimizer, self.rescale_grad = optimizer, rescale_grad
+
+    def __enter__(self):
+        self.before = self.optimizer.rescale_grad
+        self.optimizer.rescale_grad = self.rescale_grad
+
+    def __exit__(self, error, *_):
+        if error is not None:
+            self.optimizer.rescale_grad = self.before
+
+
+def _parameters(params):
+    if isinstance(params, dict):
+        params = [
+            value if isinstance(value, Parameter) else Parameter(str(name), value)
+            for name, value in sorted(params.items(), key=lambda item: item[0])
+        ]
+    if not isinstance(params, (list, tuple)) or not params:
+        raise ValueError(
+            "params must be a dict or list of mx.gluon.Parameter, or a dict of names to arrays, "
+            f"and not be empty; got {type(params).__name__}"
+        )
+    seen = set()
+    for parameter in params:
+        if not isinstance(parameter, Parameter):
+            raise ValueError(
+                "a list of params must hold mx.gluon.Parameter objects, "
+                f"got {type(parameter).__name__}; plain arrays need names: pass a dict"
+            )
+        if parameter.name in seen:
+            raise ValueError(f"two parameters are named {parameter.name!r}; give each its own name")
+        seen.add(parameter.name)
+    return list(params)

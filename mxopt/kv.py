@@ -1,0 +1,5 @@
+"""``mxopt.kvstore` under MXNet's other name."""
+
+from .face import alias
+
+alias(__name__, "mxopt.kvstore")

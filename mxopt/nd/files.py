@@ -1,0 +1,115 @@
+"""MXNet's ``.params`` files: named arrays one after the other, in the raw format that state files use too."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+import numpy as np
+
+from ..sparse import RowSparseArray
+from ..states.errors import DamagedStateFile, ForeignStateFile
+from ..states.files import write_atomically
+from ..states.ndarray import V2, V3, array_at, read_layout, write_array
+from .ndarray import view
+
+_MAGIC = 0x112
+_LAYOUTS = {"mxnet-1.x": V2, "mxnet-2.x": V3}
+
+
+def save(fname, data, format="mxnet-2.x"):
+    """Write arrays to a ``.params`` file that real MXNet loads.
+
+    Parameters
+    ----------
+    fname : str or os.PathLike
+    data : array, list of arrays, or dict of str to array
+    format : {'mxnet-2.x', 'mxnet-1.x'}
+        Each generation reads its own only (unless its NumPy shapes are switched). A file that holds a
+        row-sparse array is always written in the form of 1.x, the only one that has it.
+    """
+    if format not in _LAYOUTS:
+        raise ValueError(f"format must be 'mxnet-1.x' or 'mxnet-2.x', got {format!r}")
+    names, arrays = [], data
+    if isinstance(data, dict):
+        names, arrays = [str(name) for name in data], list(data.values())
+    elif not isinstance(data, (list, tuple)):
+        arrays = [data]
+    arrays = [x if isinstance(x, RowSparseArray) else np.asarray(x, order="C") for x in arrays]
+    layout = V2 if any(isinstance(x, RowSparseArray) for x in arrays) else _LAYOUTS[format]
+    pieces = [struct.pack("<QQQ", _MAGIC, 0, len(arrays))]
+    for i, x in enumerate(arrays):
+        pieces += write_array(x, layout, f"array {names[i] if names else i!r}")
+    pieces.append(struct.pack("<Q", len(names)))
+    for name in names:
+        raw = name.encode("utf-8")
+        pieces.append(struct.pack("<Q", len(raw)) + raw)
+    write_atomically(fname, pieces)
+
+
+def load(fname):
+    """Read a ``.params`` file that MXNet or `save` wrote.
+
+    Returns
+    -------
+    list of NDArray, or dict of str to NDArray
+        As it was saved.
+
+    Raises
+    ------
+    StateFileError
+        When the file is damaged or is something else.
+    """
+    with open(fname, "rb") as file:
+        return load_frombuffer(file.read(), os.fspath(fname))
+
+
+def load_frombuffer(buf, where="buffer"):
+    """As `load`, from the bytes of a file."""
+    data = memoryview(buf).cast("B")
+    position = 0
+
+    def number():
+        nonlocal position
+        if len(data) - position < 8:
+            raise DamagedStateFile(
+                f"{where}: the file ends after {len(data)} bytes, before its arrays or names do"
+            )
+        position += 8
+        return struct.unpack_from("<Q", data, position - 8)[0]
+
+    if len(data) < 8 or number() != _MAGIC:
+        raise ForeignStateFile(f"{where}: not a file of MXNet arrays, which begins with the number 0x112")
+    number()  # reserved
+    arrays = []
+    for i in range(_count(number(), 8, data, where)):
+        rest, place = data[position:], f"{where}, array {i}"
+        found = read_layout(rest, place, whole=False)
+        arrays.append(view(array_at(found, rest, place)))
+        position += found.end
+    names = []
+    for _ in range(_count(number(), 8, data, where)):
+        length = _count(number(), 1, data, where)
+        names.append(_text(data[position : position + length], where))
+        position += length
+    if position != len(data):
+        raise (DamagedStateFile if position > len(data) else ForeignStateFile)(
+            f"{where}: its arrays and names take {position} bytes and the file has {len(data)}"
+        )
+    if names and (len(names) != len(arrays) or len(set(names)) != len(names)):
+        raise ForeignStateFile(f"{where}: {len(arrays)} arrays with {len(set(names))} different names")
+    return dict(zip(names, arrays)) if names else arrays
+
+
+def _count(number, size, data, where):
+    """A count from the file, which cannot be larger than the file has room for."""
+    if number * size > len(data):
+        raise DamagedStateFile(f"{where}: the file speaks of {number} entries and has {len(data)} bytes")
+    return number
+
+
+def _text(raw, where):
+    try:
+        return bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ForeignStateFile(f"{where}: an array's name is not text") from None
