@@ -468,13 +468,12 @@ def draw_case(name, dialect, path, dtype, number, small=False):
 def _within_mxnet(case):
     """Change what MXNet refuses, or does by a bug that is not followed (docs/numerics has them)."""
     settings, changes = dict(case.settings), {}
-    for name, value in settings.items():
-        # MXNet reads numbers from text, the digits before and after the point apart, and so misses the
-        # nearest float32 of some numbers above 1. Its float64 kernels take float32 numbers only.
-        if isinstance(value, float) and (value > 1 or case.dtype == "float64"):
-            settings[name] = float(np.float32(value))
-    v1 = case.dialect == "1.9"
-    kernels = case.dialect != "2.x step"
+    if case.dtype == "float64":
+        # MXNet's kernels take float32 numbers also for float64 weights, and so do its clip bounds everywhere.
+        for name, value in settings.items():
+            if isinstance(value, float):
+                settings[name] = float(np.float32(value))
+    v1, kernels = case.dialect == "1.9", case.dialect != "2.x step"
     if case.optimizer == "adagrad" and case.sparse and kernels:
         settings["wd"] = 0.0  # no sparse kernel with weight decay
     if case.optimizer == "nag" and case.sparse and settings["momentum"] == 0:

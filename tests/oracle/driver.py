@@ -45,19 +45,7 @@ class Side:
         return self.row_sparse(*gradient, shape) if case.sparse else self.dense(gradient)
 
 
-def as_text(value):
-    """A hyper-parameter as MXNet reads it back: without an exponent, which its parser applies inexactly."""
-    if isinstance(value, float) and 0 < abs(value) < 1e-4:
-        return f"{value:.19f}"
-    return str(value)
-
-
 class MXNet(Side):
-    def __init__(self, package):
-        super().__init__(package)
-        # The one place where MXNet writes the numbers for its operators: `str` there is looked up here first.
-        package._ctypes.ndarray.str = as_text
-
     def fused(self, case):
         return case.dialect == "2.x fused" and case.row.mxnet.fused
 

@@ -156,7 +156,9 @@ def recorded_calls(side, aggregate_num):
         Recorder.step = step
         optimizer = Recorder(aggregate_num=aggregate_num)
     updater = side.package.optimizer.get_updater(optimizer)
-    tensors = [np.ones(3, np.float16 if index in (1, 4) else np.float32) for index in range(7)]
+    # One call for all of mixed dtypes would make MXNet's own kernels raise; mxopt groups by dtype there too.
+    halves = () if aggregate_num is np.inf else (1, 4)
+    tensors = [np.ones(3, np.float16 if index in halves else np.float32) for index in range(7)]
     with quiet():
         updater(
             list(range(7)),

@@ -1,0 +1,47 @@
+"""mxopt against recorded results of real MXNet: the promises of `oracle/`, where no MXNet is installed."""
+
+import json
+
+import pytest
+from oracle.compare import Comparison
+from oracle.comparison import verdict
+from oracle.driver import mxopt_for, run
+from oracle.recorded import FOLDER, read
+
+
+def registered(dialect):
+    try:
+        return mxopt_for(dialect).package.optimizer.Optimizer.opt_registry
+    except ModuleNotFoundError:
+        return {}
+
+
+def recorded_cases():
+    for path in sorted(FOLDER.glob("*/*.npz")):
+        for number, (case, weights, states) in enumerate(read(path)):
+            if case.optimizer not in registered(case.dialect):
+                continue  # until the family is complete
+            cell = "-".join((case.optimizer, case.dialect, case.path, case.dtype))
+            yield pytest.param(case, weights, states, id=f"{cell}-{number}".replace(" ", "_"))
+
+
+@pytest.mark.parametrize(("case", "weights", "states"), list(recorded_cases()))
+def test_training_run_ends_where_mxnet_ends(case, weights, states):
+    comparison = Comparison()
+    for step, *ours in run(case, mxopt_for(case.dialect)):
+        # Only the last step was recorded; the steps before tell the comparison the sizes of the tensors.
+        comparison.add(step, (weights, states) if step == case.steps else ours, ours)
+    assert verdict(case, comparison.total) is None
+
+
+def recorded_schedules():
+    for path in sorted(FOLDER.glob("*/schedulers.json")):
+        for number, entry in enumerate(json.loads(path.read_text())):
+            yield pytest.param(*entry, id=f"{path.parent.name}-{entry[0]}-{number}")
+
+
+@pytest.mark.parametrize(("name", "settings", "updates", "rates"), list(recorded_schedules()))
+@pytest.mark.parametrize("dialect", ["2.x fused"])
+def test_scheduler_has_mxnets_sequence(name, settings, updates, rates, dialect):
+    schedule = getattr(mxopt_for(dialect).package.lr_scheduler, name)(**settings)
+    assert [schedule(update) for update in updates] == rates
