@@ -8,23 +8,13 @@ the attributes are what a dumped optimizer carries in a state file.
 import math
 import numbers
 
+from . import checks
+
 __all__ = ["CosineScheduler", "FactorScheduler", "LRScheduler", "MultiFactorScheduler", "PolyScheduler"]
 
 
 class _WrongType(TypeError, AssertionError):
     """A wrong type where MXNet asserts: scripts that catch either error keep working."""
-
-
-def _real(name, value):
-    """`value` as a finite float.
-
-    A NumPy scalar becomes one too: a float32 rate then decays in double, whichever promotion rules NumPy has.
-    """
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return float(value)
 
 
 def _integer(name, value, least):
@@ -36,16 +26,16 @@ def _integer(name, value, least):
 
 
 def _decay_factor(value):
-    if _real("factor", value) > 1:
+    factor = checks.number("factor", value)
+    if factor > 1:
         raise ValueError(f"factor must be 1 or less, so that the learning rate does not grow, got {value!r}")
-    return float(value)
+    return factor
 
 
 def _interval(name, value):
     """A number of updates of 1 or more; a fraction is allowed, as in MXNet, and an integer stays one."""
-    if _real(name, value) < 1:
-        raise ValueError(f"{name} must be 1 or more updates, got {value!r}")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
+    updates = checks.number(name, value, low=1)
+    return int(value) if isinstance(value, numbers.Integral) else updates
 
 
 class LRScheduler:
@@ -79,10 +69,10 @@ class LRScheduler:
     """
 
     def __init__(self, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"):
-        self.base_lr = _real("base_lr", base_lr)
+        self.base_lr = checks.number("base_lr", base_lr)
         self.warmup_steps = _integer("warmup_steps", warmup_steps, least=0)
         self.warmup_final_lr = self.base_lr
-        self.warmup_begin_lr = _real("warmup_begin_lr", warmup_begin_lr)
+        self.warmup_begin_lr = checks.number("warmup_begin_lr", warmup_begin_lr)
         if self.warmup_begin_lr > self.warmup_final_lr:
             raise ValueError(
                 f"warmup_begin_lr must be at most base_lr, got {warmup_begin_lr!r} with base_lr {base_lr!r}"
@@ -136,7 +126,7 @@ class _AfterWarmup(LRScheduler):
 
     def __call__(self, num_update):
         # An infinite count would keep FactorScheduler's loop going for ever.
-        _real("num_update", num_update)
+        checks.number("num_update", num_update)
         if num_update < self.warmup_steps:
             return self.get_warmup_lr(num_update)
         return self._decayed(num_update)
@@ -188,7 +178,7 @@ class FactorScheduler(_AfterWarmup):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         self.step = _interval("step", step)
         self.factor = _decay_factor(factor)
-        self.stop_factor_lr = _real("stop_factor_lr", stop_factor_lr)
+        self.stop_factor_lr = checks.number("stop_factor_lr", stop_factor_lr)
         self.count = 0
 
     def _decayed(self, num_update):
@@ -252,7 +242,7 @@ class _ToFinal(_AfterWarmup):
         self.max_update = _integer("max_update", max_update, least=1)
         # Not base_lr: that is moved along, and may be overwritten by the optimizer.
         self.base_lr_orig = self.base_lr
-        self.final_lr = _real("final_lr", final_lr)
+        self.final_lr = checks.number("final_lr", final_lr)
         self.max_steps = self.max_update - self.warmup_steps
 
     def _decayed(self, num_update):
@@ -309,9 +299,8 @@ class PolyScheduler(_ToFinal):
         warmup_mode="linear",
     ):
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
-        self.power = _real("pwr", pwr)
-        if self.power < 0:
-            raise ValueError(f"pwr must be 0 or more, got {pwr!r}: the learning rate would end at infinity")
+        # With less than 0 the learning rate would end at infinity.
+        self.power = checks.number("pwr", pwr, low=0)
 
     def _above_final(self, updates):
         if self.max_steps == 0:
