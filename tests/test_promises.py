@@ -1,0 +1,417 @@
+"""What every registered optimizer promises, a test each."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from cases import OPTIMIZERS, SETTINGS, every_setting
+from runs import assert_same_bits, everything, flat, gradients, rows_of, run, shapes_of, tensors
+
+import mxopt as mx
+
+HALVES = [np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64), *HALVES]
+NAMES = sorted(mx.Optimizer.opt_registry)
+
+#: Where MXNet's own step is another formula than its kernel, so the two need not meet.
+OTHER_FORMULA = {
+    "adamw": "its step decays the weight that has already moved",
+    "lans": "its step forms the second part with the weight that has already moved",
+}
+
+every_optimizer = pytest.mark.parametrize("name", NAMES)
+all_settings = pytest.mark.parametrize(("name", "settings"), every_setting())
+
+
+def test_every_optimizer_has_a_row_of_cases():
+    assert set(NAMES) == set(OPTIMIZERS)
+
+
+# -- two ways to the same numbers ----------------------------------------------------------------------
+
+
+@all_settings
+@pytest.mark.parametrize(("dtype", "tolerance"), [
+    ("float64", 1e-12),  # the same mathematics, rounded in another order
+    ("float32", 2e-4),   # 1 - float32(beta2) is off by 5e-5, relatively: MXNet's kernels have it, its step has not
+])  # fmt: skip
+def test_step_agrees_with_fused_step(name, settings, dtype, tolerance):
+    if name in OTHER_FORMULA:
+        tolerance = max(tolerance, 2e-3)
+    fused = run(name, {**settings, "use_fused_step": True}, dtype=dtype)
+    step = run(name, {**settings, "use_fused_step": False}, dtype=dtype)
+    for a, b in zip(fused, step):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0), 1e-30))
+
+
+@all_settings
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_list_equals_one_by_one(name, settings, fused):
+    settings = {**settings, "use_fused_step": fused}
+    assert_same_bits(run(name, settings, lists=True), run(name, settings, lists=False))
+
+
+@every_optimizer
+def test_list_of_mixed_dtypes_equals_one_by_one(name):
+    shapes = shapes_of(name)
+    results = []
+    for lists in (True, False):
+        weights = [w.astype(dtype) for w, dtype in zip(tensors(shapes), DTYPES)]
+        results.append(run(name, {"multi_precision": True}, weights=weights, lists=lists))
+    assert_same_bits(*results)
+
+
+@all_settings
+def test_same_bits_for_any_number_of_threads(name, settings):
+    shapes = ((61, 1013), (40_003,), (5, 3)) if not OPTIMIZERS[name].matrices else ((61, 1013), (401, 101), (5, 3))
+    results = []
+    for threads in (1, 2, 3, 7):
+        mx.set_num_threads(threads)
+        results.append(run(name, settings, shapes=shapes, steps=2))
+    for other in results[1:]:
+        assert_same_bits(other, results[0])
+
+
+@all_settings
+def test_a_tensor_does_not_feel_its_neighbours(name, settings):
+    """Where a tensor lies on the engine's line, and so how it is cut into chunks, changes nothing."""
+    mx.set_num_threads(3)
+    shapes = shapes_of(name)
+    alone = run(name, settings, shapes=(shapes[1],) * 3)
+    crowd = run(name, settings, shapes=(shapes[1],) * 3 + ((60, 1021),) * 2)
+    count = len(flat(mx.create(name, **settings).create_state(0, alone[0])))
+    assert_same_bits(crowd[:3] + crowd[5 : 5 + 3 * count], alone)
+
+
+def _bits_of_all(isa):
+    code = "import json, sys; sys.path[:0] = json.loads(sys.argv[1]); import test_promises; test_promises.print_hashes()"
+    path = [str(Path(__file__).parent)]
+    environment = {**os.environ, "MXOPT_ISA": isa}
+    out = subprocess.run([sys.executable, "-c", code, json.dumps(path)], env=environment, capture_output=True,
+                         text=True, check=True)  # fmt: skip
+    return json.loads(out.stdout.splitlines()[-1])
+
+
+def print_hashes():
+    import hashlib
+    import warnings
+
+    warnings.simplefilter("ignore")
+    hashes = {}
+    for name in NAMES:
+        for label, settings in SETTINGS[name].items():
+            for dtype in DTYPES:
+                arrays = run(name, settings, dtype=dtype)
+                hashes[f"{name}, {label}, {dtype.name}"] = [hashlib.md5(a.tobytes()).hexdigest() for a in arrays]
+    print(json.dumps(hashes))
+
+
+def test_instruction_sets_give_the_same_bits():
+    available = mx.kernels.available_instruction_sets()
+    results = {isa: _bits_of_all(isa) for isa in available}
+    assert len(results["baseline"]) == sum(len(SETTINGS[name]) for name in NAMES) * len(DTYPES)
+    for isa in available:
+        differ = [key for key in results[isa] if results[isa][key] != results["baseline"][key]]
+        assert not differ, f"{isa} and baseline differ: {differ}"
+
+
+# -- row-sparse gradients ------------------------------------------------------------------------------
+
+
+def _dense(rows, values, shape):
+    dense = np.zeros(shape, values.dtype)
+    dense[rows] = values
+    return dense
+
+
+sparse_settings = pytest.mark.parametrize(("name", "settings"), every_setting(lambda row: row.local))
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+
+
+def _lazily(name, settings, lazy):
+    return {**settings, "lazy_update": lazy}
+
+
+@sparse_settings
+@dtypes
+@pytest.mark.filterwarnings("ignore:states of")
+def test_lazy_rows_equal_dense_rows(name, settings, dtype):
+    """The rows present, as a dense tensor of their own, and no other row."""
+    shape = (31, 9)
+    updater = mx.get_updater(mx.create(name, **_lazily(name, settings, True)))
+    dense = mx.create(name, **settings)
+    weight, = tensors([shape], dtype)
+    reference = weight.copy()
+    state = dense.create_state(0, reference)
+    for step in range(3):
+        rows = rows_of(len(weight), step)
+        grad, = gradients([shape], dtype, step)
+        mx.random.seed(step)
+        updater(0, mx.RowSparseArray(grad[rows], rows, shape), weight)
+
+        mx.random.seed(step)
+        part, part_state = reference[rows], _map(lambda array: array[rows], state)
+        dense.update(0, part, grad[rows], part_state)
+        for whole, some in zip([reference, *flat(state)], [part, *flat(part_state)]):
+            whole[rows] = some
+        assert_same_bits([weight, *flat(updater.states[0])], [reference, *flat(state)])
+
+
+def _map(function, state):
+    if isinstance(state, tuple):
+        return tuple(_map(function, part) for part in state)
+    return None if state is None else function(state)
+
+
+@all_settings
+@dtypes
+@pytest.mark.filterwarnings("ignore:states of")
+def test_standard_sparse_equals_dense(name, settings, dtype):
+    if OPTIMIZERS[name].local:
+        settings = _lazily(name, settings, False)
+    shapes = ((67, 5), (31, 9), (300, 33))
+
+    def sparse(step, i, grad):
+        rows = rows_of(len(grad), step + i)
+        return mx.RowSparseArray(grad[rows], rows, grad.shape)
+
+    def dense(step, i, grad):
+        rows = rows_of(len(grad), step + i)
+        return _dense(rows, grad[rows], grad.shape)
+
+    assert_same_bits(run(name, settings, shapes=shapes, dtype=dtype, gradient=sparse),
+                     run(name, settings, shapes=shapes, dtype=dtype, gradient=dense))  # fmt: skip
+
+
+@every_optimizer
+def test_sparse_gradient_without_rows_equals_zero_gradient(name):
+    settings = {"lazy_update": False} if OPTIMIZERS[name].local else {}
+
+    def empty(step, i, grad):
+        return mx.RowSparseArray(grad[:0], np.empty(0, np.int64), grad.shape)
+
+    shapes = ((67, 5), (31, 9))
+    assert_same_bits(run(name, settings, shapes=shapes, gradient=empty),
+                     run(name, settings, shapes=shapes, gradient=lambda step, i, g: np.zeros_like(g)))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if OPTIMIZERS[n].local])
+def test_lazy_step_without_rows_changes_nothing(name):
+    weight, = tensors([(31, 9)])
+    before = weight.copy()
+    updater = mx.get_updater(mx.create(name, lazy_update=True))
+    updater(0, mx.RowSparseArray(np.empty((0, 9), np.float32), [], (31, 9)), weight)
+    assert_same_bits([weight], [before])
+    assert updater.optimizer._index_update_count == {0: 1}
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if not OPTIMIZERS[n].local])
+def test_lazy_is_refused_with_the_reason(name):
+    if mx.create(name).not_lazy_because is None:
+        mx.create(name, lazy_update=True)  # MXNet defines it, although norms couple the rows
+        return
+    with pytest.raises(ValueError, match="cannot update lazily: "):
+        mx.create(name, lazy_update=True)
+
+
+@sparse_settings
+def test_wide_rows_equal_narrow_ones(name, settings):
+    """Rows beyond a block's length are stepped in place, short ones gathered: the bits are the same."""
+    if OPTIMIZERS[name].matrices:
+        pytest.skip("its rows have one state each, so cutting them is another problem")
+    if OPTIMIZERS[name].noise:
+        pytest.skip("the noise follows the order of elements")
+    settings = _lazily(name, settings, True)
+    rows = np.array([1, 2, 6])
+    wide, = tensors([(7, 4800)])
+    grad, = gradients([(3, 4800)])
+    narrow = wide.copy().reshape(7 * 150, 32)
+    a, b = (mx.get_updater(mx.create(name, **settings)) for _ in range(2))
+    for _ in range(2):
+        a(0, mx.RowSparseArray(grad, rows, wide.shape), wide)
+        b(0, mx.RowSparseArray(grad.reshape(-1, 32), (rows[:, None] * 150 + np.arange(150)).ravel(), narrow.shape), narrow)
+    assert_same_bits([x.ravel() for x in everything(a, [wide])], [x.ravel() for x in everything(b, [narrow])])
+
+
+# -- gradients are inputs ------------------------------------------------------------------------------
+
+
+@all_settings
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_gradient_is_not_written_to(name, settings, fused):
+    shapes = ((31, 9), (67, 5))
+    updater = mx.get_updater(mx.create(name, **{**settings, "use_fused_step": fused}))
+    weights, grads = tensors(shapes), gradients(shapes)
+    rows = rows_of(67, 0)
+    given = [grads[0].copy(), mx.RowSparseArray(grads[1][rows], rows, shapes[1])]
+    given[0].flags.writeable = given[1].data.flags.writeable = False
+    for _ in range(2):
+        updater([0, 1], given, weights)
+    np.testing.assert_array_equal(given[0], grads[0])
+    np.testing.assert_array_equal(given[1].data, grads[1][rows])
+
+
+# -- dtypes --------------------------------------------------------------------------------------------
+
+
+@all_settings
+@pytest.mark.parametrize("dtype", HALVES, ids=lambda d: d.name)
+@pytest.mark.filterwarnings("ignore:states of")
+def test_half_is_float32_rounded_once(name, settings, dtype):
+    """One step on 16-bit arrays is the float32 step on their values, rounded to nearest even."""
+    shapes = shapes_of(name)
+    half = run(name, settings, dtype=dtype, steps=1)
+    weights = [w.astype(np.float32) for w in tensors(shapes, dtype)]
+    single = run(name, settings, weights=weights, steps=1, shapes=shapes,
+                 grad_dtype=dtype, gradient=lambda step, i, g: g.astype(np.float32))  # fmt: skip
+    assert_same_bits(half, [b.astype(a.dtype) for a, b in zip(half, single)])
+
+
+@all_settings
+@pytest.mark.parametrize("dtype", HALVES, ids=lambda d: d.name)
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_master_weights_are_the_float32_run(name, settings, dtype, fused):
+    shapes = shapes_of(name)
+    settings = {**settings, "multi_precision": True, "use_fused_step": fused}
+    updater = mx.get_updater(mx.create(name, **settings))
+    weights = tensors(shapes, dtype)
+    mx.random.seed(5)
+    for step in range(3):
+        updater(list(range(len(weights))), gradients(shapes, dtype, step), weights)
+    single = run(name, settings, weights=[w.astype(np.float32) for w in tensors(shapes, dtype)], steps=3, shapes=shapes,
+                 grad_dtype=dtype, gradient=lambda step, i, g: g.astype(np.float32))  # fmt: skip
+    position = updater.optimizer.master_position
+    masters = [updater.states[i][position] for i in range(len(weights))]
+    assert_same_bits(masters, single[: len(weights)])
+    assert_same_bits(weights, [m.astype(dtype) for m in masters])
+
+
+@every_optimizer
+@dtypes
+@pytest.mark.parametrize("grad_dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.filterwarnings("ignore:states of")
+def test_gradient_of_another_dtype_is_cast(name, dtype, grad_dtype):
+    compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    assert_same_bits(run(name, dtype=dtype, grad_dtype=grad_dtype, steps=2),
+                     run(name, dtype=dtype, grad_dtype=grad_dtype, steps=2,
+                         gradient=lambda step, i, g: g.astype(compute)))  # fmt: skip
+
+
+@every_optimizer
+@dtypes
+@pytest.mark.filterwarnings("ignore:states of")
+def test_dtypes_are_kept(name, dtype):
+    for number, array in enumerate(run(name, dtype=dtype)):
+        expected = {dtype} if number < 4 else {dtype, np.dtype(np.float32)} - ({np.dtype(np.float32)} if dtype == np.float64 else set())
+        assert array.dtype in expected, number
+
+
+# -- shapes and layouts --------------------------------------------------------------------------------
+
+
+@all_settings
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_small_and_odd_shapes(name, settings, fused):
+    shapes = [(0,), (1,), (2,), (63,), (64,), (65,), (2047,), (2048,), (2049,), (0, 4), (4, 0), (1, 1, 1), ()]
+    if OPTIMIZERS[name].matrices:
+        shapes = [(0, 4), (4, 0), (1, 1), (5, 1), (1, 5), (3, 2049)]
+    settings = {**settings, "use_fused_step": fused}
+    together = run(name, settings, shapes=shapes)
+    assert all(np.isfinite(a).all() for a in together)
+    assert_same_bits(run(name, settings, shapes=shapes, lists=False), together)
+
+
+LAYOUTS = {
+    "Fortran": np.asfortranarray,
+    "every other": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "reversed": lambda a: a[::-1].copy()[::-1],
+    "transposed view": lambda a: np.ascontiguousarray(a.T).T,
+    "column of a wider one": lambda a: np.concatenate([a, a], axis=-1)[..., : a.shape[-1]],
+}
+
+
+@every_optimizer
+@pytest.mark.parametrize("layout", LAYOUTS)
+@dtypes
+@pytest.mark.filterwarnings("ignore:states of")
+def test_any_memory_layout_gives_the_same_numbers(name, layout, dtype):
+    shapes = ((7, 5), (41, 101), (3, 1))
+    plain = run(name, shapes=shapes, dtype=dtype)
+    strided = run(name, shapes=shapes, dtype=dtype, convert=LAYOUTS[layout])
+    if name in ("lars", "lamb", "lans"):
+        # Sums follow the memory's order for Fortran arrays: the last bits of a norm may differ.
+        for a, b in zip(strided, plain):
+            np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=2e-2 if a.itemsize == 2 else 2e-6)
+        return
+    assert_same_bits([np.ascontiguousarray(a) for a in strided], plain)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if OPTIMIZERS[n].local])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("lazy", [True, False], ids=["lazy", "standard"])
+def test_row_sparse_gradients_fit_any_layout(name, layout, lazy):
+    shapes = ((67, 5), (31, 9))
+
+    def sparse(step, i, grad):
+        rows = rows_of(len(grad), step + i)
+        return mx.RowSparseArray(np.ascontiguousarray(grad)[rows], rows, grad.shape)
+
+    settings = {"lazy_update": lazy}
+    plain = run(name, settings, shapes=shapes, gradient=sparse)
+    strided = run(name, settings, shapes=shapes, gradient=sparse, convert=LAYOUTS[layout])
+    assert_same_bits([np.ascontiguousarray(a) for a in strided], plain)
+
+
+@every_optimizer
+def test_mixed_layouts_of_weight_and_gradient(name):
+    shapes = ((7, 5), (41, 101), (3, 1))
+    plain = run(name, shapes=shapes)
+    mixed = run(name, shapes=shapes, gradient=lambda step, i, g: np.asfortranarray(g))
+    if name in ("lars", "lamb", "lans"):
+        for a, b in zip(mixed, plain):
+            np.testing.assert_allclose(a, b, rtol=2e-6)
+        return
+    assert_same_bits(mixed, plain)
+
+
+# -- the step's own arithmetic -------------------------------------------------------------------------
+
+
+@every_optimizer
+def test_subnormals_are_flushed(name):
+    """Tiny moments must not slow a step down: the kernels work on zeros instead."""
+    updater = mx.get_updater(mx.create(name, wd=0.0))
+    shape = (3, 40)
+    weight = np.full(shape, 1e-40, np.float32)
+    updater(0, np.full(shape, 1e-40, np.float32), weight)
+    for array in everything(updater, [weight]):
+        if OPTIMIZERS[name].noise:
+            continue
+        tiny = (array != 0) & (np.abs(array) < np.finfo(np.float32).tiny)
+        assert not tiny.any()
+    assert np.float32(1e-40) * np.float32(1) != 0, "the caller's own arithmetic keeps its subnormals"
+
+
+@every_optimizer
+def test_learning_rate_zero_with_scheduler_position(name):
+    """The scheduler sees 1 at the first step, and the same number for every tensor of a call."""
+    seen = []
+
+    class Watching(mx.lr_scheduler.LRScheduler):
+        def __call__(self, num_update):
+            seen.append(num_update)
+            return 0.25
+
+    shapes = ((7, 5), (3, 1))
+    updater = mx.get_updater(mx.create(name, learning_rate=None, lr_scheduler=Watching()))
+    weights = tensors(shapes)
+    for _ in range(3):
+        updater([0, 1], gradients(shapes), weights)
+    assert sorted(set(seen)) == [1, 2, 3]
+    assert updater.optimizer.num_update == 3
