@@ -1,8 +1,9 @@
 """The compiled part of mxopt; all static metadata stands in pyproject.toml.
 
-``mxopt/kernels/_engine.pyx`` and ``_text.pyx`` are built once. The rules are built once per instruction set, from
-one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512`` on x86-64 with a
-compiler that takes the flags. Flags are chosen in ``build_extensions``, where the compiler is known.
+``mxopt/kernels/_engine.pyx`` and ``_text.pyx`` are built once. The rules are built once per
+instruction set, from one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512``
+on x86-64 with a compiler that takes the flags. Flags are chosen in ``build_extensions``, where the
+compiler is known.
 
 Environment variables for building:
 
@@ -169,7 +170,9 @@ def chosen_rules():
     chosen = os.environ.get("MXOPT_BUILD_ISA", "").split() or list(INSTRUCTION_SETS)
     unknown = sorted(set(chosen) - set(INSTRUCTION_SETS))
     if unknown:
-        raise SystemExit(f"MXOPT_BUILD_ISA must name some of {', '.join(INSTRUCTION_SETS)}, got {unknown[0]!r}")
+        raise SystemExit(
+            f"MXOPT_BUILD_ISA must name some of {', '.join(INSTRUCTION_SETS)}, got {unknown[0]!r}"
+        )
     return [f"_rules_{isa}" for isa in chosen]
 
 

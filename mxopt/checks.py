@@ -33,7 +33,12 @@ def number(name, value, low=None, high=None, open_high=False):
     result = float(value)
     if not math.isfinite(result):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
-    if low is not None and result < low or high is not None and (result >= high if open_high else result > high):
+    if (
+        low is not None
+        and result < low
+        or high is not None
+        and (result >= high if open_high else result > high)
+    ):
         if high is None:
             bounds = "0 or more" if low == 0 else f"at least {low:g}"
         else:
@@ -69,7 +74,9 @@ def unknown_keywords(cls, keywords):
         if parameter.kind is not parameter.VAR_KEYWORD and name != "self"
     }
     word = next(iter(keywords))
-    return TypeError(f"{cls.__name__} has no argument {word!r}{nearest(word, known) or f'; it takes {sorted(known)}'}")
+    return TypeError(
+        f"{cls.__name__} has no argument {word!r}{nearest(word, known) or f'; it takes {sorted(known)}'}"
+    )
 
 
 def who(optimizer, index):
@@ -101,49 +108,73 @@ def refused(error, optimizer, indices, weights, grads, states, extra_name="noise
             return f"the float32 master of {owner}"
         if role < 2:
             return f"{'weight' if role == 0 else 'gradient'} of {owner}"
-        return f"state {names[role - 2]!r} of {owner}" if role - 2 < len(names) else f"{extra_name} of {owner}"
+        return (
+            f"state {names[role - 2]!r} of {owner}" if role - 2 < len(names) else f"{extra_name} of {owner}"
+        )
 
     this, owner = part(i, role), who(optimizer, indices[i])
     weight, grad = weights[i], grads[i]
     if what == "array":
-        return TypeError(f"{this} must be an array, got {rest[0]}; make one with numpy.asarray(..., dtype='float32')")
+        return TypeError(
+            f"{this} must be an array, got {rest[0]}; make one with numpy.asarray(..., dtype='float32')"
+        )
     if what == "state":
         return TypeError(f"state of {owner} must be None, an array or a tuple of arrays, got {rest[0]}")
     if what == "dtype":
-        must = "float32" if role == -1 else (f"one that a {weight.dtype} weight can have" if role > 1 else _DTYPES)
+        must = (
+            "float32"
+            if role == -1
+            else (f"one that a {weight.dtype} weight can have" if role > 1 else _DTYPES)
+        )
         return TypeError(f"{this} must be {must}, got {rest[0]}; cast it with .astype('float32')")
     if what == "aligned":
         return ValueError(f"{this} is not aligned in memory; pass a copy made by numpy.array(...)")
     if what == "read-only":
-        return ValueError(f"{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)")
+        return ValueError(
+            f"{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)"
+        )
     if what == "pair":
         return TypeError(
-            f"state of {owner} must be the pair of the float32 master and the state, since multi_precision is on "
-            f"and the weight is {weight.dtype}; make it with create_state_multi_precision"
+            f"state of {owner} must be the pair of the float32 master and the state, since multi_precision "
+            f"is on and the weight is {weight.dtype}; make it with create_state_multi_precision"
         )
     if what == "count":
         expected = f"({', '.join(names)})" if names else "None"
-        return ValueError(f"state of {owner} must hold {rest[1]} arrays {expected}, got {rest[0]}; make it with create_state")
+        return ValueError(
+            f"state of {owner} must hold {rest[1]} arrays {expected}, got {rest[0]}; "
+            "make it with create_state"
+        )
     if what == "shape":
-        return ValueError(f"{this} must fit its weight of shape {weight.shape}, got shape {_shape(optimizer, states[i], grad, role)}")
+        return ValueError(
+            f"{this} must fit its weight of shape {weight.shape}, "
+            f"got shape {_shape(optimizer, states[i], grad, role)}"
+        )
     if what == "row":
-        return IndexError(f"row index {rest[0]} of the gradient of {owner} is outside its weight of {weight.shape[0]} rows")
+        return IndexError(
+            f"row index {rest[0]} of the gradient of {owner} is outside its weight of {weight.shape[0]} rows"
+        )
     if what == "order":
         return ValueError(
-            f"row indices of the gradient of {owner} must ascend without repeats, but {rest[0]} does not; make a new "
-            "RowSparseArray, which sorts and sums them"
+            f"row indices of the gradient of {owner} must ascend without repeats, but {rest[0]} does not; "
+            "make a new RowSparseArray, which sorts and sums them"
         )
     if what == "rows":
         return TypeError(f"row indices of the gradient of {owner} must be a one-dimensional int64 array")
     if what == "sparse-scalar":
         return ValueError(f"{this} is row-sparse, but its weight has no rows: its shape is ()")
     if what == "contiguous":
-        return ValueError(f"{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)")
+        return ValueError(
+            f"{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)"
+        )
     if what == "itself":
-        return ValueError(f"{this} repeats its own elements (a stride is 0); pass a copy made by numpy.array(...)")
+        return ValueError(
+            f"{this} repeats its own elements (a stride is 0); pass a copy made by numpy.array(...)"
+        )
     if what == "overlap":
         other = part(*rest)
-        return ValueError(f"{this} and {other} share memory, and a step writes there; give each its own array (.copy())")
+        return ValueError(
+            f"{this} and {other} share memory, and a step writes there; give each its own array (.copy())"
+        )
     return error
 
 
@@ -176,7 +207,9 @@ def duplicate_index(optimizer, indices):
     seen = set()
     for index in indices:
         if index in seen:
-            return ValueError(f"{who(optimizer, index)} stands twice in one call; step it once a call, or sum its gradients")
+            return ValueError(
+                f"{who(optimizer, index)} stands twice in one call; step it once a call, or sum its gradients"
+            )
         seen.add(index)
     return None
 
@@ -189,7 +222,9 @@ def lazy_update(optimizer, value):
     if optimizer.not_lazy_because:
         raise ValueError(f"{kind} cannot update lazily: {optimizer.not_lazy_because}; leave lazy_update out")
     if not optimizer.use_fused_step:
-        raise ValueError(f"{kind} with lazy_update=True needs use_fused_step=True; step() makes the standard update")
+        raise ValueError(
+            f"{kind} with lazy_update=True needs use_fused_step=True; step() makes the standard update"
+        )
     return True
 
 
@@ -207,4 +242,7 @@ def float_weight(optimizer, index, weight):
     from .arrays import is_float
 
     if not is_float(weight.dtype):
-        raise TypeError(f"weight of {who(optimizer, index)} must be {_DTYPES}, got {weight.dtype}; cast it with .astype('float32')")
+        raise TypeError(
+            f"weight of {who(optimizer, index)} must be {_DTYPES}, got {weight.dtype}; "
+            "cast it with .astype('float32')"
+        )

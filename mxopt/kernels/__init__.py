@@ -1,4 +1,4 @@
-"""The only door from Python into compiled code: it chooses the instruction set and holds the table of rules."""
+"""The only door from Python into compiled code: chooses the instruction set, holds the table of rules."""
 
 import importlib
 import importlib.util
@@ -18,8 +18,8 @@ from ._engine import (
 from ._text import as_read_by_mxnet
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "as_read_by_mxnet", "available_instruction_sets", "count_up",
-    "get_num_threads", "get_num_threads_setting", "openmp_version", "set_num_threads",
+    "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "as_read_by_mxnet", "available_instruction_sets",
+    "count_up", "get_num_threads", "get_num_threads_setting", "openmp_version", "set_num_threads",
 ]  # fmt: skip
 
 #: From the plainest to the widest.
@@ -48,8 +48,8 @@ def _choose():
         return available[-1]
     if asked not in available:
         raise ImportError(
-            f"MXOPT_ISA must be one of {', '.join(available)} on this machine, got {asked!r}; unset it to let "
-            "mxopt choose"
+            f"MXOPT_ISA must be one of {', '.join(available)} on this machine, got {asked!r}; unset it to "
+            "let mxopt choose"
         )
     return asked
 

@@ -46,7 +46,8 @@ class Optimizer:
     lr_scheduler : LRScheduler, optional
         Called with `num_update`, gives the learning rate.
     sym : object, optional
-        Anything with ``attr_dict()`` and ``list_arguments()``: ``__lr_mult__`` and ``__wd_mult__`` attributes.
+        Anything with ``attr_dict()`` and ``list_arguments()``; its attributes ``__lr_mult__`` and
+        ``__wd_mult__`` are multipliers.
     begin_num_update : int, default 0
         Where the update counts of new indices start.
     multi_precision : bool, default False
@@ -54,15 +55,15 @@ class Optimizer:
     param_dict : dict, optional
         Parameters by index; their ``lr_mult`` and ``wd_mult`` win over all others.
     aggregate_num : int, optional
-        How many tensors a user's own class is handed at a time. Built-in classes always take a whole list in one
-        fused call; the bits are the same.
+        How many tensors a user's own class is handed at a time. Built-in classes always take a whole list in
+        one fused call; the bits are the same.
     use_fused_step : bool, optional
         Run the compiled rule (`fused_step`) rather than NumPy (`step`).
 
     Attributes
     ----------
-    lr, wd, rescale_grad, clip_gradient, lr_scheduler, num_update, begin_num_update, lr_mult, wd_mult, idx2name,
-    param_dict, sym_info, multi_precision, aggregate_num, use_fused_step
+    lr, wd, rescale_grad, clip_gradient, lr_scheduler, num_update, begin_num_update, lr_mult, wd_mult,
+    idx2name, param_dict, sym_info, multi_precision, aggregate_num, use_fused_step
         As in MXNet.
     """
 
@@ -91,7 +92,9 @@ class Optimizer:
         if param_idx2name is None:
             param_idx2name = {}
         if not isinstance(param_idx2name, dict):
-            raise TypeError(f"param_idx2name must be a dict of indices to names, got {type(param_idx2name).__name__}")
+            raise TypeError(
+                f"param_idx2name must be a dict of indices to names, got {type(param_idx2name).__name__}"
+            )
         self.rescale_grad = rescale_grad
         self.lr_scheduler = lr_scheduler
         learning_rate = checks.optional_number("learning_rate", learning_rate)
@@ -101,8 +104,8 @@ class Optimizer:
             self.lr = learning_rate
             if learning_rate is not None and lr_scheduler.base_lr != learning_rate:
                 warnings.warn(
-                    f"learning_rate={learning_rate:g} replaces base_lr={lr_scheduler.base_lr:g} of the scheduler; "
-                    "pass learning_rate=None to keep the scheduler's",
+                    f"learning_rate={learning_rate:g} replaces base_lr={lr_scheduler.base_lr:g} of the "
+                    "scheduler; pass learning_rate=None to keep the scheduler's",
                     UserWarning,
                     stacklevel=_outside(),
                 )
@@ -167,8 +170,10 @@ class Optimizer:
             With a scheduler, which decides the rate (raised, as in MXNet).
         """
         if self.lr_scheduler is not None:
-            raise UserWarning("the learning rate is the scheduler's; change lr_scheduler.base_lr, or set "
-                              "lr_scheduler to None first")
+            raise UserWarning(
+                "the learning rate is the scheduler's; change lr_scheduler.base_lr, or set "
+                "lr_scheduler to None first"
+            )
         self.lr = checks.number("learning_rate", lr)
 
     def set_lr_mult(self, args_lr_mult):
@@ -193,7 +198,9 @@ class Optimizer:
             for name in names:
                 if attribute in attributes.get(name, ()):
                     multipliers[name] = float(attributes[name][attribute])
-        multipliers.update({key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()})
+        multipliers.update(
+            {key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()}
+        )
         return multipliers
 
     def _mult(self, index, which):
@@ -331,15 +338,20 @@ class Optimizer:
             if t > self.num_update or base is None:
                 self.num_update = max(self.num_update, t)
                 base = self.learning_rate
-            rates.append((t, base * self._mult(index, "lr_mult") if lr_mult else base,
-                          wd * self._mult(index, "wd_mult") if wd_mult else wd))
+            rates.append(
+                (
+                    t,
+                    base * self._mult(index, "lr_mult") if lr_mult else base,
+                    wd * self._mult(index, "wd_mult") if wd_mult else wd,
+                )
+            )
         return rates
 
     def _warn_of_unmatched_names(self, indices, before):
         """A multiplier for a name that nobody bears is a typing error: say so at the first update."""
-        if not self.idx2name and not self.param_dict and len(indices) == 1 and before[0] is None:
-            if isinstance(indices[0], str):
-                return  # names arrive one by one: judge when the first of them returns
+        unnamed = not self.idx2name and not self.param_dict
+        if unnamed and len(indices) == 1 and before[0] is None and isinstance(indices[0], str):
+            return  # names arrive one by one: judge when the first of them returns
         self._unmatched_names = False
         names = {*self.idx2name.values(), *self._index_update_count, *indices}
         names |= {getattr(p, "name", None) for p in self.param_dict.values()}
@@ -350,9 +362,13 @@ class Optimizer:
                 if isinstance(key, str) and key not in names:
                     known = [n for n in names if isinstance(n, str)]
                     cure = checks.nearest(key, known) or (
-                        "; pass param_idx2name, which gives the indices names" if not known else "")
-                    warnings.warn(f"{kind} is set for {key!r}, but no parameter has that name{cure}",
-                                  UserWarning, stacklevel=_outside())
+                        "; pass param_idx2name, which gives the indices names" if not known else ""
+                    )
+                    warnings.warn(
+                        f"{kind} is set for {key!r}, but no parameter has that name{cure}",
+                        UserWarning,
+                        stacklevel=_outside(),
+                    )
 
     # -- states --------------------------------------------------------------------------------------
 
@@ -366,7 +382,7 @@ class Optimizer:
         """
 
     def create_state_multi_precision(self, index, weight):
-        """Make the state of one weight; with `multi_precision` a 16-bit weight gets (float32 master, state)."""
+        """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state)."""
         if is_half(weight.dtype):
             if self.multi_precision:
                 master = weight.astype(np.float32)
@@ -374,8 +390,12 @@ class Optimizer:
                 return pair if self.master_position == 0 else pair[::-1]
             if not getattr(self, "_warned_of_half", False):
                 self._warned_of_half = True
-                warnings.warn(f"states of {weight.dtype} weights accumulate in {weight.dtype} and lose small updates; "
-                              "multi_precision=True keeps a float32 master", UserWarning, stacklevel=_outside())
+                warnings.warn(
+                    f"states of {weight.dtype} weights accumulate in {weight.dtype} and lose small updates; "
+                    "multi_precision=True keeps a float32 master",
+                    UserWarning,
+                    stacklevel=_outside(),
+                )
         return self.create_state(index, weight)
 
     def _zeros(self, weight, dtype=None):
@@ -492,15 +512,25 @@ class Optimizer:
         rows = None
         while True:
             try:
-                return kernels.Plan(rule, weights, grads, states, self.master_position if self.multi_precision else -1,
-                                    rows, self.lazy_update if lazy is None else lazy, extras)
+                return kernels.Plan(
+                    rule,
+                    weights,
+                    grads,
+                    states,
+                    self.master_position if self.multi_precision else -1,
+                    rows,
+                    self.lazy_update if lazy is None else lazy,
+                    extras,
+                )
             except kernels.Refused as error:
                 if error.args[0] == "array" and rows is None:
                     # Something is not an ndarray: row-sparse gradients, arrays of other libraries.
                     weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
                     rows = [self._rows_of(g, w, i) for g, w, i in zip(grads, weights, indices)]
-                    grads = [g.data if isinstance(g, RowSparseArray) else _view(g, "gradient", self, i, False)
-                             for g, i in zip(grads, indices)]
+                    grads = [
+                        g.data if isinstance(g, RowSparseArray) else _view(g, "gradient", self, i, False)
+                        for g, i in zip(grads, indices)
+                    ]
                     continue
                 refused = checks.refused(error, self, indices, weights, grads, states)
             raise refused
@@ -509,8 +539,10 @@ class Optimizer:
         if not isinstance(grad, RowSparseArray):
             return None
         if grad.shape != weight.shape:
-            raise ValueError(f"gradient of {checks.who(self, index)} must fit its weight of shape {weight.shape}, "
-                             f"got shape {grad.shape}")
+            raise ValueError(
+                f"gradient of {checks.who(self, index)} must fit its weight of shape {weight.shape}, "
+                f"got shape {grad.shape}"
+            )
         return grad.indices
 
     def step(self, indices, weights, grads, states):
@@ -535,7 +567,15 @@ class Optimizer:
         if self.lazy_update and any(isinstance(g, RowSparseArray) for g in grads):
             raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
         if plan_rule is not None:
-            self._plan(indices, weights, grads, states, plan_rule, lazy=False, extras=self._extras(plan_rule, weights))
+            self._plan(
+                indices,
+                weights,
+                grads,
+                states,
+                plan_rule,
+                lazy=False,
+                extras=self._extras(plan_rule, weights),
+            )
         rates = self._tick(indices, list)
         if len(rates) < len(indices):
             rates = rates * len(indices)
@@ -591,8 +631,8 @@ def _widened(state):
 def _takes_lists(cls):
     """Whether a class's update takes lists (2.x) rather than one tensor (1.x).
 
-    The most derived class that says anything decides: `step` or `fused_step` mean lists; an `update` alone says
-    it by the name of its first parameter.
+    The most derived class that says anything decides: `step` or `fused_step` mean lists; an `update` alone
+    says it by the name of its first parameter.
     """
     for base in cls.__mro__:
         own = vars(base)

@@ -43,7 +43,8 @@ class Registry:
         if name in self.classes:
             old = self.classes[name]
             warnings.warn(
-                f"optimizer {name!r} was {old.__module__}.{old.__name__} and is now {cls.__module__}.{cls.__name__}",
+                f"optimizer {name!r} was {old.__module__}.{old.__name__} "
+                f"and is now {cls.__module__}.{cls.__name__}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -91,10 +92,14 @@ def _agree_with_rules(cls):
         rule = kernels.RULES[name]
         scalars = tuple(cls.scalar_names[: len(rule.scalars)])
         if scalars != rule.scalars:
-            raise TypeError(f"{cls.__name__} passes the scalars {scalars}, its rule {name!r} takes {rule.scalars}")
+            raise TypeError(
+                f"{cls.__name__} passes the scalars {scalars}, its rule {name!r} takes {rule.scalars}"
+            )
         for own, array in zip(cls.state_names, rule.arrays[2:]):
             if array not in (own, "-"):
-                raise TypeError(f"{cls.__name__} keeps the state {own!r} where its rule {name!r} takes {array!r}")
+                raise TypeError(
+                    f"{cls.__name__} keeps the state {own!r} where its rule {name!r} takes {array!r}"
+                )
 
 
 _registry = Registry()

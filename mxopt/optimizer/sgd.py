@@ -41,7 +41,8 @@ class SGD(Optimizer):
 
     References
     ----------
-    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
+       ICML 2013.
 
     Examples
     --------
@@ -60,8 +61,13 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate=0.1, momentum=0.0, lazy_update=False, multi_precision=False,
                  use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
-        super().__init__(learning_rate=learning_rate, multi_precision=multi_precision, use_fused_step=use_fused_step,
-                         aggregate_num=aggregate_num, **kwargs)
+        super().__init__(
+            learning_rate=learning_rate,
+            multi_precision=multi_precision,
+            use_fused_step=use_fused_step,
+            aggregate_num=aggregate_num,
+            **kwargs,
+        )
         self.momentum = checks.number("momentum", momentum, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 

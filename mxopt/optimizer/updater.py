@@ -74,15 +74,19 @@ class Updater:
         # First sight of an index, bytes keys, classes of the user's own.
         lengths = len(indices), len(grads), len(weights)
         if len(set(lengths)) > 1:
-            raise ValueError("index, grad and weight must be lists of the same length, got {}, {} and {}".format(*lengths))
+            raise ValueError(
+                "index, grad and weight must be lists of the same length, got {}, {} and {}".format(*lengths)
+            )
         if not indices:
             return
         optimizer = self.optimizer
         indices = [checks.key(i) for i in indices]
         built_in = is_built_in(type(optimizer))
         if built_in:
-            weights = [as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
-                       for w, i in zip(weights, indices)]
+            weights = [
+                as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
+                for w, i in zip(weights, indices)
+            ]
         else:
             from ..nd import view
 
@@ -119,7 +123,9 @@ class Updater:
         for positions in groups.values():
             for start in range(0, len(positions), size):
                 some = positions[start : start + size]
-                optimizer.update_multi_precision(*([column[p] for p in some] for column in (indices, weights, grads, states)))
+                optimizer.update_multi_precision(
+                    *([column[p] for p in some] for column in (indices, weights, grads, states))
+                )
 
     # -- saving and loading: mxopt.optimizer.saving ----------------------------------------------------
 
@@ -149,7 +155,14 @@ class Updater:
 
 
 _BUILT_IN = set()
-_PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_state", "create_state_multi_precision")
+_PROTOCOL = (
+    "update",
+    "update_multi_precision",
+    "step",
+    "fused_step",
+    "create_state",
+    "create_state_multi_precision",
+)
 
 
 def is_built_in(cls):
