@@ -131,6 +131,9 @@ class _AfterWarmup(LRScheduler):
             return self.get_warmup_lr(num_update)
         return self._decayed(num_update)
 
+    def _decayed(self, num_update):
+        raise NotImplementedError
+
     __call__.__doc__ = LRScheduler.__call__.__doc__
 
 
@@ -249,6 +252,9 @@ class _ToFinal(_AfterWarmup):
         if num_update <= self.max_update:
             self.base_lr = self.final_lr + self._above_final(num_update - self.warmup_steps)
         return self.base_lr
+
+    def _above_final(self, steps):
+        raise NotImplementedError
 
 
 class PolyScheduler(_ToFinal):

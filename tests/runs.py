@@ -55,12 +55,26 @@ def assert_same_bits(got, expected, but=""):
         assert a.dtype == b.dtype and a.shape == b.shape, (number, a.dtype, b.dtype, a.shape, b.shape)
         if a.tobytes() != b.tobytes():
             differ = np.flatnonzero(a.ravel().view(f"u{a.itemsize}") != b.ravel().view(f"u{a.itemsize}"))
-            raise AssertionError(f"{but} array {number} of shape {a.shape} differs in {len(differ)} elements, first at "
-                                 f"{differ[0]}: {a.ravel()[differ[0]]!r} is not {b.ravel()[differ[0]]!r}")
+            raise AssertionError(
+                f"{but} array {number} of shape {a.shape} differs in {len(differ)} elements, first at "
+                f"{differ[0]}: {a.ravel()[differ[0]]!r} is not {b.ravel()[differ[0]]!r}"
+            )
 
 
-def run(name, settings=(), *, shapes=None, dtype="float32", steps=4, lists=True, convert=None, grad_dtype=None,
-        gradient=None, weights=None, package=mx):
+def run(
+    name,
+    settings=(),
+    *,
+    shapes=None,
+    dtype="float32",
+    steps=4,
+    lists=True,
+    convert=None,
+    grad_dtype=None,
+    gradient=None,
+    weights=None,
+    package=mx,
+):
     """Train for a few steps.
 
     Parameters

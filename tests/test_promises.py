@@ -38,7 +38,8 @@ def test_every_optimizer_has_a_row_of_cases():
 @all_settings
 @pytest.mark.parametrize(("dtype", "tolerance"), [
     ("float64", 1e-12),  # the same mathematics, rounded in another order
-    ("float32", 2e-4),   # 1 - float32(beta2) is off by 5e-5, relatively: MXNet's kernels have it, its step has not
+    # 1 - float32(beta2) is off by 5e-5, relatively: MXNet's kernels have it, its step has not
+    ("float32", 2e-4),
 ])  # fmt: skip
 def test_step_agrees_with_fused_step(name, settings, dtype, tolerance):
     if name in OTHER_FORMULA:
@@ -47,7 +48,9 @@ def test_step_agrees_with_fused_step(name, settings, dtype, tolerance):
     step = run(name, {**settings, "use_fused_step": False}, dtype=dtype)
     for a, b in zip(fused, step):
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0), 1e-30))
+        np.testing.assert_allclose(
+            a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0), 1e-30)
+        )
 
 
 @all_settings
@@ -69,7 +72,9 @@ def test_list_of_mixed_dtypes_equals_one_by_one(name):
 
 @all_settings
 def test_same_bits_for_any_number_of_threads(name, settings):
-    shapes = ((61, 1013), (40_003,), (5, 3)) if not OPTIMIZERS[name].matrices else ((61, 1013), (401, 101), (5, 3))
+    shapes = (
+        ((61, 1013), (40_003,), (5, 3)) if not OPTIMIZERS[name].matrices else ((61, 1013), (401, 101), (5, 3))
+    )
     results = []
     for threads in (1, 2, 3, 7):
         mx.set_num_threads(threads)
@@ -90,7 +95,10 @@ def test_a_tensor_does_not_feel_its_neighbours(name, settings):
 
 
 def _bits_of_all(isa):
-    code = "import json, sys; sys.path[:0] = json.loads(sys.argv[1]); import test_promises; test_promises.print_hashes()"
+    code = (
+        "import json, sys; sys.path[:0] = json.loads(sys.argv[1]); "
+        "import test_promises; test_promises.print_hashes()"
+    )
     path = [str(Path(__file__).parent)]
     environment = {**os.environ, "MXOPT_ISA": isa}
     out = subprocess.run([sys.executable, "-c", code, json.dumps(path)], env=environment, capture_output=True,
@@ -108,7 +116,9 @@ def print_hashes():
         for label, settings in SETTINGS[name].items():
             for dtype in DTYPES:
                 arrays = run(name, settings, dtype=dtype)
-                hashes[f"{name}, {label}, {dtype.name}"] = [hashlib.md5(a.tobytes()).hexdigest() for a in arrays]
+                hashes[f"{name}, {label}, {dtype.name}"] = [
+                    hashlib.md5(a.tobytes()).hexdigest() for a in arrays
+                ]
     print(json.dumps(hashes))
 
 
@@ -146,17 +156,17 @@ def test_lazy_rows_equal_dense_rows(name, settings, dtype):
     shape = (31, 9)
     updater = mx.get_updater(mx.create(name, **_lazily(name, settings, True)))
     dense = mx.create(name, **settings)
-    weight, = tensors([shape], dtype)
+    (weight,) = tensors([shape], dtype)
     reference = weight.copy()
     state = dense.create_state(0, reference)
     for step in range(3):
         rows = rows_of(len(weight), step)
-        grad, = gradients([shape], dtype, step)
+        (grad,) = gradients([shape], dtype, step)
         mx.random.seed(step)
         updater(0, mx.RowSparseArray(grad[rows], rows, shape), weight)
 
         mx.random.seed(step)
-        part, part_state = reference[rows], _map(lambda array: array[rows], state)
+        part, part_state = reference[rows], _map(lambda array, rows=rows: array[rows], state)
         dense.update(0, part, grad[rows], part_state)
         for whole, some in zip([reference, *flat(state)], [part, *flat(part_state)]):
             whole[rows] = some
@@ -197,13 +207,15 @@ def test_sparse_gradient_without_rows_equals_zero_gradient(name):
         return mx.RowSparseArray(grad[:0], np.empty(0, np.int64), grad.shape)
 
     shapes = ((67, 5), (31, 9))
-    assert_same_bits(run(name, settings, shapes=shapes, gradient=empty),
-                     run(name, settings, shapes=shapes, gradient=lambda step, i, g: np.zeros_like(g)))  # fmt: skip
+    assert_same_bits(
+        run(name, settings, shapes=shapes, gradient=empty),
+        run(name, settings, shapes=shapes, gradient=lambda step, i, g: np.zeros_like(g)),
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if OPTIMIZERS[n].local])
 def test_lazy_step_without_rows_changes_nothing(name):
-    weight, = tensors([(31, 9)])
+    (weight,) = tensors([(31, 9)])
     before = weight.copy()
     updater = mx.get_updater(mx.create(name, lazy_update=True))
     updater(0, mx.RowSparseArray(np.empty((0, 9), np.float32), [], (31, 9)), weight)
@@ -229,13 +241,19 @@ def test_wide_rows_equal_narrow_ones(name, settings):
         pytest.skip("the noise follows the order of elements")
     settings = _lazily(name, settings, True)
     rows = np.array([1, 2, 6])
-    wide, = tensors([(7, 4800)])
-    grad, = gradients([(3, 4800)])
+    (wide,) = tensors([(7, 4800)])
+    (grad,) = gradients([(3, 4800)])
     narrow = wide.copy().reshape(7 * 150, 32)
     a, b = (mx.get_updater(mx.create(name, **settings)) for _ in range(2))
     for _ in range(2):
         a(0, mx.RowSparseArray(grad, rows, wide.shape), wide)
-        b(0, mx.RowSparseArray(grad.reshape(-1, 32), (rows[:, None] * 150 + np.arange(150)).ravel(), narrow.shape), narrow)
+        b(
+            0,
+            mx.RowSparseArray(
+                grad.reshape(-1, 32), (rows[:, None] * 150 + np.arange(150)).ravel(), narrow.shape
+            ),
+            narrow,
+        )
     assert_same_bits([x.ravel() for x in everything(a, [wide])], [x.ravel() for x in everything(b, [narrow])])
 
 
@@ -284,8 +302,15 @@ def test_master_weights_are_the_float32_run(name, settings, dtype, fused):
     mx.random.seed(5)
     for step in range(3):
         updater(list(range(len(weights))), gradients(shapes, dtype, step), weights)
-    single = run(name, settings, weights=[w.astype(np.float32) for w in tensors(shapes, dtype)], steps=3, shapes=shapes,
-                 grad_dtype=dtype, gradient=lambda step, i, g: g.astype(np.float32))  # fmt: skip
+    single = run(
+        name,
+        settings,
+        weights=[w.astype(np.float32) for w in tensors(shapes, dtype)],
+        steps=3,
+        shapes=shapes,
+        grad_dtype=dtype,
+        gradient=lambda step, i, g: g.astype(np.float32),
+    )
     position = updater.optimizer.master_position
     masters = [updater.states[i][position] for i in range(len(weights))]
     assert_same_bits(masters, single[: len(weights)])
@@ -308,7 +333,11 @@ def test_gradient_of_another_dtype_is_cast(name, dtype, grad_dtype):
 @pytest.mark.filterwarnings("ignore:states of")
 def test_dtypes_are_kept(name, dtype):
     for number, array in enumerate(run(name, dtype=dtype)):
-        expected = {dtype} if number < 4 else {dtype, np.dtype(np.float32)} - ({np.dtype(np.float32)} if dtype == np.float64 else set())
+        expected = (
+            {dtype}
+            if number < 4
+            else {dtype, np.dtype(np.float32)} - ({np.dtype(np.float32)} if dtype == np.float64 else set())
+        )
         assert array.dtype in expected, number
 
 
@@ -347,7 +376,9 @@ def test_any_memory_layout_gives_the_same_numbers(name, layout, dtype):
     if name in ("lars", "lamb", "lans"):
         # Sums follow the memory's order for Fortran arrays: the last bits of a norm may differ.
         for a, b in zip(strided, plain):
-            np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=2e-2 if a.itemsize == 2 else 2e-6)
+            np.testing.assert_allclose(
+                a.astype(float), b.astype(float), rtol=2e-2 if a.itemsize == 2 else 2e-6
+            )
         return
     assert_same_bits([np.ascontiguousarray(a) for a in strided], plain)
 

@@ -70,17 +70,17 @@ class Optimizer:
     opt_registry = registry.opt_registry
 
     #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`).
-    rules = ()
+    rules: tuple[str, ...] = ()
     #: The states' names, in the order of `create_state` and of the rules' arrays.
-    state_names = ()
+    state_names: tuple[str, ...] = ()
     #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient")
+    scalar_names: tuple[str, ...] = ("lr", "wd", "rescale_grad", "clip_gradient")
     #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
-    text_scalars = ()
+    text_scalars: tuple[str, ...] = ()
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
-    not_lazy_because = None
+    not_lazy_because: str | None = None
 
     lazy_update = False
 
@@ -136,7 +136,7 @@ class Optimizer:
 
     _own_rates = False
     takes_lists = True
-    _texts = (False,) * 4
+    _texts: tuple[bool, ...] = (False,) * 4
 
     @property
     def _read_as_text(self):
@@ -647,7 +647,7 @@ def _takes_lists(cls):
 
 def _outside():
     """The stack level of the first frame outside mxopt, for warnings."""
-    frame, level = inspect.currentframe().f_back, 1
+    frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mxopt":
         frame, level = frame.f_back, level + 1
     return level

@@ -598,7 +598,7 @@ def _checksums(total):
     if total < _WORTH_THREADS or (os.cpu_count() or 1) == 1:
         yield _checksum_now
         return
-    with ThreadPoolExecutor(min(4, os.cpu_count())) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         yield lambda block: pool.submit(zlib.crc32, block).result
 
 

@@ -191,7 +191,8 @@ def array_at(found, data, where):
     if found.stype == "default":
         return values
     if found.stype == "csr":
-        return CSRArray(values, *indices, found.shape)
+        indptr, columns = indices
+        return CSRArray(values, indptr, columns, found.shape)
     check_rows(indices[0], found.shape[0], where)
     return RowSparseArray(values, indices[0], found.shape)
 
