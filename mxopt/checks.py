@@ -133,7 +133,10 @@ def refused(error, optimizer, indices, weights, grads, states, extra_name="noise
         return ValueError(
             f"{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)"
         )
-    if what == "pair":
+    if what == "masked":
+        return TypeError(f"{this} is a masked array, whose mask a step cannot respect; pass its .data")
+    halves = ("float16", "bfloat16")
+    if what == "pair" or what == "count" and optimizer.multi_precision and weight.dtype.name in halves:
         return TypeError(
             f"state of {owner} must be the pair of the float32 master and the state, since multi_precision "
             f"is on and the weight is {weight.dtype}; make it with create_state_multi_precision"

@@ -541,6 +541,8 @@ cdef class Plan:
         # Note one array of tensor i. role: what to call it when it is refused.
         cdef Tensor* t = &self.tensors[i]
         cdef int dtype = dtype_of(array)
+        if not cnp.PyArray_CheckExact(array) and hasattr(array, "_mask"):
+            raise Refused("masked", i, role)
         if dtype < 0:
             raise Refused("dtype", i, role, str(array.dtype))
         if not cnp.PyArray_ISALIGNED(array):

@@ -576,7 +576,7 @@ class Optimizer:
                 lazy=False,
                 extras=self._extras(plan_rule, weights),
             )
-        rates = self._tick(indices, list)
+        rates = self._tick(indices, _finite)
         if len(rates) < len(indices):
             rates = rates * len(indices)
         for weight, grad, state, (t, lr, wd) in zip(weights, grads, states, rates):
@@ -615,6 +615,12 @@ def _view(array, name, optimizer, index, writable=True):
     if isinstance(array, (np.ndarray, RowSparseArray)):
         return array
     return as_array(array, f"{name} of {checks.who(optimizer, index)}", writable=writable)
+
+
+def _finite(rates):
+    for _, lr, wd in rates:
+        checks.scalars(("lr", "wd"), (lr, wd))
+    return rates
 
 
 def _widened(state):

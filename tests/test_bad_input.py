@@ -1,0 +1,309 @@
+"""Bad input: one clear line, and nothing has changed."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from runs import assert_same_bits, everything, flat, gradients, tensors
+
+import mxopt as mx
+
+SHAPES = [(6, 4)] * 10
+BAD = 2  # the third of ten
+
+
+class Call:
+    """Ten good tensors that have been stepped once, to be spoilt at one place."""
+
+    def __init__(self, name="adam", dtype="float32", **settings):
+        self.updater = mx.get_updater(mx.create(name, **{"param_idx2name": {BAD: "fc_weight"}, **settings}))
+        self.optimizer = self.updater.optimizer
+        self.indices = list(range(10))
+        self.weights, self.grads = tensors(SHAPES, dtype), gradients(SHAPES, dtype)
+        self.updater(self.indices, self.grads, self.weights)
+
+    def step(self):
+        self.updater(self.indices, self.grads, self.weights)
+
+    def picture(self):
+        """All that an error must leave alone."""
+        optimizer = {k: v for k, v in vars(self.optimizer).items() if k != "lr_scheduler"}
+        scheduler = self.optimizer.lr_scheduler
+        return (everything(self.updater, [w for w in self.weights if isinstance(w, np.ndarray)]),
+                list(self.updater.states), copy.deepcopy(optimizer), scheduler and dict(vars(scheduler)))
+
+    def refuses(self, error, words, step=None):
+        arrays, keys, optimizer, scheduler = self.picture()
+        with pytest.raises(error, match=words) as caught:
+            (step or self.step)()
+        assert "\n" not in str(caught.value)
+        after = self.picture()
+        assert_same_bits(after[0], arrays)
+        assert after[1] == keys
+        assert after[3] == scheduler
+        assert {k: v for k, v in after[2].items() if k != "param_dict"} == {k: v for k, v in optimizer.items() if k != "param_dict"}
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def misaligned(array):
+    room = np.zeros(array.nbytes + 1, np.uint8)
+    view = room[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+SPOILT = {
+    "gradient of another shape": ("grads", lambda a: a[:5], ValueError, r"gradient of index 2 \('fc_weight'\) must fit its weight of shape \(6, 4\), got shape \(5, 4\)"),
+    "gradient with as many elements": ("grads", lambda a: a.reshape(4, 6), ValueError, r"got shape \(4, 6\)"),
+    "integer gradient": ("grads", lambda a: a.astype(int), TypeError, r"gradient of index 2 .*float32, float64, float16 or bfloat16, got int64; cast"),
+    "complex gradient": ("grads", lambda a: a.astype(complex), TypeError, "got complex128"),
+    "gradient of objects": ("grads", lambda a: a.astype(object), TypeError, "got object"),
+    "gradient in the other byte order": ("grads", lambda a: a.astype(">f4"), TypeError, "got >f4"),
+    "gradient that is a list": ("grads", lambda a: a.tolist(), TypeError, "gradient of index 2 .* must be an array, got list; make one"),
+    "gradient that is None": ("grads", lambda a: None, TypeError, "gradient of index 2 .* must be an array, got NoneType"),
+    "misaligned gradient": ("grads", misaligned, ValueError, "gradient of index 2 .* is not aligned"),
+    "masked gradient": ("grads", np.ma.masked_invalid, TypeError, "masked"),
+    "weight of another shape": ("weights", lambda a: a[:5].copy(), ValueError, "must fit its weight of shape"),
+    "integer weight": ("weights", lambda a: a.astype(int), TypeError, "weight of index 2 .* got int64"),
+    "read-only weight": ("weights", read_only, ValueError, "weight of index 2 .* is read-only; pass a writable copy"),
+    "misaligned weight": ("weights", misaligned, ValueError, "weight of index 2 .* is not aligned"),
+    "weight that is a list": ("weights", lambda a: a.tolist(), TypeError, "weight of index 2 .* must be an array, got list"),
+    "weight that repeats itself": ("weights", lambda a: np.lib.stride_tricks.as_strided(a.copy(), a.shape, (0, 4)), ValueError, "repeats its own elements"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_one_bad_tensor_of_ten(what, fused, name):
+    where, spoil, error, words = SPOILT[what]
+    call = Call(name, use_fused_step=fused)
+    spoilt = getattr(call, where)
+    spoilt[BAD] = spoil(spoilt[BAD])
+    call.refuses(error, words)
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_overlapping_arrays(fused):
+    call = Call(use_fused_step=fused)
+    call.weights[BAD] = call.weights[5]
+    call.refuses(ValueError, r"weight of index 2 \('fc_weight'\) and weight of index 5 share memory")
+    call = Call(use_fused_step=fused)
+    call.weights[BAD] = call.updater.states[4][1]
+    call.refuses(ValueError, "weight of index 2 .* and state 'var' of index 4 share memory")
+    call = Call(use_fused_step=fused)
+    call.grads[BAD] = call.weights[9]
+    call.refuses(ValueError, "gradient of index 2 .* and weight of index 9 share memory")
+    call = Call(use_fused_step=fused)
+    room = np.zeros((7, 4), np.float32)
+    call.weights[0], call.weights[1] = room[:6], room[1:]
+    call.refuses(ValueError, "weight of index 0 and weight of index 1 share memory")
+
+
+def test_overlap_among_thousands_of_tensors():
+    weights = [np.ones(4, np.float32) for _ in range(3000)]
+    updater = mx.get_updater(mx.create("sgd"))
+    weights[2500] = weights[17]
+    with pytest.raises(ValueError, match="weight of index 17 and weight of index 2500 share memory"):
+        updater(list(range(3000)), [np.ones(4, np.float32) for _ in weights], weights)
+    assert all((w == 1).all() for w in weights)
+
+
+def test_interleaved_views_do_not_overlap():
+    room = np.ones((6, 8), np.float32)
+    left, right = room[:, ::2], room[:, 1::2]
+    mx.get_updater(mx.create("sgd", learning_rate=1.0))([0, 1], [np.ones((6, 4), np.float32), np.full((6, 4), 2, np.float32)], [left, right])
+    assert (room == np.array([0, -1] * 4)).all()
+
+
+def test_one_gradient_for_two_weights_is_fine():
+    grad = np.ones(4, np.float32)
+    weights = [np.zeros(4, np.float32), np.zeros(4, np.float32)]
+    mx.get_updater(mx.create("sgd", learning_rate=1.0))([0, 1], [grad, grad], weights)
+    assert (weights[0] == -1).all() and (weights[1] == -1).all()
+
+
+STATES = {
+    "wrong shape": (lambda m, v: (m[:3].copy(), v), ValueError, r"state 'mean' of index 2 .* must fit its weight of shape \(6, 4\)"),
+    "one of two": (lambda m, v: m, ValueError, r"must hold 2 arrays \(mean, var\), got 1"),
+    "None": (lambda m, v: None, ValueError, r"must hold 2 arrays \(mean, var\), got 0"),
+    "three": (lambda m, v: (m, v, m.copy()), ValueError, "must hold 2 arrays .*, got 3"),
+    "a number": (lambda m, v: (m, 3.0), TypeError, "state of index 2 .* got float"),
+    "integers": (lambda m, v: (m, v.astype(int)), TypeError, "state 'var' of index 2 .* got int64"),
+    "read-only": (lambda m, v: (read_only(m), v), ValueError, "state 'mean' of index 2 .* is read-only"),
+    "twice the same": (lambda m, v: (m, m), ValueError, "state 'mean' of index 2 .* and state 'var' of index 2 .* share memory"),
+}
+
+
+@pytest.mark.parametrize("what", STATES)
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_bad_state(what, fused):
+    spoil, error, words = STATES[what]
+    call = Call(use_fused_step=fused)
+    call.updater.states[BAD] = spoil(*call.updater.states[BAD])
+    before = [w.copy() for w in call.weights]
+    with pytest.raises(error, match=words):
+        call.step()
+    assert_same_bits(call.weights, before)
+    assert set(call.optimizer._index_update_count.values()) == {1}
+
+
+def test_master_pair_is_asked_for():
+    call = Call(dtype="float16", multi_precision=True)
+    call.updater.states[BAD] = call.updater.states[BAD][1]
+    with pytest.raises(TypeError, match="must be the pair of the float32 master and the state.*create_state_multi_precision"):
+        call.step()
+
+
+LENGTHS = {"weights": lambda c: c.weights.pop(), "grads": lambda c: c.grads.pop(), "indices": lambda c: c.indices.pop()}
+
+
+@pytest.mark.parametrize("what", LENGTHS)
+def test_lists_of_other_lengths(what):
+    call = Call()
+    LENGTHS[what](call)
+    call.refuses(ValueError, "same length")
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_index_twice_in_a_call(fused):
+    call = Call("sgd", use_fused_step=fused)
+    call.indices[BAD] = 7
+    call.refuses(ValueError, "index 7 stands twice in one call")
+
+
+def test_index_that_is_no_index():
+    call = Call()
+    for bad in (1.5, None, (1, 2), object()):
+        call.indices[BAD] = bad
+        call.refuses(TypeError, "an index must be an int or a str")
+
+
+def sparse(rows, shape=(6, 4), dtype="float32"):
+    return mx.RowSparseArray(np.ones((len(rows), *shape[1:]), dtype), rows, shape)
+
+
+@pytest.mark.parametrize("lazy", [True, False], ids=["lazy", "standard"])
+def test_row_sparse_gradient_changed_after_it_was_made(lazy):
+    """Its rows were valid once; the engine looks again."""
+    for value, error, words in (
+        (40, IndexError, r"row index 40 of the gradient of index 2 .* is outside its weight of 6 rows"),
+        (-1, IndexError, "row index -1 of the gradient"),
+        (2**62, IndexError, "row index 4611686018427387904"),
+        (1, ValueError, "must ascend without repeats"),
+        (0, ValueError, "must ascend without repeats"),
+    ):
+        call = Call(lazy_update=lazy)
+        call.grads[BAD] = sparse([1, 3, 5])
+        call.grads[BAD].indices[1 if value in (0, 1) else 2] = value
+        call.refuses(error, words)
+
+
+@pytest.mark.parametrize("lazy", [True, False], ids=["lazy", "standard"])
+def test_row_sparse_gradient_of_another_shape(lazy):
+    for shape in ((7, 4), (6, 5), (6,), (6, 4, 1), (5, 4)):
+        call = Call(lazy_update=lazy)
+        call.grads[BAD] = sparse([1, 3], shape)
+        call.refuses(ValueError, "gradient of index 2 .* must fit its weight of shape")
+
+
+def test_row_sparse_gradient_whose_data_was_cut():
+    call = Call(lazy_update=True)
+    call.grads[BAD] = sparse([1, 3])
+    call.grads[BAD].data = call.grads[BAD].data[:1]
+    call.refuses(ValueError, "gradient of index 2 .* must fit")
+    call.grads[BAD].data = np.ones((2, 3), np.float32)
+    call.refuses(ValueError, "gradient of index 2 .* must fit")
+
+
+def test_row_sparse_gradient_for_a_number():
+    weight = np.array(1.0, np.float32)
+    grad = mx.RowSparseArray(np.ones(1, np.float32), [0], (1,))
+    grad.shape = ()
+    with pytest.raises(ValueError, match="row-sparse, but its weight has no rows"):
+        mx.get_updater(mx.create("sgd"))(0, grad, weight)
+    assert weight == 1
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "wd", "clip_gradient", "beta1", "beta2", "epsilon"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.1", [1, 2], object()], ids=str)
+def test_hyper_parameter_that_is_no_number(name, value):
+    with pytest.raises((TypeError, ValueError), match=f"{name} must be a (finite )?number, got"):
+        mx.create("adam", **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("beta1", 1.0), ("beta1", -0.1), ("beta2", 1.5), ("epsilon", -1e-8)])
+def test_hyper_parameter_out_of_range(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
+        mx.create("adam", **{name: value})
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+@pytest.mark.parametrize(("attribute", "words"), [("lr", "learning_rate must be a finite number, got nan"),
+                                                  ("wd", "wd must be a finite number, got nan")])
+def test_hyper_parameter_spoilt_later(attribute, words, fused):
+    call = Call(use_fused_step=fused)
+    setattr(call.optimizer, attribute, math.nan)
+    before = everything(call.updater, call.weights)
+    with pytest.raises(ValueError, match=words):
+        call.step()
+    assert_same_bits(everything(call.updater, call.weights), before)
+    assert set(call.optimizer._index_update_count.values()) == {1}
+    assert call.optimizer.num_update == 1
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_scheduler_that_fails(fused):
+    class Failing(mx.lr_scheduler.LRScheduler):
+        def __call__(self, num_update):
+            self.base_lr *= 0.5
+            if num_update > 1:
+                raise RuntimeError("no rate today")
+            return self.base_lr
+
+    call = Call(use_fused_step=fused, learning_rate=None, lr_scheduler=Failing(0.1))
+    call.refuses(RuntimeError, "no rate today")
+
+
+def test_new_indices_are_forgotten_after_an_error():
+    updater = mx.get_updater(mx.create("adam"))
+    weights = tensors(SHAPES)
+    grads = gradients(SHAPES)
+    grads[BAD] = grads[BAD][:2]
+    with pytest.raises(ValueError, match="gradient of index 2 must fit"):
+        updater(list(range(10)), grads, weights)
+    assert updater.states == {} and updater.states_synced == {}
+    assert updater.optimizer._index_update_count == {} and updater.optimizer.num_update == 0
+
+
+def test_unknown_names_and_keywords_get_the_nearest():
+    with pytest.raises(ValueError, match="unknown optimizer 'adma'; did you mean 'adam'"):
+        mx.create("adma")
+    with pytest.raises(TypeError, match="Adam has no argument 'learning_rat'; did you mean 'learning_rate'"):
+        mx.create("adam", learning_rat=0.1)
+    with pytest.raises(TypeError, match="SGD has no argument 'momentun'; did you mean 'momentum'"):
+        mx.optimizer.SGD(momentun=0.9)
+    with pytest.raises(TypeError, match="name of an optimizer must be a string, got Adam"):
+        mx.create(mx.create("adam"))
+    with pytest.raises(TypeError, match="only a class can be registered"):
+        mx.register(mx.create("adam"))
+
+
+def test_lazy_needs_the_fused_step():
+    with pytest.raises(ValueError, match="lazy_update=True needs use_fused_step=True"):
+        mx.create("adam", lazy_update=True, use_fused_step=False)
+
+
+@pytest.mark.parametrize("name", ["n", "threads"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
+def test_number_of_threads(name, value):
+    with pytest.raises(ValueError, match="must be an integer of 1 or more"):
+        mx.set_num_threads(value)
+
+
