@@ -10,6 +10,7 @@ import difflib
 import inspect
 import math
 import numbers
+import warnings
 
 _DTYPES = "float32, float64, float16 or bfloat16"
 
@@ -77,6 +78,34 @@ def unknown_keywords(cls, keywords):
     return TypeError(
         f"{cls.__name__} has no argument {word!r}{nearest(word, known) or f'; it takes {sorted(known)}'}"
     )
+
+
+def renamed(keywords, old, new, value):
+    """The value of a keyword that the other dialect of MXNet calls `old`.
+
+    Parameters
+    ----------
+    keywords : dict
+        Those that the constructor did not name; `old` is taken out of it.
+    old, new : str
+        The other dialect's name and this one's.
+    value : object
+        What stands under the new name: the result when `old` is not given.
+    """
+    if old not in keywords:
+        return value
+    warnings.warn(
+        f"{old} is called {new} here; pass {new}={keywords[old]!r}", DeprecationWarning, stacklevel=outside()
+    )
+    return keywords.pop(old)
+
+
+def outside():
+    """The stack level of the first frame outside mxopt, for warnings."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mxopt":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def who(optimizer, index):

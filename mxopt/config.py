@@ -77,6 +77,23 @@ def show_config(mode="print"):
     return None
 
 
+def aggregation_size(most=None):
+    """What ``MXNET_OPTIMIZER_AGGREGATION_SIZE`` says, 4 when it says nothing.
+
+    Parameters
+    ----------
+    most : int, optional
+        The result is limited to 1 ... `most`.
+    """
+    name = "MXNET_OPTIMIZER_AGGREGATION_SIZE"
+    text = os.environ.get(name, "4")
+    try:
+        size = int(text)
+    except ValueError:
+        raise ValueError(f"{name} must be an integer, got {text!r}") from None
+    return size if most is None else min(max(size, 1), most)
+
+
 def _count(name, value):
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")

@@ -90,8 +90,7 @@ class Adam(Optimizer):
 
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):
-            grad = self._prepared(grad)
-            grad += wd * weight
+            grad = self._decayed(grad, weight, wd)
 
             mean *= self.beta1
             mean += (1.0 - self.beta1) * grad

@@ -82,7 +82,11 @@ class Optimizer:
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
     not_lazy_because: str | None = None
 
+    #: Whether weight decay is clipped together with the gradient (see `_decayed`).
+    clips_decay = False
+
     lazy_update = False
+    _aggregate_num = 1
 
     def __init__(self, rescale_grad=1.0, param_idx2name=None, wd=0.0, clip_gradient=None, learning_rate=None,
                  lr_scheduler=None, sym=None, begin_num_update=0, multi_precision=False, param_dict=None,
@@ -107,7 +111,7 @@ class Optimizer:
                     f"learning_rate={learning_rate:g} replaces base_lr={lr_scheduler.base_lr:g} of the "
                     "scheduler; pass learning_rate=None to keep the scheduler's",
                     UserWarning,
-                    stacklevel=_outside(),
+                    stacklevel=checks.outside(),
                 )
                 lr_scheduler.base_lr = learning_rate
         self.wd = checks.number("wd", wd)
@@ -117,7 +121,7 @@ class Optimizer:
         self._all_index_update_counts = {0: {}}
         self._index_update_count = self._all_index_update_counts[0]
         self.multi_precision = multi_precision
-        self.aggregate_num = 1 if aggregate_num is None else aggregate_num
+        self.aggregate_num = self._aggregate_num if aggregate_num is None else aggregate_num
         self.use_fused_step = bool(use_fused_step)
         self.idx2name = param_idx2name.copy()
         self.sym_info = (sym.attr_dict(), sym.list_arguments()) if sym is not None else ()
@@ -367,7 +371,7 @@ class Optimizer:
                     warnings.warn(
                         f"{kind} is set for {key!r}, but no parameter has that name{cure}",
                         UserWarning,
-                        stacklevel=_outside(),
+                        stacklevel=checks.outside(),
                     )
 
     # -- states --------------------------------------------------------------------------------------
@@ -394,7 +398,7 @@ class Optimizer:
                     f"states of {weight.dtype} weights accumulate in {weight.dtype} and lose small updates; "
                     "multi_precision=True keeps a float32 master",
                     UserWarning,
-                    stacklevel=_outside(),
+                    stacklevel=checks.outside(),
                 )
         return self.create_state(index, weight)
 
@@ -601,14 +605,22 @@ class Optimizer:
 
     def _prepared(self, grad):
         """The gradient rescaled and clipped, as a new array."""
-        grad = grad * float(self.rescale_grad)
+        return self._clipped(grad * float(self.rescale_grad))
+
+    def _decayed(self, grad, weight, wd):
+        """The gradient rescaled and clipped, with weight decay, as a new array."""
+        if self.clips_decay:
+            return self._clipped(grad * float(self.rescale_grad) + wd * weight)
+        return self._prepared(grad) + wd * weight
+
+    def _clipped(self, array):
         clip = self._clip
-        if clip < math.inf:
-            if grad.dtype == np.float32:
-                # The one number that MXNet's step reads from text, too.
-                clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
-            grad = np.clip(grad, -clip, clip)
-        return grad
+        if clip == math.inf:
+            return array
+        if array.dtype == np.float32:
+            # The one number that MXNet's step reads from text, too.
+            clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
+        return np.clip(array, -clip, clip)
 
 
 def _view(array, name, optimizer, index, writable=True):
@@ -649,14 +661,6 @@ def _takes_lists(cls):
                 parameters = list(inspect.signature(own[name]).parameters)
                 return len(parameters) < 2 or parameters[1] in ("indices", "args")
     return True
-
-
-def _outside():
-    """The stack level of the first frame outside mxopt, for warnings."""
-    frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mxopt":
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 register = registry.register

@@ -88,8 +88,7 @@ class SGD(Optimizer):
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
-            grad = self._prepared(grad)
-            grad += wd * weight
+            grad = self._decayed(grad, weight, wd)
             if mom is None:
                 weight -= lr * grad
             else:

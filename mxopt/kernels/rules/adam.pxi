@@ -4,7 +4,7 @@ cdef struct AdamScalars:
     double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon
 
 
-cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+cdef inline void adam_span(real** arrays, Py_ssize_t n, const double* scalars, bint clips_decay) noexcept nogil:
     cdef:
         const AdamScalars* s = <const AdamScalars*>scalars
         real* weight = arrays[0]
@@ -19,7 +19,7 @@ cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         real g, m, v
         Py_ssize_t i
     for i in range(n):
-        g = clipped(grad[i] * rescale, clip) + weight[i] * wd
+        g = decayed(grad[i] * rescale, weight[i] * wd, clip, clips_decay)
         m = beta1 * mean[i] + rest1 * g
         v = beta2 * var[i] + rest2 * g * g
         mean[i] = m
@@ -27,5 +27,15 @@ cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         weight[i] = weight[i] - lr * m / (root(v) + epsilon)
 
 
+cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    adam_span(arrays, n, scalars, False)
+
+
+cdef void adam_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    adam_span(arrays, n, scalars, True)
+
+
 register("adam", <rule_fn>adam[float], <rule_fn>adam[double], sizeof(AdamScalars),
+         "weight grad mean var", "lr wd rescale_grad clip_gradient beta1 beta2 epsilon")
+register("adam_v1", <rule_fn>adam_v1[float], <rule_fn>adam_v1[double], sizeof(AdamScalars),
          "weight grad mean var", "lr wd rescale_grad clip_gradient beta1 beta2 epsilon")

@@ -36,7 +36,46 @@ cdef void sgd_mom(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         weight[i] = weight[i] + m
 
 
+# MXNet 1.9 (multi_sgd_update, multi_sgd_mom_update) multiplies the rates out, and rescales with the rate when
+# it does not clip.
+cdef void sgd_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const SgdScalars* s = <const SgdScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real lr = <real>s.lr, clip = <real>s.clip_gradient, decay = lr * <real>s.wd
+        bint clips = clip < INFINITY
+        real rescale = <real>s.rescale_grad if clips else <real>1
+        real rate = lr if clips else lr * <real>s.rescale_grad
+        Py_ssize_t i
+    for i in range(n):
+        # The zero is momentum's: with it a decay of nothing stays positive.
+        weight[i] = weight[i] + (<real>0 - decay * weight[i] - rate * clipped(rescale * grad[i], clip))
+
+
+cdef void sgd_mom_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const SgdMomScalars* s = <const SgdMomScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real* mom = arrays[2]
+        real lr = <real>s.lr, clip = <real>s.clip_gradient, decay = lr * <real>s.wd, momentum = <real>s.momentum
+        bint clips = clip < INFINITY
+        real rescale = <real>s.rescale_grad if clips else <real>1
+        real rate = lr if clips else lr * <real>s.rescale_grad
+        real m
+        Py_ssize_t i
+    for i in range(n):
+        m = momentum * mom[i] - decay * weight[i] - rate * clipped(rescale * grad[i], clip)
+        mom[i] = m
+        weight[i] = weight[i] + m
+
+
 register("sgd", <rule_fn>sgd[float], <rule_fn>sgd[double], sizeof(SgdScalars),
          "weight grad", "lr wd rescale_grad clip_gradient")
 register("sgd_mom", <rule_fn>sgd_mom[float], <rule_fn>sgd_mom[double], sizeof(SgdMomScalars),
+         "weight grad mom", "lr wd rescale_grad clip_gradient momentum")
+register("sgd_v1", <rule_fn>sgd_v1[float], <rule_fn>sgd_v1[double], sizeof(SgdScalars),
+         "weight grad", "lr wd rescale_grad clip_gradient")
+register("sgd_mom_v1", <rule_fn>sgd_mom_v1[float], <rule_fn>sgd_mom_v1[double], sizeof(SgdMomScalars),
          "weight grad mom", "lr wd rescale_grad clip_gradient momentum")

@@ -1,0 +1,31 @@
+"""Adam as in MXNet 1.9.1."""
+
+from ...optimizer import adam
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class Adam(Optimizer, adam.Adam):
+    """Adam, with weight decay inside the clipping; see `mxopt.optimizer.adam.Adam`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad + wd * weight, clip_gradient)
+        ...                                                       # and on as in 2.x
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon
+        As in 2.x.
+    lazy_update : bool, default True
+    **kwargs
+        Arguments of `Optimizer`.
+    """
+
+    rules = ("adam_v1",)
+    clips_decay = True
+
+    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, lazy_update=True, **kwargs):
+        super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon, **kwargs)
+        self.lazy_update = bool(lazy_update)

@@ -1,0 +1,8 @@
+"""The registry of the 1.9 dialect."""
+
+from ...optimizer.registry import Registry
+
+_registry = Registry()
+opt_registry = _registry.classes
+register = _registry.register
+create = _registry.create

@@ -1,0 +1,56 @@
+"""Stochastic gradient descent as in MXNet 1.9.1."""
+
+from ... import config
+from ...optimizer import sgd
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class SGD(Optimizer, sgd.SGD):
+    """Stochastic gradient descent, with and without momentum; see `mxopt.optimizer.sgd.SGD`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        mom = momentum * mom - learning_rate * wd * weight - learning_rate * g
+        weight = weight + mom
+
+    Parameters
+    ----------
+    momentum : float, default 0.0
+    lazy_update : bool, default True
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+
+    Notes
+    -----
+    The formula is 2.x's up to rounding.
+
+    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
+    master, in this order, which is the reverse of 2.x's.
+    """
+
+    rules = ("sgd_v1", "sgd_mom_v1")
+    master_position = 1
+
+    def __init__(self, momentum=0.0, lazy_update=True, *, learning_rate=None, use_fused_step=True,
+                 aggregate_num=None, **kwargs):  # fmt: skip
+        if aggregate_num is None:
+            aggregate_num = config.aggregation_size()
+        super().__init__(learning_rate=learning_rate, momentum=momentum, use_fused_step=use_fused_step,
+                         aggregate_num=aggregate_num, **kwargs)  # fmt: skip
+        self.lazy_update = bool(lazy_update)
+
+    @property
+    def passes(self):
+        return ("sgd_mom_v1",) if self.momentum else ("sgd_v1",)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
+            delta = (-lr * wd) * weight - lr * self._prepared(grad)
+            if mom is not None:
+                mom *= self.momentum
+                mom += delta
+                delta = mom
+            weight += delta

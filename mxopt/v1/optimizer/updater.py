@@ -1,0 +1,25 @@
+"""The updater of the 1.9 dialect."""
+
+from ...optimizer import updater
+
+
+class Updater(updater.Updater):
+    __doc__ = updater.Updater.__doc__
+
+    @property
+    def aggregate_updates(self):
+        return self.optimizer.aggregate_num > 0
+
+
+def get_updater(optimizer):
+    """An `Updater` of an optimizer.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    Updater
+    """
+    return Updater(optimizer)
