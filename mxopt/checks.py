@@ -260,6 +260,14 @@ def lazy_update(optimizer, value):
     return True
 
 
+def gradient_shape(optimizer, index, weight, grad):
+    """The error for a gradient of another shape than its weight's."""
+    return ValueError(
+        f"gradient of {who(optimizer, index)} must fit its weight of shape {weight.shape}, got shape "
+        f"{grad.shape}"
+    )
+
+
 def key(index):
     """An index as states are kept by: bytes become str."""
     if isinstance(index, bytes):

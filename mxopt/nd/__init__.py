@@ -5,7 +5,7 @@ Not a tensor library: enough of MXNet's array namespace that an optimizer writte
 
 from . import ops, random, sparse
 from .files import load, load_frombuffer, save
-from .ndarray import NDArray, RowSparseNDArray, view
+from .ndarray import NDArray, RowSparseNDArray, view, view_state
 from .ops import *  # noqa: F403
 
 __all__ = ["NDArray", "RowSparseNDArray", "load", "load_frombuffer", "random", "save", "sparse", "view"]

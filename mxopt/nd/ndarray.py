@@ -283,24 +283,39 @@ class RowSparseNDArray(RowSparseArray):
 
 
 def view(x):
-    """The same memory as an NDArray (row-sparse: as a `RowSparseNDArray`); containers keep their type.
+    """The same memory as an NDArray (row-sparse: as a `RowSparseNDArray`).
 
     Parameters
     ----------
-    x : None, array, RowSparseArray, or a tuple or list of them
-        What the updater hands to a custom optimizer: weights, gradients, states.
+    x : None, array of any library, or RowSparseArray
     """
     if isinstance(x, NDArray) or x is None:
         return x
     if isinstance(x, np.ndarray):
         return x.view(NDArray)
-    if isinstance(x, (tuple, list)):
-        return type(x)(map(view, x))
     if isinstance(x, RowSparseNDArray):
         return x
     if isinstance(x, RowSparseArray):
         return RowSparseNDArray._trusted(view(x.data), view(x.indices), x.shape)
     return as_array(x, "array", writable=False).view(NDArray)
+
+
+def view_state(state):
+    """A state as a custom optimizer expects it: its arrays are NDArrays, everything else is as it was.
+
+    The same object comes back when nothing had to change, and lists are changed in place, because the
+    optimizer may put new objects into them.
+    """
+    if type(state) is np.ndarray:
+        return state.view(NDArray)
+    if isinstance(state, list):
+        state[:] = [view_state(part) for part in state]
+    elif type(state) is tuple:
+        parts = tuple(view_state(part) for part in state)
+        return parts if any(new is not old for new, old in zip(parts, state)) else state
+    elif type(state) is RowSparseArray:
+        return view(state)
+    return state
 
 
 def _operand(x):

@@ -11,7 +11,7 @@ import numpy as np
 from .. import checks, kernels
 from ..arrays import as_array
 from ..sparse import RowSparseArray
-from . import registry
+from . import multipliers, registry
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
 _RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count")
@@ -147,11 +147,13 @@ class Optimizer:
         return self._texts
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name != "param_dict"}
+        unsaved = ("param_dict", "step_callbacks", "_found")
+        return {name: value for name, value in vars(self).items() if name not in unsaved}
 
     def __setstate__(self, state):
         vars(self).update(state)
         self.param_dict = {}
+        self._found = {}
 
     # -- the registry --------------------------------------------------------------------------------
 
@@ -186,37 +188,52 @@ class Optimizer:
         Parameters
         ----------
         args_lr_mult : dict of (int or str) to float
-            By index or name. A parameter's own ``lr_mult`` (`param_dict`) wins over them.
+            By index, name, or pattern of names (``'*_bias'``). A name's own entry wins over patterns, the
+            last pattern that matches over others, a parameter's own ``lr_mult`` (`param_dict`) over all.
+
+        Returns
+        -------
+        dict of str to list of str
+            The names that each name or pattern stands for, as far as they are known yet.
         """
         self.lr_mult = self._multipliers("__lr_mult__", args_lr_mult)
+        return self._matches(args_lr_mult)
 
     def set_wd_mult(self, args_wd_mult):
         """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name."""
         self.wd_mult = self._multipliers("__wd_mult__", args_wd_mult)
+        return self._matches(args_wd_mult)
+
+    def _matches(self, given):
+        names = {**self.idx2name, **{index: getattr(p, "name", None) for index, p in self.param_dict.items()}}
+        return multipliers.matches(given, [*names.values(), *self._index_update_count])
 
     def _multipliers(self, attribute, given):
         self._unmatched_names = True
-        multipliers = {}
+        self._found = {}
+        known = {}
         if self.sym_info:
             attributes, names = self.sym_info
             for name in names:
                 if attribute in attributes.get(name, ()):
-                    multipliers[name] = float(attributes[name][attribute])
-        multipliers.update(
-            {key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()}
-        )
-        return multipliers
+                    known[name] = float(attributes[name][attribute])
+        known.update({key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()})
+        return known
 
     def _mult(self, index, which):
         # First match wins: the parameter's own, by index, by name.
         if index in self.param_dict:
             return getattr(self.param_dict[index], which)
-        multipliers = getattr(self, which)
-        if index in multipliers:
-            return multipliers[index]
-        if index in self.idx2name:
-            return multipliers.get(self.idx2name[index], 1.0)
-        return 1.0
+        given = getattr(self, which)
+        if index in given:
+            return given[index]
+        name = self.idx2name.get(index, index)
+        if name not in given and not isinstance(name, str):
+            return 1.0
+        found = self._found.get((which, name))
+        if found is None:
+            found = self._found[which, name] = multipliers.find(given, name)
+        return found
 
     def _get_lrs(self, indices):
         """Learning rates of some indices, multipliers applied."""
@@ -232,6 +249,41 @@ class Optimizer:
 
     def _get_wd(self, index):
         return self._get_wds([index])[0]
+
+    def effective(self):
+        """What the next update of each known parameter will use, as a list of records that prints as a table.
+
+        Returns
+        -------
+        list of `mxopt.optimizer.multipliers.Effective`
+
+        Examples
+        --------
+        >>> import mxopt
+        >>> names = {0: "fc_weight", 1: "fc_bias"}
+        >>> opt = mxopt.create("sgd", learning_rate=0.1, wd=0.01, param_idx2name=names)
+        >>> opt.set_wd_mult({"*_bias": 0})
+        {'*_bias': ['fc_bias']}
+        >>> opt.effective()
+        index  name       lr   wd    lr_mult  wd_mult  count
+        0      fc_weight  0.1  0.01  1        1        0
+        1      fc_bias    0.1  0     1        0        0
+        """
+        return multipliers.effective(self)
+
+    #: Called by the updater after each of its calls.
+    step_callbacks = ()
+
+    def add_step_callback(self, callback):
+        """Have ``callback(optimizer, indices)`` called after each call of the updater, for instance to log.
+
+        Returns
+        -------
+        callable
+            The callback itself, so that this works as a decorator.
+        """
+        self.step_callbacks = (*self.step_callbacks, callback)
+        return callback
 
     # -- update counts -------------------------------------------------------------------------------
 
@@ -361,15 +413,16 @@ class Optimizer:
         names |= {getattr(p, "name", None) for p in self.param_dict.values()}
         if self.sym_info:
             names.update(self.sym_info[1])
-        for kind, multipliers in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
-            for key in multipliers:
-                if isinstance(key, str) and key not in names:
+        for kind, given in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
+            for key, matched in multipliers.matches(given, names).items():
+                if not matched:
                     known = [n for n in names if isinstance(n, str)]
                     cure = checks.nearest(key, known) or (
                         "; pass param_idx2name, which gives the indices names" if not known else ""
                     )
+                    bears = "no name matches" if multipliers.is_pattern(key) else "no parameter has that name"
                     warnings.warn(
-                        f"{kind} is set for {key!r}, but no parameter has that name{cure}",
+                        f"{kind} is set for {key!r}, but {bears}{cure}",
                         UserWarning,
                         stacklevel=checks.outside(),
                     )
@@ -543,10 +596,7 @@ class Optimizer:
         if not isinstance(grad, RowSparseArray):
             return None
         if grad.shape != weight.shape:
-            raise ValueError(
-                f"gradient of {checks.who(self, index)} must fit its weight of shape {weight.shape}, "
-                f"got shape {grad.shape}"
-            )
+            raise checks.gradient_shape(self, index, weight, grad)
         return grad.indices
 
     def step(self, indices, weights, grads, states):

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import as_array
+from ..sparse import as_gradient
 from .optimizer import Optimizer
 
 
@@ -67,8 +68,14 @@ class Updater:
                 pass
             else:
                 optimizer.update_multi_precision(indices, weights, grads, states)
+                if optimizer.step_callbacks:
+                    self._report(indices)
                 return
         self._update_slowly(indices, grads, weights)
+
+    def _report(self, indices):
+        for callback in self.optimizer.step_callbacks:
+            callback(self.optimizer, tuple(indices))
 
     def _update_slowly(self, indices, grads, weights):
         # First sight of an index, bytes keys, classes of the user's own.
@@ -82,15 +89,12 @@ class Updater:
         optimizer = self.optimizer
         indices = [checks.key(i) for i in indices]
         built_in = is_built_in(type(optimizer))
-        if built_in:
-            weights = [
-                as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
-                for w, i in zip(weights, indices)
-            ]
-        else:
-            from ..nd import view
-
-            weights, grads = [view(w) for w in weights], [view(g) for g in grads]
+        weights = [
+            as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
+            for w, i in zip(weights, indices)
+        ]
+        if not built_in:
+            weights, grads = self._views(indices, weights, grads)
         new = []
         try:
             for index, weight in zip(indices, weights):
@@ -103,11 +107,33 @@ class Updater:
             if built_in:
                 optimizer.update_multi_precision(indices, weights, grads, states)
             else:
+                from ..nd import view_state
+
+                states = [view_state(state) for state in states]
+                self.states.update(zip(indices, states))
                 self._update_own_class(indices, weights, grads, states)
         except BaseException:
             for index in new:
                 del self.states[index], self.states_synced[index]
             raise
+        if getattr(optimizer, "step_callbacks", ()):
+            self._report(indices)
+
+    def _views(self, indices, weights, grads):
+        # A class of the user's own works with MXNet's arrays: NDArrays over the caller's memory.
+        from ..nd import view
+
+        for weight, index in zip(weights, indices):
+            if not weight.flags.writeable:
+                as_array(weight, f"weight of {checks.who(self.optimizer, index)}")
+        grads = [
+            g if isinstance(g, np.ndarray) else as_gradient(g, f"gradient of {checks.who(self.optimizer, i)}")
+            for g, i in zip(grads, indices)
+        ]
+        for weight, grad, index in zip(weights, grads, indices):
+            if grad.shape != weight.shape:
+                raise checks.gradient_shape(self.optimizer, index, weight, grad)
+        return [view(w) for w in weights], [view(g) for g in grads]
 
     def _update_own_class(self, indices, weights, grads, states):
         # The forms that classes of both generations expect.

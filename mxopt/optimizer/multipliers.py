@@ -1,0 +1,96 @@
+"""Multipliers by name pattern, and what an optimizer does to each parameter, as a table."""
+
+from __future__ import annotations
+
+import copy
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+_WILD = frozenset("*?[")
+
+
+def is_pattern(key):
+    """Whether a key of a dict of multipliers stands for many names, as in a shell: ``'*_bias'``."""
+    return isinstance(key, str) and not _WILD.isdisjoint(key)
+
+
+def find(multipliers, name):
+    """The multiplier of a name: its own, else that of the last pattern that matches, else 1.0."""
+    if name in multipliers:
+        return multipliers[name]
+    if isinstance(name, str):
+        for key in reversed(multipliers):
+            if is_pattern(key) and fnmatchcase(name, key):
+                return multipliers[key]
+    return 1.0
+
+
+def matches(multipliers, names):
+    """Which of the names each key stands for.
+
+    Returns
+    -------
+    dict of key to list of str
+        Keys that are indices stand for themselves.
+    """
+    names = [name for name in names if isinstance(name, str)]
+    return {
+        key: [name for name in names if fnmatchcase(name, key)] if is_pattern(key) else [key] * (key in names)
+        for key in multipliers
+        if isinstance(key, str)
+    }
+
+
+class Effective(NamedTuple):
+    """What the next update of one parameter will use.
+
+    Attributes
+    ----------
+    index : int or str
+    name : str or None
+    lr, wd : float
+        Multipliers applied.
+    lr_mult, wd_mult : float
+    count : int
+        How often it has been updated.
+    """
+
+    index: object
+    name: object
+    lr: float
+    wd: float
+    lr_mult: float
+    wd_mult: float
+    count: int
+
+
+class EffectiveTable(list):
+    """A list of `Effective`, which prints as a table."""
+
+    def __str__(self):
+        rows = [Effective._fields]
+        for one in self:
+            rows.append((repr(one.index), one.name or "", *(f"{x:.6g}" for x in one[2:6]), str(one.count)))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+        )
+
+    __repr__ = __str__
+
+
+def effective(optimizer):
+    """`Effective` for every parameter that an optimizer knows by index; asking changes nothing."""
+    names = dict(optimizer.idx2name)
+    names.update((index, getattr(p, "name", None)) for index, p in optimizer.param_dict.items())
+    counts = optimizer._index_update_count
+    names.update((index, index if isinstance(index, str) else None) for index in counts if index not in names)
+    # a scheduler may change when it is called, so a copy is asked
+    scheduler = copy.deepcopy(optimizer.lr_scheduler)
+    rate = optimizer.lr if scheduler is None else scheduler(optimizer.num_update)
+    table = EffectiveTable()
+    for index, name in names.items():
+        lr_mult, wd_mult = optimizer._mult(index, "lr_mult"), optimizer._mult(index, "wd_mult")
+        count = counts.get(index, optimizer.begin_num_update)
+        table.append(Effective(index, name, rate * lr_mult, optimizer.wd * wd_mult, lr_mult, wd_mult, count))
+    return table
