@@ -79,6 +79,8 @@ class Optimizer:
     text_scalars: tuple[str, ...] = ()
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
+    #: Attributes that steps move on; they are saved with the states, like the counts.
+    progress = ()
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
     not_lazy_because: str | None = None
 

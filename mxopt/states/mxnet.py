@@ -53,11 +53,6 @@ def read(data, headers_only=False):
     return MXNetStates(content, optimizer, interpreter.layouts, interpreter.protocol)
 
 
-def looks_like_pickle(start):
-    """Whether a file that starts with these bytes may be one of MXNet's."""
-    return start[:1] in (b"\x80", b"}", b"(") or start[:2] == b"c_"
-
-
 _LEAVES = (np.ndarray, np.generic, RowSparseArray, CSRArray, Layout, type(None), bool, int, float, str)
 
 

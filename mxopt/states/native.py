@@ -65,7 +65,7 @@ Tensor.__doc__ = "An entry of a safetensors header; `offset` counts from the sta
 # writing
 
 
-def to_pieces(tree):
+def to_pieces(tree, names=None):
     """The buffers whose concatenation is the file for ``tree``.
 
     Parameters
@@ -73,6 +73,8 @@ def to_pieces(tree):
     tree : object
         Dicts with int or str keys, lists, tuples, None, bool, int, float, str, NumPy scalars, arrays and
         `RowSparseArray` in any nesting.
+    names : dict, optional
+        What arrays are called in the file instead of their own path: path to path, both as tuples of keys.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def to_pieces(tree):
     StateMismatch
         For what is not data, with the place where it stands.
     """
-    writer = _Writer()
+    writer = _Writer(names or {})
     document = writer.node(tree, ())
     # aligned by construction, as safetensors recommends: wide elements first
     entries = sorted(writer.arrays, key=lambda entry: -entry.array.dtype.itemsize)
@@ -134,9 +136,10 @@ _Entry = namedtuple("_Entry", "name array flat node")
 class _Writer:
     """Turns a tree into the JSON of the document and collects its arrays."""
 
-    def __init__(self):
+    def __init__(self, names):
         self.arrays = []
-        self._names = set()
+        self._given = names
+        self._taken = set()
 
     def node(self, value, path):
         if len(path) > _MAX_DEPTH:
@@ -194,12 +197,12 @@ class _Writer:
     def _array(self, array, path):
         array = np.asarray(array)
         _dtype_name(array.dtype, path)
-        name = base = "/".join(str(part).replace("/", "|") for part in path) or "array"
+        name = base = "/".join(str(part).replace("/", "|") for part in self._given.get(path, path)) or "array"
         count = 1
-        while name in self._names or name == "__metadata__":
+        while name in self._taken or name == "__metadata__":
             count += 1
             name = f"{base}~{count}"
-        self._names.add(name)
+        self._taken.add(name)
         node = [name]
         self.arrays.append(_Entry(name, array, as_bytes(array), node))
         return {"array": node}
@@ -272,11 +275,6 @@ Header.__doc__ = """What the header of a safetensors file says.
 
 A dict of `Tensor`, the metadata, whether the file is in our format, and then its document (JSON, parsed).
 """
-
-
-def is_safetensors(start, size):
-    """Whether a file of ``size`` bytes that starts with these, nine or more, may be a safetensors file."""
-    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
 
 
 def read_header(source):

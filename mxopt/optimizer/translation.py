@@ -1,0 +1,501 @@
+"""Optimizers as data and back: between MXNet's records, the two dialects, and live objects.
+
+The orders of states come from the classes: `create_state` gives the structure, `state_names` the names and
+`master_position` the place of the float32 master, in either dialect. What stands here is what only MXNet's
+files know: class paths, and the attributes that were renamed between 1.x and 2.x.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from .. import lr_scheduler
+from ..sparse import RowSparseArray
+from ..states import StateMismatch
+from ..states.pickles import Record
+from . import registry
+from .updater import is_built_in
+
+DIALECTS = ("1.x", "2.x")
+
+#: 1.x attribute -> 2.x attribute
+_RENAMED = {
+    "rmsprop": {"gamma1": "rho", "gamma2": "momentum"},
+    "adagrad": {"float_stable_eps": "epsilon"},
+    "groupadagrad": {"float_stable_eps": "epsilon"},
+    "lars": {"eps": "epsilon"},
+}
+
+#: live objects, which no file holds; `param_dict` is left out by MXNet too
+_LIVE = ("param_dict",)
+#: said in a document's other parts
+ELSEWHERE = (*_LIVE, "lr_scheduler", "num_update", "_all_index_update_counts", "_index_update_count")
+#: what a constructor takes that is not data, or that its own checks judge by other arguments
+_NOT_ARGUMENTS = ("lr_scheduler", "param_dict", "param_idx2name", "sym", "lazy_update", "use_fused_step")
+
+_BASE = (
+    "rescale_grad", "lr_scheduler", "lr", "wd", "lr_mult", "wd_mult", "begin_num_update", "num_update",
+    "_all_index_update_counts", "_index_update_count", "clip_gradient", "multi_precision", "aggregate_num",
+    "idx2name", "sym_info", "allow_np_array",
+)  # fmt: skip
+_BASE_OF = {"1.x": _BASE, "2.x": (*_BASE, "use_fused_step")}
+
+#: the attributes that MXNet's classes have beside those of the base, by dialect
+_OWN = {
+    "1.x": {
+        "sgd": "momentum lazy_update",
+        "ccsgd": "momentum lazy_update",
+        "nag": "momentum",
+        "signum": "momentum wd_lh",
+        "ftml": "beta1 beta2 epsilon",
+        "lars": "momentum momentum_correction lazy_update eta eps skip last_lr cur_lr",
+        "lbsgd": "momentum warmup_strategy warmup_epochs batch_scale updates_per_epoch init_updates "
+        "num_epochs "
+        "lbmult cumgrads adaptive admult",
+        "lamb": "beta1 beta2 epsilon lower_bound upper_bound bias_correction",
+        "dcasgd": "momentum weight_previous lamda",
+        "sgld": "",
+        "test": "",
+        "adam": "beta1 beta2 epsilon lazy_update",
+        "adamax": "beta1 beta2",
+        "nadam": "beta1 beta2 epsilon schedule_decay m_schedule",
+        "adagrad": "float_stable_eps",
+        "groupadagrad": "float_stable_eps",
+        "rmsprop": "gamma1 gamma2 centered epsilon clip_weights",
+        "adadelta": "rho epsilon",
+        "ftrl": "lamda1 beta",
+    },
+    "2.x": {
+        "sgd": "momentum lazy_update",
+        "nag": "momentum",
+        "signum": "momentum wd_lh",
+        "ftml": "beta1 beta2 epsilon",
+        "lars": "lazy_update momentum eta epsilon",
+        "lamb": "beta1 beta2 epsilon lower_bound upper_bound bias_correction",
+        "lans": "beta1 beta2 epsilon lower_bound upper_bound",
+        "dcasgd": "momentum weight_previous lamda",
+        "sgld": "",
+        "test": "",
+        "adam": "beta1 beta2 epsilon lazy_update",
+        "adamw": "beta1 beta2 epsilon correct_bias",
+        "adabelief": "beta1 beta2 epsilon correct_bias",
+        "adamax": "beta1 beta2 epsilon",
+        "nadam": "beta1 beta2 epsilon schedule_decay m_schedule",
+        "adagrad": "epsilon",
+        "groupadagrad": "epsilon",
+        "rmsprop": "rho momentum centered epsilon clip_weights",
+        "adadelta": "rho epsilon",
+        "ftrl": "lamda1 beta",
+    },
+}
+
+#: what MXNet's objects have and ours have no use for
+_MXNET_ONLY = {"weight_previous": {}, "skip": 0, "last_lr": None, "cur_lr": None}
+
+_MODULE_OF = {"adamw": "adamW", "groupadagrad": "contrib", "test": "optimizer"}
+
+
+def dialect_of(optimizer):
+    """``'1.x'`` for optimizers of `mxopt.v1` and classes derived from them, else ``'2.x'``."""
+    modules = {base.__module__.partition("mxopt.")[2].partition(".")[0] for base in type(optimizer).__mro__}
+    return "1.x" if "v1" in modules else "2.x"
+
+
+def registry_of(dialect):
+    """The optimizer classes of a dialect by registered name."""
+    if dialect == "2.x":
+        return registry.opt_registry
+    try:
+        from .. import v1
+    except ImportError:
+        return {}
+    return v1.optimizer.Optimizer.opt_registry
+
+
+def name_of(optimizer):
+    """The name under which an optimizer's class is registered, or would be."""
+    return type(optimizer).__name__.lower()
+
+
+def registered_class(name, dialect):
+    """The class of that name.
+
+    Raises
+    ------
+    StateMismatch
+        Where it is not registered; a class of the user's own has to be, before a file is loaded.
+    """
+    found = registry_of(dialect).get(name)
+    if found is None:
+        raise StateMismatch(
+            f"the file's optimizer {name!r} is not registered; define the class and register it, then "
+            "load again"
+        )
+    return found
+
+
+# states
+
+
+def template(optimizer):
+    """The structure of a state, one-tuple of what `create_state` makes; None for a class of a user's own."""
+    if not type(optimizer).create_state.__module__.startswith("mxopt."):
+        return None
+    return (optimizer.create_state(0, np.zeros((1, 1), np.float32)),)
+
+
+class Arrangement:
+    """States in the order of one optimizer, put into the order of another: the same rule of another dialect.
+
+    Parameters
+    ----------
+    source, target : Optimizer
+        The same one where a state is only to be taken apart.
+    """
+
+    def __init__(self, source, target):
+        self._source, self._target = source, target
+        self._from, self._to = template(source), template(target)
+        same = source is target or self._from is None or self._to is None
+        self._reorders = not same and (_skeleton(self._from), source.state_names) != (
+            _skeleton(self._to),
+            target.state_names,
+        )
+
+    def take_apart(self, state):
+        """The (float32 master or None, inner state) of a state; None where it is built in another way."""
+        if self._from is None or _fits(self._from[0], state):
+            return None, state
+        at = self._source.master_position
+        if (
+            isinstance(state, tuple)
+            and len(state) == 2
+            and _is_array(state[at])
+            and _fits(self._from[0], state[1 - at])
+        ):
+            return state[at], state[1 - at]
+        return None
+
+    def __call__(self, state):
+        """The state for the target as a one-tuple; None where it is not one of the source's."""
+        parts = self.take_apart(state)
+        if parts is None:
+            return None
+        master, inner = parts
+        if self._reorders:
+            by_name = dict(zip(self._source.state_names, _leaves(inner)))
+            inner = _refilled(self._to[0], iter(self._target.state_names), by_name)
+        if master is None:
+            return (inner,)
+        return ((master, inner) if self._target.master_position == 0 else (inner, master),)
+
+    def leaf_names(self, state):
+        """The names of a state's arrays by their path in it: ``{(0,): 'master', (1, 0): 'mean', ...}``."""
+        master, inner = self.take_apart(state) or (None, None)
+        names = {}
+        where = ()
+        if master is not None:
+            names[(self._source.master_position,)] = "master"
+            where = (1 - self._source.master_position,)
+        leaves = _paths(inner)
+        if len(leaves) <= len(self._source.state_names):
+            names.update(zip([(*where, *path) for path in leaves], self._source.state_names))
+        return names
+
+    @property
+    def spelled(self):
+        """The structure that the source keeps, in the words of its class: ``(mean, var)``."""
+        names = iter(self._source.state_names)
+
+        def spell(part):
+            if isinstance(part, tuple):
+                return f"({', '.join(map(spell, part))})"
+            return str(next(names, "an array")) if part is not None else "None"
+
+        return spell(self._from[0])
+
+
+def _fits(structure, state):
+    """Whether a state is built like another: None, array, or a tuple of as many."""
+    if isinstance(structure, tuple):
+        return isinstance(state, tuple) and len(state) == len(structure) and all(map(_fits, structure, state))
+    return state is None if structure is None else _is_array(state)
+
+
+def _is_array(value):
+    return isinstance(value, (np.ndarray, RowSparseArray))
+
+
+def _skeleton(structure):
+    if isinstance(structure, tuple):
+        return tuple(map(_skeleton, structure))
+    return structure is None
+
+
+def _leaves(state):
+    return [leaf for part in state for leaf in _leaves(part)] if isinstance(state, tuple) else [state]
+
+
+def _paths(state):
+    if not isinstance(state, tuple):
+        return [()]
+    return [(i, *path) for i, part in enumerate(state) for path in _paths(part)]
+
+
+def _refilled(structure, names, by_name):
+    if isinstance(structure, tuple):
+        return tuple(_refilled(part, names, by_name) for part in structure)
+    return by_name.get(next(names, None))
+
+
+def spelled(state):
+    """A state's structure for a message: ``(float32 (3, 2), None)``."""
+    if isinstance(state, tuple):
+        inside = ", ".join(map(spelled, state))
+        return f"({inside},)" if len(state) == 1 else f"({inside})"
+    return f"{state.dtype} {tuple(state.shape)}" if _is_array(state) else repr(state)
+
+
+# optimizers
+
+
+def attributes_of(optimizer):
+    """What of an optimizer its class and the rest of a document do not say."""
+    return {name: value for name, value in vars(optimizer).items() if name not in ELSEWHERE}
+
+
+def from_attributes(cls, attributes):
+    """A new optimizer with these attributes.
+
+    A built-in class checks them with its constructor; of a user's own class they are taken as they are.
+    """
+    if not is_built_in(cls):
+        new = cls.__new__(cls)
+        vars(new).update(param_dict={}, lr_scheduler=None, num_update=0)
+        count_from(new, {0: {}}, 0)
+        vars(new).update(attributes)
+        return new
+    arguments = {
+        name: attributes[source]
+        for name in _arguments(cls)
+        for source in ["lr" if name == "learning_rate" else name]
+        if source in attributes
+    }
+    try:
+        for which in ("lr_mult", "wd_mult", "idx2name"):
+            if not isinstance(attributes.get(which, {}), dict):
+                raise TypeError(f"{which} must be a dict, got {attributes[which]!r}")
+        checked_count(attributes.get("begin_num_update", 0))
+        new = cls(**arguments)
+        for which in ("lr_mult", "wd_mult"):
+            new._multipliers("", attributes.get(which, {}))
+    except (TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise StateMismatch(f"the file's {cls.__name__} cannot be: {error}") from None
+    vars(new).update(attributes)
+    return new
+
+
+def _arguments(cls):
+    names = []
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            names += [
+                name
+                for name, parameter in inspect.signature(base.__init__).parameters.items()
+                if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+                and name != "self"
+                and name not in _NOT_ARGUMENTS
+            ]
+    return names
+
+
+def count_from(optimizer, counts, device):
+    """Give an optimizer update counts by device, and select one."""
+    optimizer._all_index_update_counts = counts
+    optimizer._index_update_count = counts.setdefault(device, {})
+
+
+def counterpart(optimizer, dialect):
+    """The same optimizer in another dialect, or None where that has no such optimizer.
+
+    It shares the scheduler and the counts with the original.
+    """
+    if dialect_of(optimizer) == dialect:
+        return optimizer
+    name = name_of(optimizer)
+    cls = registry_of(dialect).get(name)
+    if cls is None or not is_built_in(type(optimizer)):
+        return None
+    new = cls()
+    own = ("aggregate_num", "allow_np_array", "use_fused_step")
+    given = translated(vars(optimizer), name, dialect)
+    vars(new).update({key: value for key, value in given.items() if key in vars(new) and key not in own})
+    return new
+
+
+def translated(attributes, name, dialect):
+    """Attributes of either dialect under the names of one."""
+    renamed = _RENAMED.get(name, {})
+    if dialect == "1.x":
+        renamed = {new: old for old, new in renamed.items()}
+    return {renamed.get(key, key): value for key, value in attributes.items()}
+
+
+# schedulers
+
+
+def scheduler_class(name):
+    """The scheduler class of that name, ours or one that the user has defined; None if there is none."""
+    classes = [lr_scheduler.LRScheduler]
+    for cls in classes:
+        if cls.__name__ == name:
+            return cls
+        classes += cls.__subclasses__()
+    return None
+
+
+def scheduler_from(name, attributes):
+    """A scheduler with these attributes, at the position they say."""
+    cls = scheduler_class(name)
+    if cls is None:
+        raise StateMismatch(
+            f"the file's learning-rate scheduler is a {name!r}, which is not known; define that subclass "
+            "of LRScheduler first"
+        )
+    if cls.__module__ == lr_scheduler.__name__:
+        for key, value in attributes.items():
+            numbers = value if isinstance(value, list) else [value]
+            if key != "warmup_mode" and not all(_is_number(number) for number in numbers):
+                raise StateMismatch(f"the file's {name} cannot be: {key} must be a number, got {value!r}")
+    new = cls.__new__(cls)
+    vars(new).update(attributes)
+    return new
+
+
+def _is_number(value):
+    return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
+
+
+# MXNet's records
+
+
+def dialect_of_record(record):
+    """The dialect whose MXNet has a class of that path; None for a class of a user's own."""
+    modules = record.module.split(".")
+    if modules[:2] != ["mxnet", "optimizer"]:
+        return None
+    if record.name == "GroupAdaGrad":
+        return "1.x" if "float_stable_eps" in record.attributes else "2.x"
+    if record.name == "Test":
+        return "2.x" if "use_fused_step" in record.attributes else "1.x"
+    return "1.x" if modules[2:] in ([], ["optimizer"]) else "2.x"
+
+
+def from_record(record, cls, dialect):
+    """The optimizer of a file of MXNet as an instance of `cls`, and the attributes this has no place for."""
+    name = cls.__name__.lower()
+    plain = dict(record.attributes)
+    scheduler = plain.pop("lr_scheduler", None)
+    counts, selected = plain.pop("_all_index_update_counts", None), plain.pop("_index_update_count", {})
+    number = plain.pop("num_update", 0)
+    rate = plain.get("rescale_grad")
+    if isinstance(rate, np.ndarray) and rate.size == 1:  # AdamW of 2.x leaves an array there
+        plain["rescale_grad"] = float(rate.reshape(-1)[0])
+    if is_built_in(cls):
+        known = vars(cls())
+        plain = {key if key in known else other: value
+                 for (key, value), other in zip(plain.items(), translated(plain, name, dialect))}  # fmt: skip
+        ignored = [key for key in plain if key not in known and key not in _MXNET_ONLY]
+        plain = {key: value for key, value in plain.items() if key in known}
+    else:
+        ignored = []
+    for key, value in plain.items():
+        _check_plain(value, f"{record.name}.{key}")
+    new = from_attributes(cls, plain)
+    if scheduler is not None:
+        if not isinstance(scheduler, Record):
+            raise StateMismatch(
+                f"the file's learning-rate scheduler is {scheduler!r}, which is not a scheduler"
+            )
+        new.lr_scheduler = scheduler_from(scheduler.name, scheduler.attributes)
+    counts, device = linked_counts(counts, selected)
+    count_from(new, counts, device)
+    new.num_update = checked_count(number)
+    return new, ignored
+
+
+def linked_counts(counts, selected):
+    """The counts of all devices and the number of the selected one, checked."""
+    if counts is None:  # before 1.3 there was one device
+        counts = {0: selected}
+    if not isinstance(counts, dict) or not all(isinstance(one, dict) for one in [*counts.values(), selected]):
+        raise StateMismatch("the file's update counts are not dicts of counts")
+    device = next((number for number, one in counts.items() if one is selected), None)
+    if device is None:
+        device = next((number for number, one in counts.items() if one == selected), 0)
+    return {
+        number: {key: checked_count(value) for key, value in one.items()} for number, one in counts.items()
+    }, device
+
+
+def checked_count(value):
+    """An update count as an int."""
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, (int, np.integer))
+        or not 0 <= value < 1 << 62
+    ):
+        raise StateMismatch(f"the file has the update count {value!r}; counts are integers from 0 on")
+    return int(value)
+
+
+def _check_plain(value, where):
+    if isinstance(value, Record):
+        raise StateMismatch(f"{where} is an object of {value.path}, which cannot be made again")
+    if isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_plain(item, where)
+
+
+def to_record(optimizer, dialect):
+    """A live optimizer as the object that MXNet of a dialect would have written.
+
+    Raises
+    ------
+    StateMismatch
+        For what MXNet does not have: other optimizers, schedulers of one's own.
+    """
+    name = name_of(optimizer)
+    own = _OWN[dialect].get(name)
+    if own is None or not is_built_in(type(optimizer)):
+        raise StateMismatch(
+            f"MXNet {dialect} has no optimizer {name!r}; its states alone can be written "
+            "(dump_optimizer=False)"
+        )
+    optimizer = counterpart(optimizer, dialect)
+    values = {**_MXNET_ONLY, **translated(vars(optimizer), name, dialect)}
+    values["allow_np_array"] = dialect == "2.x"
+    if optimizer.lr_scheduler is not None:
+        values["lr_scheduler"] = _scheduler_record(optimizer.lr_scheduler)
+    attributes = {}
+    for key in (*_BASE_OF[dialect], *own.split()):
+        if key not in values:
+            raise StateMismatch(
+                f"MXNet {dialect}'s {name!r} needs {key!r}, which this optimizer does not have"
+            )
+        attributes[key] = values[key]
+    cls = type(optimizer).__name__
+    if dialect == "2.x":
+        return Record(f"mxnet.optimizer.{_MODULE_OF.get(name, name)}", cls, attributes)
+    return Record(f"mxnet.optimizer.{'contrib' if name == 'groupadagrad' else 'optimizer'}", cls, attributes)
+
+
+def _scheduler_record(scheduler):
+    cls = type(scheduler)
+    if cls.__module__ != lr_scheduler.__name__:
+        raise StateMismatch(
+            f"MXNet has no learning-rate scheduler {cls.__name__!r}, so it cannot be written for it"
+        )
+    return Record("mxnet.lr_scheduler", cls.__name__, dict(vars(scheduler)))

@@ -1,0 +1,530 @@
+"""States of live updaters: our format, MXNet's, and everything that can be wrong with either."""
+
+import copy
+import itertools
+import warnings
+
+import mxnet_files
+import numpy as np
+import pytest
+
+import mxopt
+from mxopt.states import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch, mxnet, native
+
+
+def trained(name="adam", steps=5, names=None, keys=(0, 1), dtype="f4", **arguments):
+    """An updater after some steps, and its weights."""
+    updater = mxopt.get_updater(mxopt.create(name, param_idx2name=names, **arguments))
+    weights = [np.linspace(-1, 1, 6, dtype=dtype).reshape(2, 3), np.ones(4, dtype)]
+    step(updater, weights, steps, keys)
+    return updater, weights
+
+
+def step(updater, weights, steps=1, keys=(0, 1), seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        grads = [rng.normal(size=w.shape).astype(w.dtype) for w in weights]
+        updater(list(keys), grads, weights)
+
+
+def picture(updater):
+    """All that loading may change, as values."""
+    optimizer = updater.optimizer
+    attributes = {name: copy.deepcopy(value) for name, value in vars(optimizer).items()}
+    scheduler = optimizer.lr_scheduler
+    return id(optimizer), attributes, copy.deepcopy(updater.states), scheduler and dict(vars(scheduler))
+
+
+def assert_unchanged(updater, before):
+    mxnet_files.assert_same(updater.states, before[2])
+    now = picture(updater)
+    assert now[0] == before[0]
+    assert repr(now[1]) == repr(before[1])
+    assert now[3] == before[3]
+
+
+def assert_goes_on_alike(one, weights, other, keys=(0, 1)):
+    """Both updaters take the same further steps to the same bits."""
+    weights, others = copy.deepcopy(weights), copy.deepcopy(weights)
+    step(one, weights, 3, keys, seed=1)
+    step(other, others, 3, keys, seed=1)
+    mxnet_files.assert_same(others, weights)
+    mxnet_files.assert_same(other.states, one.states)
+
+
+def schedules():
+    return {
+        "factor": mxopt.lr_scheduler.FactorScheduler(3, 0.5, base_lr=0.01),
+        "multifactor": mxopt.lr_scheduler.MultiFactorScheduler([2, 6], 0.5, base_lr=0.01),
+        "poly": mxopt.lr_scheduler.PolyScheduler(100, base_lr=0.01, warmup_steps=3),
+        "cosine": mxopt.lr_scheduler.CosineScheduler(100, base_lr=0.01, final_lr=0.001),
+    }
+
+
+# our format
+
+
+@pytest.mark.parametrize("dump", [False, True], ids=["states", "dump"])
+def test_a_resumed_run_goes_on_with_the_same_bits(dump):
+    updater, weights = trained()
+    resumed = mxopt.get_updater(mxopt.create("adam"))
+    report = resumed.set_states(updater.get_states(dump_optimizer=dump))
+    assert report.kept == (0, 1)
+    assert resumed.optimizer._index_update_count == {0: 5, 1: 5}
+    assert resumed.optimizer._index_update_count is resumed.optimizer._all_index_update_counts[0]
+    assert_goes_on_alike(updater, weights, resumed)
+
+
+@pytest.mark.parametrize("schedule", schedules())
+def test_a_dump_carries_everything(schedule):
+    names = {0: "fc_weight", 1: "fc_bias"}
+    updater, weights = trained(
+        names=names, lr_scheduler=schedules()[schedule], learning_rate=0.01, beta1=0.8, wd=0.1,
+        clip_gradient=0.5, rescale_grad=0.25, begin_num_update=2,
+    )  # fmt: skip
+    updater.optimizer.set_lr_mult({"fc_bias": 2.0, 0: 0.5})
+    updater.optimizer.set_wd_mult({"fc_bias": 0.0})
+    step(updater, weights, 2)
+    resumed = mxopt.get_updater(mxopt.create("sgd"))
+    resumed.set_states(updater.get_states(dump_optimizer=True))
+    ours, theirs = vars(resumed.optimizer).copy(), vars(updater.optimizer).copy()
+    assert type(resumed.optimizer) is mxopt.Adam
+    assert vars(ours.pop("lr_scheduler")) == vars(theirs.pop("lr_scheduler"))
+    assert ours == theirs
+    assert_goes_on_alike(updater, weights, resumed)
+
+
+def test_a_file_on_disk_is_what_get_states_gives(tmp_path):
+    updater, _ = trained()
+    updater.save_states(tmp_path / "a.states", dump_optimizer=True)
+    assert (tmp_path / "a.states").read_bytes() == updater.get_states(dump_optimizer=True)
+    other = mxopt.get_updater(mxopt.create("adam"))
+    other.load_states(tmp_path / "a.states")
+    mxnet_files.assert_same(other.states, updater.states)
+
+
+def test_arrays_are_called_by_what_they_are():
+    updater, _ = trained(names={0: "fc_weight", 1: "fc_bias"}, multi_precision=True, dtype="f2")
+    tensors = native.read_header(updater.get_states()).tensors
+    parts = ("master", "mean", "var")
+    assert set(tensors) == {f"states/{o}/{p}" for o, p in itertools.product(("fc_weight", "fc_bias"), parts)}
+
+
+def test_a_failed_load_changes_nothing():
+    updater, _ = trained(lr_scheduler=schedules()["factor"], learning_rate=0.01)
+    step_more, _ = trained(steps=9, lr_scheduler=schedules()["factor"], learning_rate=0.01)
+    for dump in (False, True):
+        data = bytearray(step_more.get_states(dump_optimizer=dump))
+        before = picture(updater)
+        for position in range(0, len(data), 7):
+            data[position] ^= 4
+            with pytest.raises(StateFileError):
+                updater.set_states(data)
+            data[position] ^= 4
+        assert_unchanged(updater, before)
+
+
+def test_states_of_another_optimizer_name_both():
+    data = trained("adam")[0].get_states()
+    updater, _ = trained("sgd", momentum=0.9)
+    before = picture(updater)
+    with pytest.raises(
+        StateMismatch, match="the file holds states of 'adam' and this updater's optimizer is 'sgd'"
+    ):
+        updater.set_states(data)
+    assert_unchanged(updater, before)
+
+
+def test_states_of_another_structure_name_both():
+    data = trained("sgd", momentum=0.9)[0].get_states()
+    updater = mxopt.get_updater(mxopt.create("sgd"))
+    with pytest.raises(StateMismatch, match=r"state of index 0 is float32 \(2, 3\), .* 'sgd' .* keeps None"):
+        updater.set_states(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda w: w.reshape(3, 2),
+            r"index 0 is \(float32 \(2, 3\), .* and the updater's is \(float32 \(3, 2\)",
+        ),
+        (
+            lambda w: w.astype("f8"),
+            r"index 0 is \(float32 \(2, 3\), .* and the updater's is \(float64 \(2, 3\)",
+        ),
+    ],
+    ids=["shape", "dtype"],
+)
+def test_states_of_another_shape_or_dtype_name_both(change, words):
+    updater, weights = trained()
+    data = updater.get_states()
+    other = mxopt.get_updater(mxopt.create("adam"))
+    weight = change(weights[0])
+    other(0, np.ones_like(weight), weight)
+    before = picture(other)
+    with pytest.raises(StateMismatch, match=words):
+        other.set_states(data)
+    assert_unchanged(other, before)
+
+
+def edited(data, edit):
+    """The file with its document changed and every checksum right."""
+    tree = native.loads(data)
+    edit(tree)
+    return native.dumps(tree)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda a: a.update(gamma3=1.0), r"this mxopt does not know \['gamma3'\]"),
+        (lambda a: a.pop("beta2"), r"the file lacks \['beta2'\]"),
+        (lambda a: a.update(beta1=1.5), "beta1 must be"),
+        (lambda a: a.update(beta1="0.9"), "beta1 must be a number"),
+        (lambda a: a.update(lr_mult=[1]), "lr_mult must be a dict"),
+        (lambda a: a.update(wd_mult={0: "x"}), "multiplier of 0 must be a number"),
+        (lambda a: a.update(begin_num_update=-1), "counts are integers from 0 on"),
+    ],
+    ids=["surplus", "missing", "out of range", "wrong type", "no dict", "no number", "no count"],
+)
+def test_a_dump_with_other_hyper_parameters_is_refused(edit, words):
+    updater, _ = trained()
+    data = edited(updater.get_states(dump_optimizer=True), lambda tree: edit(tree["optimizer"]["attributes"]))
+    before = picture(updater)
+    with pytest.raises(StateMismatch, match=words):
+        updater.set_states(data)
+    assert_unchanged(updater, before)
+
+
+@pytest.mark.parametrize("part", ["optimizer", "names", "counts", "progress", "states", "writer"])
+@pytest.mark.parametrize("value", [None, 1, [], {}], ids=repr)
+def test_a_document_without_its_parts_is_refused(part, value):
+    updater, _ = trained()
+    data = edited(updater.get_states(), lambda tree: tree.update({part: value}))
+    if value == {} and part in ("names", "progress", "states"):
+        updater.set_states(data, strict=False)
+        return
+    with pytest.raises(StateFileError, match=part):
+        updater.set_states(data)
+
+
+# names
+
+
+NAMES = {0: "a", 1: "b"}
+
+
+def test_reordered_parameters_are_matched_by_name():
+    updater, weights = trained(names=NAMES)
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={0: "b", 1: "a"}))
+    report = other.set_states(updater.get_states())
+    assert (report.kept, report.new, report.dropped) == (("a", "b"), (), ())
+    mxnet_files.assert_same(other.states, {1: updater.states[0], 0: updater.states[1]})
+    assert other.optimizer._index_update_count == {0: 5, 1: 5}
+
+
+def test_a_dump_takes_the_indices_that_the_names_have_here():
+    updater, weights = trained(names=NAMES)
+    updater.optimizer.set_lr_mult({0: 0.25})
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={0: "b", 1: "a"}))
+    other.set_states(updater.get_states(dump_optimizer=True))
+    assert other.optimizer.idx2name == {0: "b", 1: "a"}
+    assert other.optimizer.lr_mult == {1: 0.25}
+
+
+def test_added_and_removed_parameters_are_reported():
+    updater, _ = trained(names=NAMES)
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={0: "c", 1: "a"}))
+    before = picture(other)
+    with pytest.raises(
+        StateMismatch, match=r"not in the file \['c'\], only in the file \['b'\]; pass strict=False"
+    ):
+        other.set_states(updater.get_states())
+    assert_unchanged(other, before)
+    report = other.set_states(updater.get_states(), strict=False)
+    assert (report.kept, report.new, report.dropped) == (("a",), ("c",), ("b",))
+    assert list(other.states) == [1]
+    assert other.optimizer._index_update_count == {1: 5}
+    assert str(report) == "1 kept, 1 new, 1 dropped"
+
+
+def test_a_renamed_parameter_is_told_by_rename():
+    updater, _ = trained(names=NAMES)
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={0: "a", 1: "c"}))
+    report = other.set_states(updater.get_states(), rename={"b": "c"})
+    assert report.kept == ("a", "c")
+    mxnet_files.assert_same(other.states, updater.states)
+
+
+def test_a_parameter_without_a_state_yet_is_not_new():
+    updater, _ = trained(names={**NAMES, 2: "frozen"})
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={**NAMES, 2: "frozen"}))
+    assert other.set_states(updater.get_states()).new == ()
+
+
+def test_names_as_keys_meet_names_of_indices():
+    updater, _ = trained(keys=("a", "b"))
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={0: "b", 1: "a"}))
+    other.set_states(updater.get_states())
+    mxnet_files.assert_same(other.states, {1: updater.states["a"], 0: updater.states["b"]})
+    back = mxopt.get_updater(mxopt.create("adam"))
+    back("a", np.ones((2, 3), "f4"), np.ones((2, 3), "f4"))
+    back.set_states(other.get_states())
+    mxnet_files.assert_same(back.states, updater.states)
+
+
+def test_names_that_are_all_strange_give_way_to_the_order():
+    updater, _ = trained(names=NAMES)
+    other = mxopt.get_updater(mxopt.create("adam", param_idx2name={0: "net2_a", 1: "net2_b"}))
+    with pytest.warns(UserWarning, match="matched by their order"):
+        other.set_states(updater.get_states())
+    mxnet_files.assert_same(other.states, updater.states)
+
+
+# optimizers of one's own
+
+
+@pytest.fixture
+def own_class(monkeypatch):
+    registry = mxopt.Optimizer.opt_registry
+    monkeypatch.setattr(mxopt.optimizer.registry._registry, "classes", registry)
+
+    @mxopt.register
+    class Signed(mxopt.Optimizer):
+        def __init__(self, power=2, **kwargs):
+            super().__init__(**kwargs)
+            self.power = power
+            self.history = {"norms": [], "buffer": np.zeros(2, "f4")}
+
+        def create_state(self, index, weight):
+            return [weight.copy(), {"count": 0}]
+
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+            weight[:] -= self._get_lr(index) * np.sign(grad)
+            state[1]["count"] += 1
+            self.history["norms"].append(float(abs(grad).sum()))
+
+    yield Signed
+    del registry["signed"]
+
+
+class Halving(mxopt.lr_scheduler.LRScheduler):
+    def __init__(self, every, **kwargs):
+        super().__init__(**kwargs)
+        self.every, self.seen = every, []
+
+    def __call__(self, num_update):
+        self.seen.append(num_update)
+        return self.base_lr * 0.5 ** (num_update // self.every)
+
+
+def test_an_optimizer_and_a_scheduler_of_ones_own_are_saved_by_their_attributes(own_class):
+    updater, weights = trained("signed", power=3, lr_scheduler=Halving(2, base_lr=0.5))
+    other = mxopt.get_updater(mxopt.create("signed"))
+    other.set_states(updater.get_states(dump_optimizer=True))
+    assert type(other.optimizer) is own_class
+    assert type(other.optimizer.lr_scheduler) is Halving
+    assert vars(other.optimizer.lr_scheduler) == vars(updater.optimizer.lr_scheduler)
+    assert other.optimizer.history["norms"] == updater.optimizer.history["norms"]
+    assert other.optimizer.power == 3
+    assert_goes_on_alike(updater, weights, other)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (
+            print,
+            r"optimizer\['attributes'\]\['hook'\] is a builtins.builtin_function_or_method, which is not "
+            r"data",
+        ),
+        (lambda w: w, r"optimizer\['attributes'\]\['hook'\] is a builtins.function, which is not data"),
+    ],
+    ids=["builtin", "lambda"],
+)
+def test_what_is_not_data_is_refused_when_saving(own_class, value, words, tmp_path):
+    updater, _ = trained("signed")
+    updater.optimizer.hook = value
+    updater.get_states()
+    (tmp_path / "a.states").write_bytes(b"old")
+    with pytest.raises(StateMismatch, match=words):
+        updater.save_states(tmp_path / "a.states", dump_optimizer=True)
+    assert (tmp_path / "a.states").read_bytes() == b"old"
+
+
+def test_a_class_that_is_not_registered_is_refused_when_saving():
+    class Unknown(mxopt.Adam):
+        pass
+
+    updater = mxopt.get_updater(Unknown())
+    with pytest.raises(StateMismatch, match="a Unknown, which is not registered"):
+        updater.get_states(dump_optimizer=True)
+
+
+def test_a_function_as_a_scheduler_is_refused_when_saving():
+    updater, _ = trained()
+    updater.optimizer.lr_scheduler = lambda n: 0.1
+    with pytest.raises(
+        StateMismatch, match="lr_scheduler is .* not an instance of a subclass of LRScheduler"
+    ):
+        updater.get_states(dump_optimizer=True)
+
+
+def test_a_file_of_a_class_that_is_unknown_here_names_it(own_class):
+    updater, _ = trained("signed", lr_scheduler=Halving(2))
+    data = updater.get_states(dump_optimizer=True)
+    other = mxopt.get_updater(mxopt.create("sgd"))
+    renamed = edited(data, lambda tree: tree["optimizer"].update(name="vanished"))
+    with pytest.raises(StateMismatch, match="the file's optimizer 'vanished' is not registered"):
+        other.set_states(renamed)
+    renamed = edited(data, lambda tree: tree["optimizer"]["scheduler"].update({"class": "Vanished"}))
+    with pytest.raises(StateMismatch, match="scheduler is a 'Vanished', which is not known"):
+        other.set_states(renamed)
+
+
+# MXNet's files
+
+
+def bare_warning():
+    return pytest.warns(UserWarning, match="carries no update counts, .* pass num_update=")
+
+
+def updater_for(name):
+    """An updater with the hyper-parameters that decide the structure of the states of a file."""
+    row, parts = mxnet_files.MANIFEST[name], name.split("-")
+    arguments = {"multi_precision": True} if "mp" in parts else {}
+    kind = row["optimizer_name"]
+    if kind in ("sgd", "nag") and "plain" not in parts:
+        arguments["momentum"] = 0.9
+    if "centered" in parts:
+        arguments["centered"] = True
+    return mxopt.get_updater(mxopt.create(kind, **arguments))
+
+
+def test_bare_states_restart_their_counts_with_a_warning():
+    updater = updater_for("1.9.1-adam")
+    with bare_warning():
+        updater.set_states(mxnet_files.data("1.9.1-adam"))
+    assert updater.optimizer._index_update_count == {}
+
+
+def test_num_update_sets_the_counts_of_bare_states(recwarn):
+    updater = updater_for("1.9.1-adam")
+    updater.set_states(mxnet_files.data("1.9.1-adam"), num_update=40)
+    assert not recwarn
+    assert updater.optimizer._index_update_count == dict.fromkeys(updater.states, 40)
+    assert updater.optimizer.num_update == 40
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, "3", True], ids=repr)
+def test_num_update_must_be_a_count(bad):
+    with pytest.raises(StateMismatch, match="counts are integers from 0 on"):
+        updater_for("1.9.1-adam").set_states(mxnet_files.data("1.9.1-adam"), num_update=bad)
+
+
+def dense(state):
+    if isinstance(state, tuple):
+        return tuple(map(dense, state))
+    if isinstance(state, mxnet_files.Sparse):
+        whole = np.zeros(state.shape, state.data.dtype)
+        whole[state.indices] = state.data
+        return whole
+    return state
+
+
+@pytest.mark.parametrize("name", [n for n in mxnet_files.NAMES if "adam" in n and "adamw" not in n])
+def test_states_are_exact_in_the_updater(name):
+    updater = updater_for(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        updater.set_states(mxnet_files.data(name))
+    expected = mxnet_files.Expected(name).states
+    mxnet_files.assert_same(updater.states, {key: dense(state) for key, state in expected.items()})
+
+
+@pytest.mark.parametrize("version", ["1.9.1", "2.0.0b1"])
+def test_a_dump_becomes_our_optimizer(version):
+    updater = mxopt.get_updater(mxopt.create("sgd"))
+    updater.set_states(mxnet_files.data(f"{version}-adam-dump-sched"))
+    optimizer, expected = (
+        updater.optimizer,
+        mxnet_files.Expected(f"{version}-adam-dump-sched").optimizer.attributes,
+    )
+    assert type(optimizer) is mxopt.Adam
+    for name in (
+        "rescale_grad",
+        "lr",
+        "wd",
+        "clip_gradient",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "num_update",
+        "lazy_update",
+    ):
+        assert getattr(optimizer, name) == expected[name], name
+    assert type(optimizer.lr_scheduler) is mxopt.lr_scheduler.FactorScheduler
+    assert vars(optimizer.lr_scheduler) == expected["lr_scheduler"].attributes
+    assert optimizer._index_update_count == expected["_index_update_count"]
+    assert optimizer._index_update_count is optimizer._all_index_update_counts[0]
+
+
+@pytest.mark.parametrize("dump", [False, True], ids=["states", "dump"])
+@pytest.mark.parametrize("keys", [(0, 1), ("w0", "w1"), (-3, 2**40)], ids=str)
+def test_what_is_written_for_mxnet_reads_as_it_was(dump, keys):
+    updater, weights = trained(keys=keys, lr_scheduler=schedules()["multifactor"], learning_rate=0.01)
+    data = updater.get_states(dump_optimizer=dump, format="mxnet-2.x")
+    content = mxnet.read(data)
+    mxnet_files.assert_same(content.states, updater.states)
+    assert content.layouts == {"V3"}
+    other = mxopt.get_updater(
+        mxopt.create("adam", lr_scheduler=schedules()["multifactor"], learning_rate=0.01)
+    )
+    other.set_states(data, num_update=None if dump else 5)
+    assert_goes_on_alike(updater, weights, other, keys)
+
+
+def test_what_mxnet_cannot_say_is_refused(own_class):
+    updater, _ = trained("signed")
+    with pytest.raises(StateMismatch, match="has no optimizer 'signed'"):
+        updater.get_states(dump_optimizer=True, format="mxnet-2.x")
+    updater, _ = trained(lr_scheduler=Halving(2), learning_rate=0.01)
+    with pytest.raises(StateMismatch, match="MXNet has no learning-rate scheduler 'Halving'"):
+        updater.get_states(dump_optimizer=True, format="mxnet-2.x")
+    with pytest.raises(ValueError, match="format must be one of .*; did you mean 'mxnet-2.x'"):
+        updater.get_states(format="mxnet-2")
+
+
+def test_a_dump_of_an_unknown_class_still_gives_its_states():
+    content = mxnet.read(mxnet_files.data("2.0.0b1-adam-dump-sched"))
+    content.optimizer.module, content.optimizer.name = "my_project.optim", "MyAdam"
+    data = b"".join(mxnet.to_pieces(content.states, content.optimizer, "mxnet-2.x"))
+    updater = mxopt.get_updater(mxopt.create("adam"))
+    with pytest.warns(UserWarning, match="my_project.optim.MyAdam, which is not registered here"):
+        updater.set_states(data)
+    mxnet_files.assert_same(updater.states, content.states)
+    assert updater.optimizer._index_update_count == {0: 5, 1: 5}
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (b"", DamagedStateFile, "the file is empty"),
+        (
+            b"PK\3\4 and more of it",
+            ForeignStateFile,
+            r"starts with b'PK.*safetensors file, one of MXNet is a pickle",
+        ),
+        (b"\x80\x04.", ForeignStateFile, "must end with one value"),
+        (b"\x80\x04N.", ForeignStateFile, "a dict of states is due, got a NoneType"),
+    ],
+    ids=["empty", "zip", "no value", "None"],
+)
+def test_what_is_no_state_file_is_named(data, error, words):
+    updater, _ = trained()
+    before = picture(updater)
+    with pytest.raises(error, match=words):
+        updater.set_states(data)
+    assert_unchanged(updater, before)
