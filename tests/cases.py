@@ -58,14 +58,17 @@ HALF_AND_SINGLE = ("float32", "float16+master")
 class InMXNet:
     """What MXNet does with this optimizer; the comparison with it is cut to what MXNet can do.
 
-    `sparse` says when its kernels (1.9 and 2.x fused; 2.x step is always standard) are lazy: 'never', with
-    the 'keyword' ``lazy_update``, 'always', or with a row-sparse 'weight' only.
+    `kernels` says which updates are compiled: 'all' (but 2.x step), those of 'sparse' gradients only, or
+    'none'; the others are array arithmetic in Python, and the fused results of 2.x are then those of its
+    step. `sparse` says when its kernels (1.9 and 2.x fused; 2.x step is always standard) are lazy: 'never',
+    with the 'keyword' ``lazy_update``, 'always', or with a row-sparse 'weight' only. `dtypes` are those that
+    a dialect does not refuse; all of them if it is not named.
     """
 
     dialects: tuple = DIALECTS
-    fused: bool = True  # False: 2.x has no kernel, its fused results are those of its step
+    kernels: str = "all"
     sparse: str = "never"
-    dtypes: Mapping = dataclasses.field(default_factory=dict)  # dialect -> dtypes; all of them if not named
+    dtypes: Mapping = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +201,7 @@ OPTIMIZERS = {
         draws={"momentum": MOMENTUM, "lamda": one_of(0.04, between(0.0, 0.2))},
         settings=WITH_MOMENTUM,
         huge=8.0,
-        mxnet=InMXNet(fused=False),
+        mxnet=InMXNet(kernels="none"),
     ),
     "sgld": Row(noise=True),
     "adam": Row(draws=ADAM_DRAWS, settings=ADAM_SETTINGS, mxnet=InMXNet(sparse="keyword")),
@@ -213,24 +216,24 @@ OPTIMIZERS = {
         mxnet=InMXNet(dialects=("2.x fused", "2.x step"), dtypes={"2.x fused": HALF_AND_SINGLE}),
     ),
     "adamax": Row(
-        draws=ADAM_DRAWS, settings=ADAM_SETTINGS, old_names={"epsilon": None}, mxnet=InMXNet(fused=False)
+        draws=ADAM_DRAWS, settings=ADAM_SETTINGS, old_names={"epsilon": None}, mxnet=InMXNet(kernels="none")
     ),
     "nadam": Row(
         draws={**ADAM_DRAWS, "schedule_decay": one_of(0.004, magnitude(1e-4, 0.1))},
         settings=ADAM_SETTINGS,
-        mxnet=InMXNet(fused=False),
+        mxnet=InMXNet(kernels="none"),
     ),
     "adagrad": Row(
         draws={"epsilon": magnitude(1e-8, 1e-3)},
         old_names={"epsilon": "eps"},
-        mxnet=InMXNet(sparse="always", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+        mxnet=InMXNet(kernels="sparse", sparse="always", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
     ),
     "groupadagrad": Row(
         draws={"epsilon": magnitude(1e-8, 1e-3)},
         old_names={"epsilon": "eps"},
         matrices=True,
         decays=False,
-        mxnet=InMXNet(sparse="always", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+        mxnet=InMXNet(kernels="sparse", sparse="always", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
     ),
     "rmsprop": Row(
         draws={
@@ -246,14 +249,14 @@ OPTIMIZERS = {
     ),
     "adadelta": Row(
         draws={"rho": between(0.5, 0.99), "epsilon": magnitude(1e-7, 1e-3)},
-        mxnet=InMXNet(fused=False, dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+        mxnet=InMXNet(kernels="none", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
     ),
     "ftrl": Row(
         draws={"lamda1": one_of(0.01, 0.0, magnitude(1e-4, 1.0)), "beta": one_of(1.0, between(0.1, 3))},
         settings={"no l1": {"lamda1": 0.0}},
         mxnet=InMXNet(sparse="weight", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
     ),
-    "test": Row(mxnet=InMXNet(fused=False)),
+    "test": Row(mxnet=InMXNet(kernels="none")),
 }
 
 
@@ -307,6 +310,8 @@ class Case:
         ``param_idx2name`` as (index, name) pairs.
     lr_mult, wd_mult : list
         Multipliers as (index or name, factor) pairs; None: not set.
+    params : tuple or None
+        ``param_dict`` as (lr_mult, wd_mult) for each tensor, as Gluon's Trainer passes it.
     late : bool
         Whether the last tensor joins at step 3 only, so that its update count lags behind.
     midway : bool
@@ -327,6 +332,7 @@ class Case:
     idx2name: tuple | None = None
     lr_mult: tuple | None = None
     wd_mult: tuple | None = None
+    params: tuple | None = None
     late: bool = False
     midway: bool = False
     steps: int = 10
@@ -350,7 +356,7 @@ class Case:
     def __str__(self):
         parts = [f"{self.optimizer}, {self.dialect}, {self.path}, {self.dtype}: seed={self.seed}"]
         parts += [f"{name}={value!r}" for name, value in self.settings.items()]
-        for field in ("scheduler", "idx2name", "lr_mult", "wd_mult", "late", "midway"):
+        for field in ("scheduler", "idx2name", "lr_mult", "wd_mult", "params", "late", "midway"):
             if getattr(self, field):
                 parts.append(f"{field}={getattr(self, field)!r}")
         return ", ".join(parts)
@@ -433,19 +439,23 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         scheduler = draw_scheduler(rng, base_lr=float(10 ** rng.uniform(-3, -0.5)))
         if dialect != "1.9" and rng.random() < 0.5:
             settings["learning_rate"] = None  # 2.x: what the scheduler says, undisturbed by the default
-    keys, idx2name, names = (0, 1, 2), None, (0, 1, 2)
-    naming = rng.choice(["none", "idx2name", "strings"])
+    keys, idx2name, names, params = (0, 1, 2), None, (0, 1, 2), None
+    naming = rng.choice(["none", "idx2name", "strings", "param_dict"])
     if naming == "idx2name":
         idx2name, names = tuple(enumerate(NAMES)), NAMES
     elif naming == "strings":
         keys = names = NAMES
+    elif naming == "param_dict":
+        params = tuple((rng.uniform(0.1, 2), rng.uniform(0, 2) if row.decays else 1.0) for _ in keys)
     lr_mult = wd_mult = None
-    if rng.random() < 0.4:
+    if not params and rng.random() < 0.4:
         lr_mult = ((names[0], rng.uniform(0.1, 2)), (names[2], rng.choice([0.5, 0.0])))
         if name in ("ftml", "ftrl"):
             lr_mult = lr_mult[:1]  # they divide by the learning rate
-    if row.decays and rng.random() < 0.4:
+    if not params and row.decays and rng.random() < 0.4:
         wd_mult = ((names[1], rng.uniform(0.1, 2)), (names[0], rng.choice([0.5, 0.0])))
+    if rng.random() < 0.1 and row.mxnet.kernels == "all" and dialect != "2.x step" and name != "lars":
+        settings["clip_gradient"] = rng.choice([0.0, -0.5])  # MXNet's kernels do not clip then
     case = Case(
         name,
         dialect,
@@ -459,6 +469,7 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         idx2name,
         lr_mult,
         wd_mult,
+        params,
         late=rng.random() < 0.3,
         midway=rng.random() < 0.3,
     )
@@ -491,7 +502,7 @@ def _within_mxnet(case):
         settings["learning_rate"], changes["scheduler"] = 0.1, None  # 1 / learning_rate is among its states
     if case.optimizer == "adamax" and v1 and case.sparse:
         # Without an epsilon, 1.9 divides 0 by 0 where no gradient was ever seen.
-        settings["wd"], changes["wd_mult"], changes["idx2name"] = 0.01, None, None
+        settings["wd"], changes["wd_mult"], changes["idx2name"], changes["params"] = 0.01, None, None, None
         changes["lr_mult"], changes["keys"] = None, (0, 1, 2)
     return dataclasses.replace(case, settings=settings, **changes)
 

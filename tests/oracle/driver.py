@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import os
+import types
 import warnings
 
 import numpy as np
@@ -39,6 +40,11 @@ class Side:
             keywords["lazy_update"] = case.path == "sparse lazy"
         if case.idx2name:
             keywords["param_idx2name"] = dict(case.idx2name)
+        if case.params:
+            keywords["param_dict"] = {
+                key: types.SimpleNamespace(name=f"parameter{key}", lr_mult=lr_mult, wd_mult=wd_mult)
+                for key, (lr_mult, wd_mult) in zip(case.keys, case.params)
+            }
         return keywords
 
     def gradient(self, case, gradient, shape):
@@ -47,7 +53,7 @@ class Side:
 
 class MXNet(Side):
     def fused(self, case):
-        return case.dialect == "2.x fused" and case.row.mxnet.fused
+        return case.dialect == "2.x fused" and case.row.mxnet.kernels != "none"
 
     def has_lazy_keyword(self, case):
         return case.row.mxnet.sparse == "keyword"

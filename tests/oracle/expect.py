@@ -80,7 +80,7 @@ def expected(case):
         return Expected(1e-6, "the order of summation in a mean")
     if name == "ftml" and kernels and case.dtype != "float64":
         return Expected(1e-6, "powf of the rounded beta")
-    if case.dtype == "float64" and kernels and _has_kernel(case):
+    if case.dtype == "float64" and kernels and case.row.mxnet.kernels == "all":
         return Expected(1e-6, "MXNet's kernels take float32 hyper-parameters")
     if case.dtype == "float64":
         return Expected(1e-12, "MXNet reads its numbers from text and misses the nearest double")
@@ -93,12 +93,6 @@ def expected(case):
 
 def _uses_lars(case):
     return case.optimizer == "lbsgd" and case.settings.get("warmup_strategy") == "lars"
-
-
-def _has_kernel(case):
-    """Whether MXNet runs a compiled update there; the others are array arithmetic with double scalars."""
-    composed = {"adamax", "nadam", "dcasgd", "adadelta", "test", "adagrad", "groupadagrad"}
-    return case.optimizer not in composed
 
 
 def _expected_of_sparse(case, kernels):
