@@ -10,7 +10,6 @@ from .._version import __version__
 from ..sparse import RowSparseArray
 from ..states import ForeignStateFile, StateMismatch, files, kind_of, mxnet, native
 from . import translation
-from .optimizer import _outside
 
 FORMATS = ("mxopt", *mxnet.FORMATS)
 
@@ -356,7 +355,7 @@ class _Loading:
             "update counts are "
             f"loaded, the optimizer stays {translation.name_of(self.live)!r} with its own hyper-parameters",
             UserWarning,
-            stacklevel=_outside(),
+            stacklevel=checks.outside(),
         )
 
     def _warn_of_counts(self):
@@ -368,7 +367,7 @@ class _Loading:
             "at 1, so bias "
             "corrections and schedules begin again and the first steps have the wrong size; pass num_update=",
             UserWarning,
-            stacklevel=_outside(),
+            stacklevel=checks.outside(),
         )
 
     def _arrange(self, sources):
@@ -410,7 +409,7 @@ class _Loading:
                 f"({_listed(list(names.values()))} and "
                 f"{_listed(list(by_name))}); they are matched by their order",
                 UserWarning,
-                stacklevel=_outside(),
+                stacklevel=checks.outside(),
             )
             by_name = {}
         if by_name and named:
