@@ -316,11 +316,13 @@ class Optimizer:
             Takes a list of (t, lr, wd), one per index, or one for all when they are the same.
         """
         counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
-        schedule = dict(vars(scheduler)) if hasattr(scheduler, "__dict__") else None
+        schedule = None
+        if scheduler is not None and hasattr(scheduler, "__dict__"):
+            schedule = dict(vars(scheduler))
         own = self._snapshot()
         before, t = kernels.count_up(counts, indices, self.begin_num_update)
         try:
-            if t is None or len(before) > 1:
+            if t is None:  # an index that stands twice has two counts
                 error = checks.duplicate_index(self, indices) if len(set(indices)) < len(before) else None
                 if error is not None:
                     raise error
@@ -353,20 +355,27 @@ class Optimizer:
         tuple
             (table; each tensor's row of it, None: one row for all; the table for float32, None: the same)
         """
+        if len(rates) == 1:
+            row, single = self._row(rates[0])
+            return [row], None, (None if single is row else [single])
         seen, table, singles, rows, differ = {}, [], [], [], False
         for rate in rates:
             at = None if self.scalars_differ else seen.get(rate)
             if at is None:
                 at = seen[rate] = len(table)
-                row = self.scalars(*rate)
-                if not math.isfinite(sum(row)):
-                    checks.scalars(self.scalar_names, row)
+                row, single = self._row(rate)
                 table.append(row)
-                single = kernels.as_read_by_mxnet(row, self._read_as_text)
                 singles.append(single)
                 differ = differ or single is not row
             rows.append(at)
         return table, (np.array(rows, np.int32) if len(table) > 1 else None), (singles if differ else None)
+
+    def _row(self, rate):
+        """The scalars of one (t, lr, wd), checked, and those for float32 (the same tuple where they agree)."""
+        row = self.scalars(*rate)
+        if not math.isfinite(sum(row)):
+            checks.scalars(self.scalar_names, row)
+        return row, kernels.as_read_by_mxnet(row, self._read_as_text)
 
     #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
     scalars_differ = False
@@ -567,7 +576,7 @@ class Optimizer:
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
         if not (len(indices) == len(weights) == len(grads) == len(states)):
             raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
-        weights, grads, states = list(weights), list(grads), list(states)
+        weights, grads, states = _list(weights), _list(grads), _list(states)
         rows = None
         while True:
             try:
@@ -673,6 +682,10 @@ class Optimizer:
             # The one number that MXNet's step reads from text, too.
             clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
         return np.clip(array, -clip, clip)
+
+
+def _list(sequence):
+    return sequence if type(sequence) is list else list(sequence)
 
 
 def _view(array, name, optimizer, index, writable=True):

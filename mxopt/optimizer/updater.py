@@ -60,14 +60,17 @@ class Updater:
             indices, grads, weights = index, grad, weight
         else:
             indices, grads, weights = [index], [grad], [weight]
-        optimizer = self.optimizer
+        optimizer, known = self.optimizer, self.states
         if optimizer.__class__ in _BUILT_IN:
             try:
-                states = [self.states[i] for i in indices]
+                states = [known[i] for i in indices]
             except (KeyError, TypeError):
                 pass
             else:
-                optimizer.update_multi_precision(indices, weights, grads, states)
+                if optimizer.use_fused_step and optimizer._runs_own_rules:
+                    optimizer.fused_step(indices, weights, grads, states)
+                else:
+                    optimizer.update_multi_precision(indices, weights, grads, states)
                 if optimizer.step_callbacks:
                     self._report(indices)
                 return
