@@ -185,6 +185,12 @@ def test_index_that_is_no_index():
         call.refuses(TypeError, "an index must be an int or a str")
 
 
+def test_index_that_cannot_be_a_key_of_a_direct_call():
+    call = Call("sgd")
+    call.indices[BAD] = []
+    call.refuses(TypeError, "unhashable", lambda: call.optimizer.update(call.indices, call.weights, call.grads, [None] * 10))
+
+
 def sparse(rows, shape=(6, 4), dtype="float32"):
     return mx.RowSparseArray(np.ones((len(rows), *shape[1:]), dtype), rows, shape)
 

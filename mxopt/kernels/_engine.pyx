@@ -1013,17 +1013,27 @@ def count_up(dict counts not None, indices, begin):
     cdef object same = None, new
     cdef bint uniform = True
     cdef PyObject* found
-    for index in indices:
-        found = PyDict_GetItem(counts, index)
-        if found == NULL:
-            before.append(None)
-            new = begin + 1
-        else:
-            before.append(<object>found)
-            new = <object>found + 1
-        PyDict_SetItem(counts, index, new)
-        if same is None:
-            same = new
-        elif uniform and new != same:
-            uniform = False
+    try:
+        for index in indices:
+            found = PyDict_GetItem(counts, index)
+            if found == NULL:
+                new = begin + 1
+                PyDict_SetItem(counts, index, new)
+                before.append(None)
+            else:
+                old = <object>found
+                new = old + 1
+                PyDict_SetItem(counts, index, new)
+                before.append(old)
+            if same is None:
+                same = new
+            elif uniform and new != same:
+                uniform = False
+    except BaseException:  # an index that cannot be a key
+        for index, old in reversed(list(zip(indices, before))):
+            if old is None:
+                del counts[index]
+            else:
+                counts[index] = old
+        raise
     return before, (same if uniform else None)
