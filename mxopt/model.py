@@ -42,13 +42,13 @@ def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None,
             updater(*columns)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, **_options):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, format="mxnet-2.x", **_options):
     """Write ``prefix-0001.params``; a symbol that can save itself goes to ``prefix-symbol.json``."""
     if symbol is not None:
         symbol.save(f"{prefix}-symbol.json")
     arrays = {f"arg:{name}": array for name, array in arg_params.items()}
     arrays.update({f"aux:{name}": array for name, array in aux_params.items()})
-    save(params_file(prefix, epoch), arrays)
+    save(params_file(prefix, epoch), arrays, format)
 
 
 def load_params(prefix, epoch):

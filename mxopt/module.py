@@ -47,6 +47,7 @@ class ParameterModule:
     """
 
     _optimizers = optimizer
+    _model = model
 
     def __init__(self, arg_params, grad_params=None, batch_size=1, fixed_param_names=None, aux_params=None,
                  symbol=None, logger=logging):  # fmt: skip
@@ -95,7 +96,7 @@ class ParameterModule:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
         weights = {name: arrays[0] for name, arrays in self._arrays.items()}
-        store, on_store = self._create_kvstore(kvstore, self._num_device, weights)
+        store, on_store = self._model._create_kvstore(kvstore, self._num_device, weights)
         rescale_grad = 1.0 / self.batch_size
         devices = 1 if on_store else self._num_device
         names = {i * devices + k: name for k in range(devices) for i, name in enumerate(self._param_names)}
@@ -127,8 +128,6 @@ class ParameterModule:
         if self._preload_opt_states is not None:
             self.load_optimizer_states(self._preload_opt_states)
             self._preload_opt_states = None
-
-    _create_kvstore = staticmethod(model._create_kvstore)
 
     def borrow_optimizer(self, shared_module):
         """Use another module's optimizer, store and updater."""
@@ -223,7 +222,7 @@ class ParameterModule:
     def save_checkpoint(self, prefix, epoch, save_optimizer_states=False, **_options):
         """Write ``prefix-0001.params``, and ``prefix-0001.states`` if asked."""
         arg_params, aux_params = self.get_params()
-        model.save_checkpoint(prefix, epoch, self.symbol, arg_params, aux_params)
+        self._model.save_checkpoint(prefix, epoch, self.symbol, arg_params, aux_params)
         if save_optimizer_states:
             self.save_optimizer_states(model.states_file(prefix, epoch))
 

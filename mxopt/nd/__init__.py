@@ -7,6 +7,10 @@ from . import ops, random, sparse
 from .files import load, load_frombuffer, save
 from .ndarray import NDArray, RowSparseNDArray, view, view_state
 from .ops import *  # noqa: F403
+from .updates import operators
 
 __all__ = ["NDArray", "RowSparseNDArray", "load", "load_frombuffer", "random", "save", "sparse", "view"]
-__all__ += ops.__all__
+_updates = operators()
+globals().update(_updates)
+sparse.__dict__.update({name: _updates[name] for name in sparse.UPDATES})
+__all__ += [*ops.__all__, *_updates]

@@ -12,6 +12,9 @@ from .ndarray import NDArray, RowSparseNDArray, view
 
 BaseSparseNDArray = RowSparseArray
 
+#: update operators that MXNet also has here
+UPDATES = ("adagrad_update", "adam_update", "ftrl_update", "sgd_mom_update", "sgd_update")
+
 
 def row_sparse_array(arg1, shape=None, ctx=None, dtype=None):
     """Make a row-sparse array.

@@ -28,9 +28,11 @@ class Optimizer(optimizer.Optimizer):
         With `param_idx2name`, parameters whose names do not end in ``_weight`` or ``_gamma`` get 0 unless
         they are named here.
         """
-        super().set_wd_mult(args_wd_mult)
+        matches = super().set_wd_mult(args_wd_mult)
+        given = {name for names in matches.values() for name in names}
         exempt = (name for name in self.idx2name.values() if not name.endswith(self.decaying_names))
-        self.wd_mult = {**dict.fromkeys(exempt, 0.0), **self.wd_mult}
+        self.wd_mult = {**dict.fromkeys((n for n in exempt if n not in given), 0.0), **self.wd_mult}
+        return matches
 
     def set_lr_scale(self, args_lrscale):
         """Refused, as in 1.9.

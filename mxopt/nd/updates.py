@@ -1,0 +1,334 @@
+"""MXNet's update operators (``nd.sgd_mom_update`` and the like), each one a call of a rule.
+
+An operator takes a weight, its gradient and states, and scalars. It writes the states in place and the new
+weight to ``out``, usually the weight itself. Names, order and defaults of the scalars are MXNet's; what
+they do is in the rules of `mxopt.kernels`, so an operator here is a row of a table.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import checks, kernels
+from ..arrays import as_array
+from ..sparse import RowSparseArray, as_gradient
+from .ndarray import NDArray, view
+
+_COMMON = {"wd": 0.0, "rescale_grad": 1.0, "clip_gradient": -1.0}
+_REQUIRED = object()
+_SGD = {"lr": _REQUIRED, **_COMMON, "lazy_update": True}
+_MOMENTUM = {"lr": _REQUIRED, "momentum": 0.0, **_COMMON}
+_LAZY_MOMENTUM = {**_MOMENTUM, "lazy_update": True}
+_ADAM = {"lr": _REQUIRED, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, **_COMMON}
+
+#: operator: (rule, its states, its scalars with their defaults)
+SINGLE = {
+    "sgd_update": ("sgd", "", _SGD),
+    "sgd_mom_update": ("sgd_mom", "mom", _LAZY_MOMENTUM),
+    "nag_mom_update": ("nag", "mom", _MOMENTUM),
+    "signsgd_update": ("signsgd", "", {"lr": _REQUIRED, **_COMMON}),
+    "signum_update": ("signum", "mom", {**_MOMENTUM, "wd_lh": 0.0}),
+    "ftml_update": (
+        "ftml",
+        "d v z",
+        {"lr": _REQUIRED, "beta1": 0.6, "beta2": 0.999, "epsilon": 1e-8, "t": _REQUIRED, "wd": 0.0,
+         "rescale_grad": 1.0, "clip_grad": -1.0},
+    ),
+    "adam_update": ("adam", "mean var", {**_ADAM, "lazy_update": True}),
+    "rmsprop_update": (
+        "rmsprop", "n", {"lr": _REQUIRED, "rho": 0.95, "epsilon": 1e-8, **_COMMON, "clip_weights": -1.0},
+    ),
+    "rmspropalex_update": (
+        "rmsprop_centered",
+        "n g delta",
+        {"lr": _REQUIRED, "rho": 0.95, "momentum": 0.9, "epsilon": 1e-8, **_COMMON, "clip_weights": -1.0},
+    ),
+    "ftrl_update": ("ftrl", "z n", {"lr": _REQUIRED, "lamda1": 0.01, "beta": 1.0, **_COMMON}),
+    "adagrad_update": ("adagrad", "history", {"lr": _REQUIRED, "epsilon": 1e-7, **_COMMON}),
+    "group_adagrad_update": (
+        "groupadagrad", "history",
+        {"lr": _REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0, "epsilon": 1e-5},
+    ),
+}  # fmt: skip
+
+#: operators with a form for float16 weights with a float32 master, ``mp_...``, and those with one for lists
+_MIXED = ("sgd_update", "sgd_mom_update", "nag_mom_update")
+_LISTS = ("sgd_update", "sgd_mom_update")
+#: names of scalars in the other dialect
+_ALIASES = {"gamma1": "rho", "gamma2": "momentum", "clip_grad": "clip_gradient", "eps": "epsilon"}
+
+
+class _Words:
+    """What `mxopt.checks` asks of an optimizer, for an operator."""
+
+    def __init__(self, name, states):
+        self.name, self.state_names = name, states
+        self.idx2name = self.param_dict = {}
+
+
+def _run(words, rule, weights, grads, states, scalars, lazy, mixed):
+    """Run a rule over checked arrays; everything that can be wrong is found before anything is written."""
+    indices = list(range(len(weights)))
+    rows = [g.indices if isinstance(g, RowSparseArray) else None for g in grads]
+    for i, (weight, grad) in enumerate(zip(weights, grads)):
+        if grad.shape != weight.shape:
+            raise checks.gradient_shape(words, i, weight, grad)
+    dense = [np.asarray(g.data) if isinstance(g, RowSparseArray) else g for g in grads]
+    table = []
+    for row in scalars:
+        checks.scalars(rule.scalars, row)
+        table.append(row)
+    try:
+        plan = kernels.Plan(rule, weights, dense, states, 0 if mixed else -1, rows, lazy, None)
+    except kernels.Refused as error:
+        raise checks.refused(error, words, indices, weights, grads, states) from None
+    if weights:
+        singles = [kernels.as_read_by_mxnet(row, (True,) * len(row)) for row in table]
+        each = np.arange(len(weights), dtype=np.int32) if len(table) > 1 else None
+        plan.run(rule, table, each, singles)
+
+
+def _row(rule, given):
+    """The rule's scalars from the operator's."""
+    clip = given["clip_gradient"]
+    values = {**given, "clip_gradient": clip if clip >= 0 else math.inf}
+    if values.get("clip_weights", 0) <= 0:
+        values["clip_weights"] = math.inf
+    values.setdefault("wd", 0.0)
+    if "rho" in values:
+        values.setdefault("rest", 1.0 - values["rho"])
+        values.setdefault("momentum", 0.0)
+    return tuple(float(values[name]) for name in rule.scalars)
+
+
+def _scalars(name, known, positional, keywords):
+    """MXNet's scalars by name, from arguments in any of its forms."""
+    names = list(known)
+    if len(positional) > len(names):
+        raise TypeError(f"{name} takes {len(names)} scalars ({', '.join(names)}), got {len(positional)}")
+    given = dict(zip(names, positional))
+    for word, value in keywords.items():
+        word = _ALIASES.get(word, word) if word not in known else word
+        word = word if word in known else next((k for k in known if _ALIASES.get(k) == word), word)
+        if word not in known:
+            raise TypeError(
+                f"{name} has no argument {word!r}{checks.nearest(word, known)}; it takes {', '.join(names)}"
+            )
+        given[word] = value
+    for word, default in known.items():
+        if word not in given:
+            if default is _REQUIRED:
+                raise TypeError(f"{name} needs {word}=")
+            given[word] = default
+    lazy = bool(given.pop("lazy_update", False))
+    numbers = {_ALIASES.get(word, word): checks.number(word, v) if word != "rescale_grad" else float(v)
+               for word, v in given.items()}  # fmt: skip
+    return numbers, lazy
+
+
+def _target(weight, out):
+    """Where the new weight goes, holding the old one."""
+    if out is None:
+        return np.array(weight)
+    target = as_array(out, "out")
+    if target.shape != weight.shape:
+        raise ValueError(f"out must have the weight's shape {weight.shape}, got {target.shape}")
+    if target.ctypes.data != weight.ctypes.data or target.strides != weight.strides:
+        target[...] = weight
+    return target
+
+
+def _operator(name, rule, states, known, mixed, rules):
+    arrays = ("weight", "grad", *states, *(("weight32",) if mixed else ()))
+    # the rule may want the states in another order than the operator has them
+    words = _Words(name, states)
+
+    def operator(*args, out=None, **kwargs):
+        taken = list(args[: len(arrays)])
+        taken += [kwargs.pop(array) for array in arrays[len(taken) :] if array in kwargs]
+        if len(taken) < len(arrays):
+            raise TypeError(f"{name} takes the arrays {', '.join(arrays)}, got {len(taken)}")
+        kwargs.pop("name", None)
+        scalars, lazy = _scalars(name, known, args[len(arrays) :], kwargs)
+        compiled = rules(rule)
+        weight = as_array(taken[0], "weight", writable=False)
+        grad = as_gradient(taken[1], "gradient")
+        own = dict(zip(arrays[2:], (as_array(x, word) for word, x in zip(arrays[2:], taken[2:]))))
+        state = _state([own[word] for word in _rule_states(compiled, states)])
+        target = _target(weight, out)
+        _run(words, compiled, [target], [grad], [(own["weight32"], state) if mixed else state],
+             [_row(compiled, scalars)], lazy, mixed)  # fmt: skip
+        return out if out is not None else target.view(NDArray)
+
+    return _named(operator, name, f"MXNet's operator over the rule {rule!r}: {', '.join((*arrays, *known))}.")
+
+
+def _rule_states(rule, states):
+    own = [array for array in rule.arrays[2:] if array != "-"]
+    return own if sorted(own) == sorted(states) else states
+
+
+def _state(arrays):
+    return None if not arrays else arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+def _lists(name, rule, states, known, mixed, preloaded, rules):
+    """``multi_...``: weights, gradients and states of several tensors interleaved; rates one a tensor."""
+    each = 2 + len(states) + mixed
+    known = {word: value for word, value in known.items() if word not in ("lr", "wd", "lazy_update")}
+    words = _Words(name, states)
+
+    def operator(*args, out=None, lrs=None, wds=None, num_weights=None, **kwargs):
+        arrays = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
+        if preloaded:
+            *arrays, lrs, wds = arrays
+        kwargs.pop("name", None)
+        scalars, _ = _scalars(name, known, (), kwargs)
+        count = len(arrays) // each if num_weights is None else int(num_weights)
+        if len(arrays) != count * each or lrs is None or wds is None or not len(lrs) == len(wds) == count:
+            raise ValueError(f"{name} takes {each} arrays a weight, and lrs and wds with one number each; "
+                             "got "
+                             f"{len(arrays)} arrays for {count} weights")  # fmt: skip
+        out = list(out) if isinstance(out, (list, tuple)) else [out] * count if out is None else [out]
+        if len(out) != count:
+            raise ValueError(f"{name} needs one out for each of the {count} weights, got {len(out)}")
+        compiled = rules(rule)
+        columns = [arrays[start::each] for start in range(each)]
+        weights = [as_array(w, f"weight {i}", writable=False) for i, w in enumerate(columns[0])]
+        grads = [as_gradient(g, f"gradient {i}") for i, g in enumerate(columns[1])]
+        own = [[as_array(x, f"state {i}") for i, x in enumerate(column)] for column in columns[2:]]
+        packed = [_state(list(row)) for row in zip(*own[: len(states)])] if states else [None] * count
+        if mixed:
+            packed = list(zip(own[-1], packed))
+        rows = [_row(compiled, {"lr": float(lr), "wd": float(wd), **scalars}) for lr, wd in zip(lrs, wds)]
+        targets = [_target(weight, o) for weight, o in zip(weights, out)]
+        _run(words, compiled, targets, grads, packed, rows, False, mixed)
+        return [o if o is not None else target.view(NDArray) for o, target in zip(out, targets)]
+
+    return _named(operator, name, f"MXNet's operator for lists, over the rule {rule!r}.")
+
+
+def _named(function, name, doc):
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+# -- LAMB in its two phases: elementwise NumPy, with the norms taken by the caller between them
+# ------------------
+
+
+def _lamb_phase1(weight, grad, mean, var, scalars):
+    dtype = weight.dtype.type
+    beta1, beta2 = dtype(scalars["beta1"]), dtype(scalars["beta2"])
+    g = np.asarray(grad, weight.dtype) * dtype(scalars["rescale_grad"])
+    if scalars["clip_gradient"] >= 0:
+        bound = dtype(scalars["clip_gradient"])
+        g = np.clip(g, -bound, bound)
+    mean[...] = beta1 * mean + (dtype(1) - beta1) * g
+    var[...] = beta2 * var + (dtype(1) - beta2) * g * g
+    if scalars["bias_correction"]:
+        t = scalars["t"]
+        mean_hat = mean / dtype(1.0 - float(beta1) ** t)
+        var_hat = var / dtype(1.0 - float(beta2) ** t)
+    else:
+        mean_hat, var_hat = mean, var
+    return mean_hat / (np.sqrt(var_hat) + dtype(scalars["epsilon"])) + dtype(scalars["wd"]) * weight
+
+
+_PHASE1 = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "t": _REQUIRED, "bias_correction": True,
+           "wd": _REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0}  # fmt: skip
+_PHASE2 = {"lr": _REQUIRED, "lower_bound": -1.0, "upper_bound": -1.0}
+
+
+def lamb_update_phase1(weight, grad, mean, var, *args, out=None, **kwargs):
+    """Moments and direction of LAMB; `mean` and `var` are written, the direction is the result."""
+    scalars, _ = _scalars("lamb_update_phase1", _PHASE1, args, kwargs)
+    arrays = [as_array(x, name) for x, name in ((weight, "weight"), (mean, "mean"), (var, "var"))]
+    grad = as_array(grad, "gradient", writable=False)
+    return _result(_lamb_phase1(arrays[0], grad, *arrays[1:], scalars), out)
+
+
+def mp_lamb_update_phase1(weight, grad, mean, var, weight32, *args, out=None, **kwargs):
+    """As `lamb_update_phase1`, on the float32 master of a float16 weight."""
+    return lamb_update_phase1(
+        weight32, np.asarray(grad).astype(np.float32), mean, var, *args, out=out, **kwargs
+    )
+
+
+def lamb_update_phase2(weight, g, r1, r2, *args, out=None, **kwargs):
+    """The weight moved along LAMB's direction `g`, by the ratio of the norms `r1` and `r2`."""
+    scalars, _ = _scalars("lamb_update_phase2", _PHASE2, args, kwargs)
+    weight = as_array(weight, "weight", writable=False)
+    dtype = weight.dtype.type
+    size, length = (dtype(float(np.asarray(r).reshape(-1)[0])) for r in (r1, r2))
+    if scalars["lower_bound"] >= 0:
+        size = max(size, dtype(scalars["lower_bound"]))
+    if scalars["upper_bound"] >= 0:
+        size = min(size, dtype(scalars["upper_bound"]))
+    lr = dtype(scalars["lr"])
+    if size != 0 and length != 0:
+        lr = lr * size / length
+    return _result(weight - lr * np.asarray(g), out)
+
+
+def mp_lamb_update_phase2(weight, g, r1, r2, weight32, *args, out=None, **kwargs):
+    """As `lamb_update_phase2`, on the float32 master, which is written too."""
+    lamb_update_phase2(weight32, g, r1, r2, *args, out=weight32, **kwargs)
+    return _result(np.asarray(weight32).astype(np.asarray(weight).dtype), out)
+
+
+def multi_lars(lrs, weights_sum_sq, grads_sum_sq, wds, eta, eps, rescale_grad=1.0, out=None, **_attributes):
+    """Learning rates scaled by the layers' norms (LARS)."""
+    lrs, squares, grads, wds = (np.asarray(x, np.float32) for x in (lrs, weights_sum_sq, grads_sum_sq, wds))
+    eta, eps, rescale = np.float32(eta), np.float32(eps), np.float32(rescale_grad)
+    size = np.sqrt(squares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = lrs * eta * size / (np.sqrt(grads) * rescale + wds * size + eps)
+    return _result(np.where((size > 0) & (grads > 0), scaled, lrs), out)
+
+
+def _result(values, out):
+    if out is None:
+        return view(np.asarray(values))
+    np.copyto(as_array(out, "out"), values, casting="unsafe")
+    return out
+
+
+def operators(dialect=""):
+    """Every update operator by name.
+
+    Parameters
+    ----------
+    dialect : {'', '_v1'}
+        What the names of the rules end with, where a dialect has its own.
+    """
+
+    def rules(name):
+        rule = kernels.RULES.get(f"{name}{dialect}") or kernels.RULES.get(name)
+        if rule is None:
+            raise NotImplementedError(f"mxopt has no rule {name!r}")
+        return rule
+
+    table = {}
+    for name, (rule, states, known) in SINGLE.items():
+        states = tuple(states.split())
+        table[name] = _operator(name, rule, states, known, False, rules)
+        if name in _MIXED:
+            table[f"mp_{name}"] = _operator(f"mp_{name}", rule, states, known, True, rules)
+        if name in _LISTS:
+            for mixed in (False, True):
+                for preloaded in (False, True):
+                    full = f"{'preloaded_' * preloaded}multi_{'mp_' * mixed}{name}"
+                    table[full] = _lists(full, rule, states, known, mixed, preloaded, rules)
+    for function in (
+        lamb_update_phase1,
+        lamb_update_phase2,
+        mp_lamb_update_phase1,
+        mp_lamb_update_phase2,
+        multi_lars,
+    ):
+        table[function.__name__] = function
+    return table

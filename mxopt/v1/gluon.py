@@ -1,0 +1,20 @@
+"""``mx.gluon`` of the 1.9 dialect."""
+
+from ..absent import stand_in
+from ..face import alias
+from ..gluon import Constant, Parameter, ParameterDict, trainer, utils
+from . import kvstore, optimizer
+
+__all__ = ["Constant", "Parameter", "ParameterDict", "Trainer", "utils"]
+
+
+class Trainer(trainer.Trainer):
+    __doc__ = trainer.Trainer.__doc__
+
+    _optimizers = optimizer
+    _for_devices = staticmethod(kvstore.for_devices)
+
+
+alias(f"{__name__}.utils", utils.__name__)
+alias(f"{__name__}.parameter", Parameter.__module__)
+stand_in(__name__)

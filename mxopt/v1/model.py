@@ -1,0 +1,15 @@
+"""``mx.model`` of the 1.9 dialect: files in the form that 1.x reads, stores of its optimizers."""
+
+import functools
+
+from .. import model
+from ..model import load_checkpoint, load_params, params_file, states_file
+from . import kvstore
+
+__all__ = ["load_checkpoint", "load_params", "params_file", "save_checkpoint", "states_file"]
+
+_create_kvstore = kvstore.for_devices
+_initialize_kvstore = model._initialize_kvstore
+_update_params = model._update_params
+_update_params_on_kvstore = model._update_params_on_kvstore
+save_checkpoint = functools.partial(model.save_checkpoint, format="mxnet-1.x")
