@@ -467,10 +467,10 @@ class _Reader:
         dtype = numpy_dtype(body[0])
         if type(value) not in (bool, int, float) or (dtype.kind in "iub") != (type(value) is not float):
             raise ForeignStateFile(f"{value!r} is not a scalar of dtype {dtype}")
-        try:
-            return dtype.type(value)
-        except OverflowError:
-            raise ForeignStateFile(f"{value!r} is out of range for dtype {dtype}") from None
+        # Not left to NumPy: before 2 it wraps around.
+        if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+            raise ForeignStateFile(f"{value!r} is out of range for dtype {dtype}")
+        return dtype.type(value)
 
     def _array(self, body, depth):
         if not isinstance(body, list) or not body or not all(isinstance(item, str) for item in body):
