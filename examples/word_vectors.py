@@ -1,7 +1,7 @@
 """Word vectors from Python's own documentation, by row-sparse gradients and lazy Adam.
 
 Skip-gram with negative sampling on the text of `pydoc_data.topics`, which every Python carries. A step looks
-at a few hundred words, so its gradients are row-sparse; `lazy_update=True` touches only the rows of these words.
+at a few hundred words, so its gradients are row-sparse; `lazy_update=True` touches only the rows of these.
 
     python examples/word_vectors.py
     python examples/word_vectors.py --words left,raised,float --epochs 20
