@@ -55,7 +55,9 @@ def optional_number(name, value, **bounds):
 
 def nearest(word, known):
     """'; did you mean ...?', or an empty string."""
-    close = difflib.get_close_matches(str(word).lower(), [str(k).lower() for k in known], n=1, cutoff=0.6)
+    word = str(word).lower()
+    close = difflib.get_close_matches(word, [str(k).lower() for k in known], n=3, cutoff=0.6)
+    close.sort(key=lambda name: sorted(name) != sorted(word))  # swapped letters are the commonest slip
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -229,9 +231,33 @@ def _shape(optimizer, state, grad, role):
 def scalars(names, row):
     """Refuse a row of scalars that is not finite (rescale_grad aside: loss scaling skips by it)."""
     for name, value in zip(names, row):
-        if not math.isfinite(value) and name not in ("rescale_grad", "clip_gradient"):
+        if not math.isfinite(value) and name not in ("rescale_grad", "clip_gradient", "clip_weights"):
             word = "learning_rate" if name == "lr" else name
             raise ValueError(f"{word} must be a finite number, got {value!r}")
+
+
+def zero_rate(optimizer, index, lr):
+    """The error for a learning rate that an update divides by."""
+    return ValueError(
+        f"learning_rate of {who(optimizer, index)} must be above 0, since {type(optimizer).__name__} divides "
+        f"by it, got {lr!r}; leave the tensor out of the call to keep it"
+    )
+
+
+def no_decay(optimizer, index, wd):
+    """The error for weight decay where there is none."""
+    return ValueError(
+        f"wd of {who(optimizer, index)} must be 0, since {type(optimizer).__name__} has no weight decay, "
+        f"got {wd!r}; set wd or its multiplier to 0"
+    )
+
+
+def not_a_matrix(optimizer, index, weight):
+    """The error for a weight that does not have two dimensions."""
+    return ValueError(
+        f"weight of {who(optimizer, index)} must have two dimensions, since {type(optimizer).__name__} keeps "
+        f"one number a row, got shape {tuple(weight.shape)}; use AdaGrad for it, or reshape it"
+    )
 
 
 def duplicate_index(optimizer, indices):
@@ -247,7 +273,9 @@ def duplicate_index(optimizer, indices):
 
 
 def lazy_update(optimizer, value):
-    """`lazy_update` as a bool, refused where it cannot be."""
+    """`lazy_update` as a bool, refused where it cannot be; None means the class's default."""
+    if value is None:
+        return optimizer.lazy_by_default and optimizer.use_fused_step
     if not value:
         return False
     kind = type(optimizer).__name__

@@ -97,6 +97,7 @@ cdef struct Layout:
     const int64_t* rows  # NULL: dense
     Py_ssize_t nrows
     Py_ssize_t width
+    bint lazy            # the rule visits the named rows only
     Strides* strided[SLOTS]
 
 cdef struct Tensor:
@@ -285,7 +286,7 @@ cdef inline char* address(const Tensor* t, int a, Py_ssize_t p) noexcept nogil:
         return t.data[a] + p * itemsize
     row = p // t.layout.width
     if t.kind[a] == PER_ROW:
-        return t.data[a] + (t.layout.rows[row] if t.layout.rows != NULL else row) * itemsize
+        return t.data[a] + (t.layout.rows[row] if t.layout.lazy else row) * itemsize
     return t.data[a] + (t.layout.rows[row] * t.layout.width + p % t.layout.width) * itemsize
 
 
@@ -720,6 +721,7 @@ cdef class Plan:
                 array = rows
                 t.layout.rows = <const int64_t*>cnp.PyArray_DATA(array)
                 t.layout.nrows = cnp.PyArray_DIM(array, 0)
+                t.layout.lazy = self.lazy
             t.plain = t.plain and not sparse and all_c
             self.lay(i, WEIGHT, main, sparse and self.lazy)
             if t.data[MIRROR] != NULL:

@@ -1,8 +1,18 @@
 """Optimizers by name. Importing a module registers its class; nothing else lists them."""
 
+from . import contrib
+from .adabelief import AdaBelief
+from .adadelta import AdaDelta
+from .adagrad import AdaGrad
 from .adam import Adam
+from .adamax import Adamax
+from .adamW import AdamW
+from .contrib import GroupAdaGrad
+from .ftrl import Ftrl
+from .nadam import Nadam
 from .optimizer import Optimizer
 from .registry import create, register
+from .rmsprop import RMSProp
 from .sgd import SGD
 from .updater import Updater, get_updater
 

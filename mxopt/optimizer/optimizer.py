@@ -81,6 +81,10 @@ class Optimizer:
     master_position = 0
     #: Attributes that steps move on; they are saved with the states, like the counts.
     progress = ()
+    #: The states' names by rule, where the rules of one class keep different ones.
+    rule_states: dict[str, tuple[str, ...]] = {}
+    #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.
+    lazy_by_default = False
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
     not_lazy_because: str | None = None
 
@@ -137,10 +141,12 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls._own_rates = any(getattr(cls, name) is not getattr(Optimizer, name) for name in _RATE_METHODS)
+        cls._checks_rates = cls.check_rates is not Optimizer.check_rates
         cls.takes_lists = _takes_lists(cls)
         cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
 
     _own_rates = False
+    _checks_rates = False
     takes_lists = True
     _texts: tuple[bool, ...] = (False,) * 4
 
@@ -326,10 +332,16 @@ class Optimizer:
                 error = checks.duplicate_index(self, indices) if len(set(indices)) < len(before) else None
                 if error is not None:
                     raise error
-            if t is not None and not (self._own_rates or self.lr_mult or self.wd_mult or self.param_dict):
+            one_by_one = self._own_rates or self.scalars_differ
+            if t is not None and not (one_by_one or self.lr_mult or self.wd_mult or self.param_dict):
                 self.num_update = t if t > number else number
-                return make([(t, self.learning_rate, self.wd)])
-            return make(self._rates(indices, counts, before))
+                rates = [(t, self.learning_rate, self.wd)]
+            else:
+                rates = self._rates(indices, counts, before)
+            if self._checks_rates:
+                for index, (_, lr, wd) in zip(indices, rates):
+                    self.check_rates(index, lr, wd)
+            return make(rates)
         except BaseException:
             self._take_back(indices, counts, before)
             self.num_update = number
@@ -376,6 +388,9 @@ class Optimizer:
         if not math.isfinite(sum(row)):
             checks.scalars(self.scalar_names, row)
         return row, kernels.as_read_by_mxnet(row, self._read_as_text)
+
+    def check_rates(self, index, lr, wd):
+        """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet."""
 
     #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
     scalars_differ = False
@@ -489,7 +504,15 @@ class Optimizer:
         lr, wd : float
             Its learning rate and weight decay, multipliers applied.
         """
-        return lr, wd, float(self.rescale_grad), self._clip
+        return lr, wd, self._rescale, self._clip
+
+    @property
+    def _rescale(self):
+        """`rescale_grad` as a float; MXNet's AdamW leaves a one-element array there."""
+        rescale = self.rescale_grad
+        if type(rescale) is float:
+            return rescale
+        return float(rescale.item() if hasattr(rescale, "item") else rescale)
 
     @property
     def _clip(self):
@@ -629,7 +652,8 @@ class Optimizer:
             (weight, gradient, state, t, lr, wd); the gradient is the caller's own array when it is dense.
         """
         plan_rule = kernels.RULES[self.passes[0]] if self.rules else None
-        if self.lazy_update and any(isinstance(g, RowSparseArray) for g in grads):
+        lazy = self.lazy_update and not self.lazy_by_default
+        if lazy and any(isinstance(g, RowSparseArray) for g in grads):
             raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
         if plan_rule is not None:
             self._plan(
@@ -666,16 +690,17 @@ class Optimizer:
 
     def _prepared(self, grad):
         """The gradient rescaled and clipped, as a new array."""
-        return self._clipped(grad * float(self.rescale_grad))
+        return self._clipped(grad * self._rescale)
 
     def _decayed(self, grad, weight, wd):
         """The gradient rescaled and clipped, with weight decay, as a new array."""
         if self.clips_decay:
-            return self._clipped(grad * float(self.rescale_grad) + wd * weight)
+            return self._clipped(grad * self._rescale + wd * weight)
         return self._prepared(grad) + wd * weight
 
-    def _clipped(self, array):
-        clip = self._clip
+    def _clipped(self, array, clip=None):
+        """An array limited to [-clip, clip], by default to `clip_gradient`."""
+        clip = self._clip if clip is None else clip
         if clip == math.inf:
             return array
         if array.dtype == np.float32:

@@ -95,7 +95,7 @@ def _agree_with_rules(cls):
             raise TypeError(
                 f"{cls.__name__} passes the scalars {scalars}, its rule {name!r} takes {rule.scalars}"
             )
-        for own, array in zip(cls.state_names, rule.arrays[2:]):
+        for own, array in zip(cls.rule_states.get(name) or cls.state_names, rule.arrays[2:]):
             if array not in (own, "-"):
                 raise TypeError(
                     f"{cls.__name__} keeps the state {own!r} where its rule {name!r} takes {array!r}"

@@ -84,7 +84,7 @@ class SGD(Optimizer):
         return (False, False, *self._texts[2:]) if self.aggregate_num > 1 else self._texts
 
     def scalars(self, t, lr, wd):
-        return lr, wd, float(self.rescale_grad), self._clip, self.momentum
+        return lr, wd, self._rescale, self._clip, self.momentum
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):

@@ -53,6 +53,16 @@ cdef inline real power(real x, real y) noexcept nogil:
         return pow(x, y)
 
 
+cdef inline real larger(real x, real y) noexcept nogil:
+    # NaN if either is, as NumPy and MXNet have it.
+    return x if x > y else (x if x != x else y)
+
+
+cdef inline bint overflowed(real rescale) noexcept nogil:
+    # A loss scaler says by 0, NaN or infinity that this step's gradients are not to be used.
+    return rescale == 0 or rescale - rescale != 0
+
+
 cdef inline real clipped(real x, real bound) noexcept nogil:
     # Off is bound = inf. A NaN compares false twice and passes unchanged, as in MXNet.
     return bound if x > bound else (-bound if x < -bound else x)
@@ -67,14 +77,14 @@ RULES = {}
 
 
 cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, str arrays, str scalars,
-              str writes=None, int sums=0, bint by_row=False):
+              str writes=None, int sums=0):
     """Enter a rule in the table.
 
-    arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes.
+    arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes; "name/row" for one with one
+        element a row: then the rule is called once per row.
     scalars: the fields of its struct of scalars, in order.
     writes: the arrays it writes; all but the gradient when not given.
     sums: how many doubles of partial sums it adds up (one more array, the last).
-    by_row: called once per row; arrays marked "name/row" have one element a row.
     """
     if scalar_bytes != len(scalars.split()) * sizeof(double):
         raise AssertionError(f"rule {name!r}: its struct of scalars and their names differ in number")
@@ -87,7 +97,7 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
         "scalars": tuple(scalars.split()),
         "writes": None if writes is None else tuple(writes.split()),
         "sums": sums,
-        "by_row": by_row,
+        "by_row": "/row" in arrays,
     }
 
 

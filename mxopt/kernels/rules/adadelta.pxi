@@ -1,0 +1,44 @@
+# AdaDelta (MXNet composes it of array operations). rest is 1 - rho of the double.
+
+cdef struct AdaDeltaScalars:
+    double lr, wd, rescale_grad, clip_gradient, rho, rest, epsilon
+
+
+cdef inline void adadelta_span(real** arrays, Py_ssize_t n, const double* scalars, bint v1) noexcept nogil:
+    cdef:
+        const AdaDeltaScalars* s = <const AdaDeltaScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real* acc_g = arrays[2]
+        real* acc_delta = arrays[3]
+        real lr = <real>s.lr, wd = <real>s.wd
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
+        real rho = <real>s.rho, rest = <real>s.rest, epsilon = <real>s.epsilon
+        real g, a, d
+        Py_ssize_t i
+    for i in range(n):
+        g = clipped(rescale * grad[i], clip)
+        if not v1:
+            g = g + wd * weight[i]
+        a = acc_g[i] * rho + (rest * g * g if v1 else rest * (g * g))
+        d = root(acc_delta[i] + epsilon) / root(a + epsilon) * g
+        acc_g[i] = a
+        acc_delta[i] = acc_delta[i] * rho + (rest * d * d if v1 else rest * (d * d))
+        if v1:  # no learning rate, and a decay that the accumulators do not see
+            weight[i] = weight[i] - (d + wd * weight[i])
+        else:
+            weight[i] = weight[i] - lr * d
+
+
+cdef void adadelta(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    adadelta_span(arrays, n, scalars, False)
+
+
+cdef void adadelta_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    adadelta_span(arrays, n, scalars, True)
+
+
+register("adadelta", <rule_fn>adadelta[float], <rule_fn>adadelta[double], sizeof(AdaDeltaScalars),
+         "weight grad acc_g acc_delta", "lr wd rescale_grad clip_gradient rho rest epsilon")
+register("adadelta_v1", <rule_fn>adadelta_v1[float], <rule_fn>adadelta_v1[double], sizeof(AdaDeltaScalars),
+         "weight grad acc_g acc_delta", "lr wd rescale_grad clip_gradient rho rest epsilon")

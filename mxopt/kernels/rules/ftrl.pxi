@@ -1,0 +1,30 @@
+# Ftrl-proximal (MXNet: ftrl_update). The new weight depends on the states alone.
+
+cdef struct FtrlScalars:
+    double lr, wd, rescale_grad, clip_gradient, lamda1, beta
+
+
+cdef void ftrl(real** arrays, Py_ssize_t count, const double* scalars) noexcept nogil:
+    cdef:
+        const FtrlScalars* s = <const FtrlScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real* z = arrays[2]
+        real* n = arrays[3]
+        real lr = <real>s.lr, wd = <real>s.wd, lamda1 = <real>s.lamda1, beta = <real>s.beta
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
+        real g, total, linear, beyond
+        Py_ssize_t i
+    for i in range(count):
+        g = clipped(rescale * grad[i], clip)
+        total = n[i] + g * g
+        linear = z[i] + (g - (root(total) - root(n[i])) * weight[i] / lr)
+        n[i] = total
+        z[i] = linear
+        beyond = magnitude(linear) - lamda1
+        beyond = <real>0 if beyond <= 0 else beyond
+        weight[i] = (beyond if linear < 0 else -beyond) / ((beta + root(total)) / lr + wd)
+
+
+register("ftrl", <rule_fn>ftrl[float], <rule_fn>ftrl[double], sizeof(FtrlScalars),
+         "weight grad z n", "lr wd rescale_grad clip_gradient lamda1 beta")

@@ -1,0 +1,97 @@
+"""GroupAdaGrad, in the module where MXNet has it."""
+
+import numpy as np
+
+from .. import checks
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class GroupAdaGrad(Optimizer):
+    """AdaGrad with one step size for each row of a matrix: for embeddings.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        history = history + mean(g**2, axis=1, keepdims=True)
+        weight = weight - learning_rate * g / (sqrt(history) + epsilon)
+
+    With a row-sparse gradient this happens only in the rows that the gradient holds, by default.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    epsilon : float, default 1e-6
+        Keeps the division finite. ``eps`` is accepted with a warning.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, optional
+        Touch only the rows of a row-sparse gradient. Not given: True with ``use_fused_step``, as MXNet's
+        kernel does, and False without. Rows without a gradient do not change in either case.
+    **kwargs
+        Arguments of `Optimizer`; ``wd`` must be 0.
+
+    Notes
+    -----
+    The history is AdaGrad's [1]_, averaged over the row. Squares are added one after the other, as MXNet's
+    row-sparse kernel does; the mean of MXNet's dense update adds them in another order.
+
+    State: history of shape (rows, 1), zeros in float32 (float64 for a float64 weight, which MXNet refuses).
+
+    References
+    ----------
+    .. [1] J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
+       Optimization", JMLR 12, 2011, http://www.jmlr.org/papers/volume12/duchi11a/duchi11a.pdf.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("groupadagrad", learning_rate=0.5)
+    >>> weight = np.ones((3, 2), np.float32)
+    >>> grad = mxopt.RowSparseArray(np.array([[1, 7]], np.float32), [1], (3, 2))
+    >>> opt.update(0, weight, grad, opt.create_state(0, weight))
+    >>> weight.round(4)
+    array([[1. , 1. ],
+           [0.9, 0.3],
+           [1. , 1. ]], dtype=float32)
+    """
+
+    rules = ("groupadagrad",)
+    state_names = ("history",)
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
+    text_scalars = ("clip_gradient",)
+    lazy_by_default = True
+
+    def __init__(self, learning_rate=0.01, epsilon=1e-6, use_fused_step=True, lazy_update=None, **kwargs):
+        epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
+        super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def create_state(self, index, weight):
+        if weight.ndim != 2:
+            raise checks.not_a_matrix(self, index, weight)
+        return np.zeros((len(weight), 1), np.float64 if weight.dtype == np.float64 else np.float32)
+
+    def check_rates(self, index, lr, wd):
+        if wd != 0:
+            raise checks.no_decay(self, index, wd)
+
+    def _plan(self, indices, weights, *args, **kwargs):
+        plan = super()._plan(indices, weights, *args, **kwargs)
+        for index, weight in zip(indices, weights):
+            if np.ndim(weight) != 2:
+                raise checks.not_a_matrix(self, index, weight)
+        return plan
+
+    def scalars(self, t, lr, wd):
+        return lr, wd, self._rescale, self._clip, self.epsilon
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, history, _, lr, _ in self._each(indices, weights, grads, states):
+            grad = self._prepared(grad)
+
+            history += np.square(grad).sum(axis=1, keepdims=True) / max(grad.shape[1], 1)
+            weight -= lr * (grad / (np.sqrt(history) + self.epsilon))
