@@ -137,24 +137,16 @@ def recorded_calls(side, aggregate_num):
     base = side.package.optimizer.Optimizer
     calls = []
 
-    class Recorder(base):
-        def create_state(self, index, weight):
-            return None
+    def update(self, index, weight, grad, state):
+        calls.append(index)
+
+    def step(self, indices, weights, grads, states):
+        calls.append(list(indices))
 
     if "1.9" in dialects_here():
-
-        def update(self, index, weight, grad, state):
-            calls.append(index)
-
-        Recorder.update = update
-        optimizer = Recorder()
+        optimizer = type("Recorder", (base,), {"update": update})()
     else:
-
-        def step(self, indices, weights, grads, states):
-            calls.append(list(indices))
-
-        Recorder.step = step
-        optimizer = Recorder(aggregate_num=aggregate_num)
+        optimizer = type("Recorder", (base,), {"step": step})(aggregate_num=aggregate_num)
     updater = side.package.optimizer.get_updater(optimizer)
     # One call for all of mixed dtypes would make MXNet's own kernels raise; mxopt groups by dtype there too.
     halves = () if aggregate_num is np.inf else (1, 4)
