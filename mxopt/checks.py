@@ -48,6 +48,15 @@ def number(name, value, low=None, high=None, open_high=False):
     return result
 
 
+def divisor(name, value, optimizer):
+    """Refuse 0 where the formula divides by a number."""
+    if value == 0:
+        raise ValueError(
+            f"{name} must not be 0 (after multipliers, too): {type(optimizer).__name__} divides by it; leave "
+            "the parameter out of the update to freeze it"
+        )
+
+
 def optional_number(name, value, **bounds):
     """As `number`, and None stays None."""
     return None if value is None else number(name, value, **bounds)
@@ -118,20 +127,22 @@ def who(optimizer, index):
     return f"index {index!r} ({name!r})" if name is not None and name != index else f"index {index!r}"
 
 
-def refused(error, optimizer, indices, weights, grads, states, extra_name="noise"):
+def refused(error, optimizer, indices, weights, grads, states, names=None):
     """Word what the engine refused (`mxopt.kernels.Refused`) as an exception to raise.
 
     Parameters
     ----------
     error : Refused
         Its arguments are (what, position, role, ...); roles: 0 weight, 1 gradient, 2.. states, -1 master.
+    names : sequence of str, optional
+        What the states' arrays are called; the optimizer's `state_names` when not given.
     """
     what, i, role, *rest = error.args
     if what == "lengths":
         lengths = f"{len(indices)}, {len(weights)}, {len(grads)} and {len(states)}"
         return ValueError(f"indices, weights, grads and states must have the same length, got {lengths}")
 
-    names = optimizer.state_names
+    names = optimizer.state_names if names is None else names
 
     def part(position, role):
         owner = who(optimizer, indices[position])
@@ -139,9 +150,7 @@ def refused(error, optimizer, indices, weights, grads, states, extra_name="noise
             return f"the float32 master of {owner}"
         if role < 2:
             return f"{'weight' if role == 0 else 'gradient'} of {owner}"
-        return (
-            f"state {names[role - 2]!r} of {owner}" if role - 2 < len(names) else f"{extra_name} of {owner}"
-        )
+        return f"state {names[role - 2]!r} of {owner}"
 
     this, owner = part(i, role), who(optimizer, indices[i])
     weight, grad = weights[i], grads[i]

@@ -77,6 +77,8 @@ cdef enum:
     SUM_BLOCK = 16384
     # Chunks begin at multiples of this from the start of a tensor: one cache line of float32, and more.
     LINE = 64
+    # Elements of a drawn input that exist at a time: 512 KB of doubles.
+    DRAWN_BLOCK = 65536
     # Below this many elements a second thread costs more than it brings.
     SERIAL_BELOW = 16384
 
@@ -113,7 +115,7 @@ cdef struct Tensor:
     bint plain            # every pointer can be used as it is
 
 cdef struct Pass:
-    rule_fn rules[2]
+    rule_fn rules[3]  # by compute type; the last one runs on float32 masters
     Tensor* tensors
     Py_ssize_t ntensors
     const double* scalars[2]  # by compute type
@@ -188,7 +190,7 @@ def use_converters(list loads, list stores):
 cdef class Rule:
     """One registered rule: its loops for float and double and what they read and write."""
 
-    cdef rule_fn single, double_
+    cdef rule_fn single, double_, on_master
     cdef unsigned int uses, writes, per_row
     cdef int nscalars
     cdef readonly str name
@@ -196,11 +198,13 @@ cdef class Rule:
     cdef readonly tuple scalars
     cdef readonly int nsums
     cdef readonly bint by_row
+    cdef readonly bint drawn
 
     def __init__(self, str name, dict entry):
         self.name = name
         self.single = <rule_fn>PyCapsule_GetPointer(entry["float32"], "mxopt.rule")
         self.double_ = <rule_fn>PyCapsule_GetPointer(entry["float64"], "mxopt.rule")
+        self.on_master = <rule_fn>PyCapsule_GetPointer(entry["on_master"], "mxopt.rule")
         self.arrays = tuple(a.partition("/")[0] for a in entry["arrays"])
         self.scalars = entry["scalars"]
         self.nscalars = len(self.scalars)
@@ -210,13 +214,17 @@ cdef class Rule:
             raise ValueError(f"a rule has at most {MAX_SCALARS} scalars, {name} has {self.nscalars}")
         self.nsums = entry["sums"]
         self.by_row = entry["by_row"]
+        self.drawn = entry["arrays"][len(self.arrays) - 1].endswith("/drawn")
+        if self.drawn and (self.by_row or self.nsums):
+            raise ValueError(f"{name}: a rule with a drawn input has neither rows nor sums")
         writes = entry["writes"]
         for i, array in enumerate(entry["arrays"]):
             if array != "-":
                 self.uses |= 1u << i
             if array.endswith("/row"):
                 self.per_row |= 1u << i
-            if (i != GRAD and array != "-") if writes is None else (self.arrays[i] in writes):
+            if (i != GRAD and array != "-" and not array.endswith("/drawn")) if writes is None else (
+                    self.arrays[i] in writes):
                 self.writes |= 1u << i
 
     def __repr__(self):
@@ -346,7 +354,7 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
 cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end, char* scratch) noexcept nogil:
     cdef void* arrays[POINTERS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
-    cdef rule_fn rule = c.rules[t.compute]
+    cdef rule_fn rule = c.rules[t.compute if t.data[MIRROR] == NULL else 2]
     cdef Py_ssize_t stride = c.scratch_items * 8, n, step
     cdef char* raw = scratch + SLOTS * stride
     cdef unsigned int staged
@@ -467,8 +475,6 @@ cdef class Plan:
         The row indices of row-sparse gradients, whose `grads` entries are their rows.
     lazy : bool
         Whether row-sparse gradients touch only their rows.
-    extras : list of ndarray, optional
-        One more input per tensor.
 
     Raises
     ------
@@ -478,7 +484,7 @@ cdef class Plan:
 
     cdef Tensor* tensors
     cdef Py_ssize_t ntensors, total, nelements, nsum_blocks, widest
-    cdef int narrays, nstates, nextras
+    cdef int narrays, nstates, ndrawn
     cdef unsigned int per_row
     cdef bint by_row, lazy, mirrored, staged, rowed
     cdef object owners  # keeps every array alive while its address is used
@@ -493,22 +499,19 @@ cdef class Plan:
         self.low = NULL
 
     def __init__(self, Rule rule not None, list weights, list grads, list states, int master=-1, list rows=None,
-                 bint lazy=False, list extras=None):
+                 bint lazy=False):
         cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
         if PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
             raise Refused("lengths", -1, 0)
-        if (rows is not None and len(rows) != n) or (extras is not None and len(extras) != n):
+        if rows is not None and len(rows) != n:
             raise Refused("lengths", -1, 0)
         self.narrays = len(rule.arrays)
-        self.nextras = extras is not None
-        self.nstates = self.narrays - 2 - self.nextras
-        if self.nstates < 0:
-            raise ValueError(f"{rule!r} takes no extra input")
+        self.ndrawn = rule.drawn
+        self.nstates = self.narrays - 2 - self.ndrawn
         self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
-        self.owners = (list(weights), list(grads), [], list(rows) if rows is not None else None,
-                       list(extras) if extras is not None else None)
+        self.owners = (list(weights), list(grads), [], list(rows) if rows is not None else None)
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
         self.low = <uintptr_t*>malloc(max(n, 1) * SLOTS * (2 * sizeof(uintptr_t) + sizeof(int)))
         if self.tensors == NULL or self.low == NULL:
@@ -517,11 +520,10 @@ cdef class Plan:
         self.origin = <int*>(self.high + max(n, 1) * SLOTS)
         for i in range(n):
             self.ntensors = i + 1
-            if extras is None and (rows is None or rows[i] is None) and self.add_plain(
+            if (rows is None or rows[i] is None) and self.add_plain(
                     i, PyList_GET_ITEM(weights, i), PyList_GET_ITEM(grads, i), PyList_GET_ITEM(states, i)):
                 continue
-            self.add(i, weights[i], grads[i], states[i], master, None if rows is None else rows[i],
-                     None if extras is None else extras[i])
+            self.add(i, weights[i], grads[i], states[i], master, None if rows is None else rows[i])
         self.refuse_overlaps()
 
     def __dealloc__(self):
@@ -619,6 +621,8 @@ cdef class Plan:
                 self.high[self.nranges] = <uintptr_t>t.data[a] + size * ITEMSIZE[t.compute]
                 self.origin[self.nranges] = <int>(i * 16 + (a + 2) * 2 + (a != GRAD))
                 self.nranges += 1
+        if self.ndrawn:
+            t.dtype[self.narrays - 1] = t.compute
         t.plain = True
         self.settle(t, size)
         return True
@@ -632,8 +636,7 @@ cdef class Plan:
         self.nsum_blocks += (size + SUM_BLOCK - 1) // SUM_BLOCK
         self.nelements += size
 
-    cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows,
-                 object extra) except -1:
+    cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows) except -1:
         cdef Tensor* t = &self.tensors[i]
         cdef cnp.ndarray w, g, main, array
         cdef list found = self.owners[2]
@@ -677,7 +680,7 @@ cdef class Plan:
         elif not same_shape(g, w):
             raise Refused("shape", i, 1)
 
-        # The states, then the extra input.
+        # The states, then a drawn input.
         self.take(state, found, i)
         if len(found) - had != self.nstates:
             raise Refused("count", i, 2, len(found) - had, self.nstates)
@@ -692,11 +695,8 @@ cdef class Plan:
                     raise Refused("shape", i, slot)
             elif not same_shape(array, w):
                 raise Refused("shape", i, slot)
-        if self.nextras:
-            array = extra
-            self.place(i, self.narrays - 1, array, self.narrays - 1, False)
-            if not same_shape(array, w):
-                raise Refused("shape", i, self.narrays - 1)
+        if self.ndrawn:
+            t.dtype[self.narrays - 1] = t.compute  # FLAT: `run` sets its address
 
         # Layouts. One memory order for all arrays is as good as flat, unless rows matter.
         all_c = cnp.PyArray_IS_C_CONTIGUOUS(w) and cnp.PyArray_IS_C_CONTIGUOUS(main) and cnp.PyArray_IS_C_CONTIGUOUS(g)
@@ -705,9 +705,8 @@ cdef class Plan:
             if not (self.per_row >> (2 + a)) & 1:
                 all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[had + a])
                 all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[had + a])
-        if self.nextras:
-            all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(extra)
-            all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(extra)
+        # A drawn input follows the elements, not the memory.
+        all_f = all_f and not self.ndrawn
         t.plain = t.data[MIRROR] == NULL
         for a in range(self.narrays):
             t.plain = t.plain and t.dtype[a] == t.compute
@@ -737,8 +736,6 @@ cdef class Plan:
                     t.kind[2 + a] = PER_ROW
                 else:
                     self.lay(i, 2 + a, found[had + a], sparse and self.lazy)
-            if self.nextras:
-                self.lay(i, self.narrays - 1, extra, sparse and self.lazy)
             if not t.plain and self.by_row:
                 self.widest = max(self.widest, t.layout.width)
         self.staged = self.staged or not t.plain
@@ -789,7 +786,7 @@ cdef class Plan:
         for d in range(ndim):
             s.shape[d] = cnp.PyArray_DIM(array, d)
             s.strides[d] = cnp.PyArray_STRIDE(array, d)
-            if s.strides[d] == 0 and s.shape[d] > 1 and slot != GRAD and slot != self.narrays - self.nextras:
+            if s.strides[d] == 0 and s.shape[d] > 1 and slot != GRAD:
                 raise Refused("itself", i, slot)
         if mapped:
             s.shape[0] = t.layout.nrows
@@ -882,12 +879,11 @@ cdef class Plan:
             return self.owners[0][i]
         if role == 1:
             return self.owners[1][i]
-        if self.nextras and role == self.narrays - 1:
-            return self.owners[4][i]
         pointer = <uintptr_t>self.tensors[i].data[WEIGHT if role == -1 else role]
         return next(a for a in self.owners[2] if a.ctypes.data == pointer)
 
-    def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None, object singles=None):
+    def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None, object singles=None,
+            object draw=None):
         """Run one rule over the plan.
 
         Parameters
@@ -899,6 +895,8 @@ cdef class Plan:
             Each tensor's row of `scalars`; all use row 0 when not given.
         singles : like `scalars`, optional
             What float32 arithmetic takes instead.
+        draw : callable, optional
+            Fills an array with a rule's drawn input; called tensor by tensor, in the order of elements.
 
         Returns
         -------
@@ -942,7 +940,7 @@ cdef class Plan:
                     raise ValueError("rows must name rows of the scalars")
                 self.tensors[i].row = rows[i]
             self.rowed = True
-        c.rules[0], c.rules[1] = rule.single, rule.double_
+        c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
         c.nsums, c.narrays, c.sums = rule.nsums, self.narrays, NULL
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
@@ -959,13 +957,13 @@ cdef class Plan:
             if scratch == NULL:
                 raise MemoryError
         per_thread = (SLOTS + 1) * c.scratch_items * 8
-        with nogil:
-            if threads == 1:
-                run_part(&c, 0, self.total, scratch)
+        try:
+            if self.ndrawn:
+                self.run_drawn(&c, draw, threads, scratch, per_thread)
             else:
-                chunk = round_up((self.total + 8 * threads - 1) // (8 * threads), LINE)
-                nchunks = (self.total + chunk - 1) // chunk
-                run_chunks(&c, nchunks, chunk, self.total, threads, scratch, per_thread)
+                with nogil:
+                    run_threads(&c, 0, self.total, threads, scratch, per_thread)
+        finally:
             free(scratch)
         if not rule.nsums:
             return None
@@ -979,6 +977,23 @@ cdef class Plan:
                     added[i, k] += sums[block, k]
         return result
 
+    cdef int run_drawn(self, const Pass* c, object draw, int threads, char* scratch, Py_ssize_t per_thread) except -1:
+        # Block by block: the input is never there as a whole, and is the same for any list and any threads.
+        cdef Tensor* t
+        cdef Py_ssize_t i, begin, end
+        cdef cnp.ndarray block
+        for i in range(self.ntensors):
+            t = &self.tensors[i]
+            drawn = np.empty(min(t.size, DRAWN_BLOCK), np.float64 if t.compute == F64 else np.float32)
+            for begin in range(0, t.size, DRAWN_BLOCK):
+                end = min(begin + DRAWN_BLOCK, t.size)
+                block = drawn[:end - begin]
+                draw(block)
+                t.data[self.narrays - 1] = <char*>cnp.PyArray_DATA(block) - begin * ITEMSIZE[t.compute]
+                with nogil:
+                    run_threads(c, t.start + begin, t.start + end, threads, scratch, per_thread)
+        return 0
+
 
 cdef void run_part(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
     cdef mxopt_control control = mxopt_flush_denormals()
@@ -986,11 +1001,16 @@ cdef void run_part(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratc
     mxopt_restore(control)
 
 
-cdef void run_chunks(const Pass* c, Py_ssize_t nchunks, Py_ssize_t chunk, Py_ssize_t total, int threads,
-                     char* scratch, Py_ssize_t per_thread) noexcept nogil:
-    cdef Py_ssize_t k
+cdef void run_threads(const Pass* c, Py_ssize_t begin, Py_ssize_t end, int threads, char* scratch,
+                      Py_ssize_t per_thread) noexcept nogil:
+    cdef Py_ssize_t k, chunk, nchunks
+    if threads == 1 or end - begin < SERIAL_BELOW:
+        run_part(c, begin, end, scratch)
+        return
+    chunk = round_up((end - begin + 8 * threads - 1) // (8 * threads), LINE)
+    nchunks = (end - begin + chunk - 1) // chunk
     for k in prange(nchunks, schedule="static", num_threads=threads):
-        run_part(c, k * chunk, min((k + 1) * chunk, total), scratch + threadid() * per_thread)
+        run_part(c, begin + k * chunk, min(begin + (k + 1) * chunk, end), scratch + threadid() * per_thread)
 
 
 cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:

@@ -81,7 +81,7 @@ def _run(words, rule, weights, grads, states, scalars, lazy, mixed):
         checks.scalars(rule.scalars, row)
         table.append(row)
     try:
-        plan = kernels.Plan(rule, weights, dense, states, 0 if mixed else -1, rows, lazy, None)
+        plan = kernels.Plan(rule, weights, dense, states, 0 if mixed else -1, rows, lazy)
     except kernels.Refused as error:
         raise checks.refused(error, words, indices, weights, grads, states) from None
     if weights:

@@ -8,12 +8,18 @@ from .adam import Adam
 from .adamax import Adamax
 from .adamW import AdamW
 from .contrib import GroupAdaGrad
+from .dcasgd import DCASGD
+from .ftml import FTML
 from .ftrl import Ftrl
 from .nadam import Nadam
+from .nag import NAG
 from .optimizer import Optimizer
 from .registry import create, register
 from .rmsprop import RMSProp
-from .sgd import SGD
+from .sgd import SGD, ccSGD
+from .sgld import SGLD
+from .signum import Signum
+from .test import Test
 from .updater import Updater, get_updater
 
 opt_registry = Optimizer.opt_registry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..sparse import RowSparseArray
 from . import multipliers, registry
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
-_RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count")
+_RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates")
 
 
 def is_half(dtype):
@@ -87,6 +88,9 @@ class Optimizer:
     lazy_by_default = False
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
     not_lazy_because: str | None = None
+
+    #: Fills an array with the drawn input of rules that have one (noise).
+    _draw: Callable[[np.ndarray], None] | None = None
 
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
@@ -383,7 +387,7 @@ class Optimizer:
         return table, (np.array(rows, np.int32) if len(table) > 1 else None), (singles if differ else None)
 
     def _row(self, rate):
-        """The scalars of one (t, lr, wd), checked, and those for float32 (the same tuple where they agree)."""
+        """The scalars of one (t, lr, wd), checked, and those for float32 (the same where they agree)."""
         row = self.scalars(*rate)
         if not math.isfinite(sum(row)):
             checks.scalars(self.scalar_names, row)
@@ -401,6 +405,11 @@ class Optimizer:
     def _restore(self, snapshot):
         """Undo what `scalars` changed since `_snapshot`."""
 
+    def _count_and_rates(self, index):
+        """Count one update of an index and find its learning rate and weight decay."""
+        self._update_count(index)
+        return self._get_lr(index), self._get_wd(index)
+
     def _rates(self, indices, counts, before):
         """(t, lr, wd) of each index, in order, after counting."""
         if self._unmatched_names and (self.lr_mult or self.wd_mult):
@@ -410,8 +419,8 @@ class Optimizer:
             self._take_back(indices, counts, before)
             rates = []
             for index in indices:
-                self._update_count(index)
-                rates.append((counts[index], float(self._get_lr(index)), float(self._get_wd(index))))
+                lr, wd = self._count_and_rates(index)
+                rates.append((counts[index], float(lr), float(wd)))
             return rates
         base, wd, rates = None, self.wd, []
         lr_mult, wd_mult = (self.lr_mult or self.param_dict), (self.wd_mult or self.param_dict)
@@ -591,11 +600,11 @@ class Optimizer:
         table, rows, singles = self._tick(indices, self._table)
         last = len(passes) - 1
         for number, rule in enumerate(passes):
-            sums = plan.run(rule, table, rows, singles)
+            sums = plan.run(rule, table, rows, singles, self._draw)
             if number < last:
                 table, rows, singles = self.between(number, sums, table, rows, singles)
 
-    def _plan(self, indices, weights, grads, states, rule, lazy=None, extras=None):
+    def _plan(self, indices, weights, grads, states, rule, lazy=None):
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
         if not (len(indices) == len(weights) == len(grads) == len(states)):
             raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
@@ -611,7 +620,6 @@ class Optimizer:
                     self.master_position if self.multi_precision else -1,
                     rows,
                     self.lazy_update if lazy is None else lazy,
-                    extras,
                 )
             except kernels.Refused as error:
                 if error.args[0] == "array" and rows is None:
@@ -623,7 +631,8 @@ class Optimizer:
                         for g, i in zip(grads, indices)
                     ]
                     continue
-                refused = checks.refused(error, self, indices, weights, grads, states)
+                names = [array for array in rule.arrays[2:] if array != "-"] or None
+                refused = checks.refused(error, self, indices, weights, grads, states, names)
             raise refused
 
     def _rows_of(self, grad, weight, index):
@@ -656,16 +665,8 @@ class Optimizer:
         if lazy and any(isinstance(g, RowSparseArray) for g in grads):
             raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
         if plan_rule is not None:
-            self._plan(
-                indices,
-                weights,
-                grads,
-                states,
-                plan_rule,
-                lazy=False,
-                extras=self._extras(plan_rule, weights),
-            )
-        rates = self._tick(indices, _finite)
+            self._plan(indices, weights, grads, states, plan_rule, lazy=False)
+        rates = self._tick(indices, self._checked)
         if len(rates) < len(indices):
             rates = rates * len(indices)
         for weight, grad, state, (t, lr, wd) in zip(weights, grads, states, rates):
@@ -685,8 +686,14 @@ class Optimizer:
             for target, source in low or ():
                 target[...] = source.astype(target.dtype)
 
-    def _extras(self, rule, weights):
-        return None
+    def _checked(self, rates):
+        for _, lr, wd in rates:
+            checks.scalars(("lr", "wd"), (lr, wd))
+            self._check_rate(lr)
+        return rates
+
+    def _check_rate(self, lr):
+        """Refuse a learning rate that the formula cannot take; `scalars` has to call it."""
 
     def _prepared(self, grad):
         """The gradient rescaled and clipped, as a new array."""
@@ -717,12 +724,6 @@ def _view(array, name, optimizer, index, writable=True):
     if isinstance(array, (np.ndarray, RowSparseArray)):
         return array
     return as_array(array, f"{name} of {checks.who(optimizer, index)}", writable=writable)
-
-
-def _finite(rates):
-    for _, lr, wd in rates:
-        checks.scalars(("lr", "wd"), (lr, wd))
-    return rates
 
 
 def _widened(state):

@@ -95,3 +95,8 @@ class SGD(Optimizer):
                 mom *= self.momentum
                 mom -= lr * grad
                 weight += mom
+
+
+@register
+class ccSGD(SGD):  # noqa: N801  MXNet's name
+    """`SGD` by the name that it had when MXNet's C++ implementation was another class."""

@@ -212,7 +212,8 @@ class Arrangement:
         def spell(part):
             if isinstance(part, tuple):
                 return f"({', '.join(map(spell, part))})"
-            return str(next(names, "an array")) if part is not None else "None"
+            name = next(names, "an array")
+            return name if part is not None else "None"
 
         return spell(self._from[0])
 

@@ -77,14 +77,16 @@ RULES = {}
 
 
 cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, str arrays, str scalars,
-              str writes=None, int sums=0):
+              str writes=None, int sums=0, rule_fn on_master=NULL):
     """Enter a rule in the table.
 
     arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes; "name/row" for one with one
-        element a row: then the rule is called once per row.
+        element a row: then the rule is called once per row; "name/drawn", the last one, for an input that has no
+        array: the caller's function fills it block by block.
     scalars: the fields of its struct of scalars, in order.
     writes: the arrays it writes; all but the gradient when not given.
     sums: how many doubles of partial sums it adds up (one more array, the last).
+    on_master: the float32 loop for master copies, where MXNet's kernel for them orders operations differently.
     """
     if scalar_bytes != len(scalars.split()) * sizeof(double):
         raise AssertionError(f"rule {name!r}: its struct of scalars and their names differ in number")
@@ -93,6 +95,7 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
     RULES[name] = {
         "float32": PyCapsule_New(<void*>single, "mxopt.rule", NULL),
         "float64": PyCapsule_New(<void*>double_, "mxopt.rule", NULL),
+        "on_master": PyCapsule_New(<void*>(on_master if on_master != NULL else single), "mxopt.rule", NULL),
         "arrays": tuple(arrays.split()),
         "scalars": tuple(scalars.split()),
         "writes": None if writes is None else tuple(writes.split()),

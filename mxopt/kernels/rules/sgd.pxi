@@ -71,6 +71,21 @@ cdef void sgd_mom_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcep
         weight[i] = weight[i] + m
 
 
+# MXNet 1.9's sgd_update, the operator for one tensor; it serves NAG and LBSGD.
+cdef void sgd_single_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const SgdScalars* s = <const SgdScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real lr = <real>s.lr, clip = <real>s.clip_gradient, kept = <real>1 - lr * <real>s.wd
+        bint clips = clip < INFINITY
+        real rescale = <real>s.rescale_grad if clips else <real>1
+        real rate = lr if clips else lr * <real>s.rescale_grad
+        Py_ssize_t i
+    for i in range(n):
+        weight[i] = kept * weight[i] - rate * clipped(rescale * grad[i], clip)
+
+
 register("sgd", <rule_fn>sgd[float], <rule_fn>sgd[double], sizeof(SgdScalars),
          "weight grad", "lr wd rescale_grad clip_gradient")
 register("sgd_mom", <rule_fn>sgd_mom[float], <rule_fn>sgd_mom[double], sizeof(SgdMomScalars),
@@ -79,3 +94,5 @@ register("sgd_v1", <rule_fn>sgd_v1[float], <rule_fn>sgd_v1[double], sizeof(SgdSc
          "weight grad", "lr wd rescale_grad clip_gradient")
 register("sgd_mom_v1", <rule_fn>sgd_mom_v1[float], <rule_fn>sgd_mom_v1[double], sizeof(SgdMomScalars),
          "weight grad mom", "lr wd rescale_grad clip_gradient momentum")
+register("sgd_single_v1", <rule_fn>sgd_single_v1[float], <rule_fn>sgd_single_v1[double], sizeof(SgdScalars),
+         "weight grad", "lr wd rescale_grad clip_gradient")

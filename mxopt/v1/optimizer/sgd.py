@@ -54,3 +54,8 @@ class SGD(Optimizer, sgd.SGD):
                 mom += delta
                 delta = mom
             weight += delta
+
+
+@register
+class ccSGD(SGD):  # noqa: N801  MXNet's name
+    """`SGD` by the name that it had when MXNet's C++ implementation was another class."""

@@ -1,0 +1,87 @@
+"""Stochastic gradient Langevin dynamics."""
+
+import math
+
+import numpy as np
+
+from .. import checks, random
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class SGLD(Optimizer):
+    """SGLD: half a gradient step plus noise, so that the weights become samples of the posterior.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient) + wd * weight
+        weight = weight - learning_rate / 2 * g + normal(0, sqrt(learning_rate))
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.1
+        0 or more: it is the noise's variance. None: the scheduler's ``base_lr``, or 0.01 without one.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient, which alone get noise. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Attributes
+    ----------
+    generator : numpy.random.Generator, optional
+        Where the noise comes from; None, the default: the stream that ``mxopt.random.seed`` restarts.
+
+    Notes
+    -----
+    The noise is drawn tensor by tensor in the order of the elements, in float64 for float64 weights and else
+    in float32: the same for any number of threads, in a list and alone, fused or not. It is not MXNet's
+    stream. To sample the posterior of [1]_, `rescale_grad` must make the gradient that of the whole data set,
+    and `wd` the inverse variance of a normal prior. 16-bit weights round most of the noise away; keep
+    masters (`multi_precision`).
+
+    No state.
+
+    References
+    ----------
+    .. [1] M. Welling and Y. W. Teh, "Bayesian Learning via Stochastic Gradient Langevin Dynamics", ICML 2011.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> mxopt.random.seed(1)
+    >>> opt = mxopt.create("sgld", learning_rate=0.01)
+    >>> weight = np.zeros(100_000, np.float32)
+    >>> opt.update(0, weight, np.ones_like(weight), opt.create_state(0, weight))
+    >>> round(float(weight.mean()), 2), round(float(weight.std()), 2)
+    (-0.01, 0.1)
+    """
+
+    rules = ("sgld",)
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "deviation")
+    text_scalars = ("clip_gradient",)
+    generator = None
+
+    def __init__(self, learning_rate=0.1, use_fused_step=True, lazy_update=False, **kwargs):
+        super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
+        self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def _check_rate(self, lr):
+        checks.number("learning_rate", lr, 0)
+
+    def scalars(self, t, lr, wd):
+        self._check_rate(lr)
+        return lr, wd, float(self.rescale_grad), self._clip, math.sqrt(lr)
+
+    def _draw(self, out):
+        generator = random.generator() if self.generator is None else self.generator
+        generator.standard_normal(out=out, dtype=out.dtype)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, _, _, lr, wd in self._each(indices, weights, grads, states):
+            noise = np.empty(weight.size, weight.dtype)
+            self._draw(noise)
+            weight -= lr / 2 * self._decayed(grad, weight, wd)
+            weight += math.sqrt(lr) * noise.reshape(weight.shape)

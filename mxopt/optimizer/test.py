@@ -1,0 +1,59 @@
+"""The optimizer that MXNet's own tests use."""
+
+import numpy as np
+
+from .. import checks
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class Test(Optimizer):
+    """Plain descent, for tests of everything around an optimizer.
+
+    Updates are applied by::
+
+        weight = weight - learning_rate * (rescale_grad * grad + wd * weight)
+
+    Parameters
+    ----------
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`; `clip_gradient` is not applied.
+
+    Notes
+    -----
+    State: zeros of the weight's shape in float32 (float64 for float64 weights), which no update touches.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("test", learning_rate=0.5)
+    >>> weight = np.ones(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.5, 1. ], dtype=float32)
+    """
+
+    __test__ = False  # pytest would take the class for a test
+
+    rules = ("test",)
+    state_names = ("state",)
+    scalar_names = ("lr", "wd", "rescale_grad")
+
+    def __init__(self, use_fused_step=True, lazy_update=False, **kwargs):
+        super().__init__(use_fused_step=use_fused_step, **kwargs)
+        self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def create_state(self, index, weight):
+        return self._zeros(weight, np.float32)
+
+    def scalars(self, t, lr, wd):
+        return lr, wd, float(self.rescale_grad)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, _, _, lr, wd in self._each(indices, weights, grads, states):
+            weight -= lr * (float(self.rescale_grad) * grad + wd * weight)

@@ -1,0 +1,36 @@
+"""Delay-compensated asynchronous SGD as in MXNet 1.9.1."""
+
+import numpy as np
+
+from ...optimizer import dcasgd
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class DCASGD(Optimizer, dcasgd.DCASGD):
+    """DCASGD, with weight decay outside the compensation; see `mxopt.optimizer.dcasgd.DCASGD`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        g = g + wd * weight + lamda * g**2 * (weight - previous)
+        ...                                                       # and on as in 2.x
+
+    Parameters
+    ----------
+    momentum, lamda, lazy_update
+        As in 2.x. 1.9 fails with momentum.
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+    """
+
+    rules = ("dcasgd_v1", "dcasgd_mom_v1")
+    rule_states = {"dcasgd_v1": ("previous",)}
+
+    def __init__(self, momentum=0.0, lamda=0.04, *, learning_rate=None, **kwargs):
+        super().__init__(learning_rate=learning_rate, momentum=momentum, lamda=lamda, **kwargs)
+
+    def _compensated(self, grad, ahead, weight, wd):
+        grad = self._prepared(grad)
+        return grad + wd * weight + self.lamda * np.square(grad) * ahead

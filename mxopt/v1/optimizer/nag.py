@@ -1,0 +1,55 @@
+"""Nesterov's accelerated gradient as in MXNet 1.9.1."""
+
+from ...optimizer import nag
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class NAG(Optimizer, nag.NAG):
+    """Nesterov's accelerated gradient; see `mxopt.optimizer.nag.NAG`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        mom = momentum * mom
+        weight = weight - mom + (momentum + 1) * (mom - learning_rate * (g + wd * weight))
+        mom = mom - learning_rate * (g + wd * weight)            # the weight has moved already
+
+        weight = (1 - learning_rate * wd) * weight - learning_rate * g    # momentum == 0
+
+    Parameters
+    ----------
+    momentum : float, default 0.0
+    lazy_update : bool, optional
+        As in 2.x.
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+
+    Notes
+    -----
+    That momentum decays with the moved weight is an accident of 1.9's in-place operator; without `wd` the
+    formula is 2.x's up to rounding.
+
+    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
+    master, in this order, which is the reverse of 2.x's.
+    """
+
+    rules = ("sgd_single_v1", "nag_v1")
+    master_position = 1
+
+    def __init__(self, momentum=0.0, *, learning_rate=None, **kwargs):
+        super().__init__(learning_rate=learning_rate, momentum=momentum, **kwargs)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
+            grad = self._prepared(grad)
+            if mom is None:
+                weight *= 1.0 - lr * wd
+                weight -= lr * grad
+            else:
+                mom *= self.momentum
+                ahead = mom - lr * (grad + wd * weight)
+                weight -= mom
+                weight += (self.momentum + 1.0) * ahead
+                mom -= lr * (grad + wd * weight)

@@ -1,0 +1,19 @@
+"""Stochastic gradient Langevin dynamics as in MXNet 1.9.1."""
+
+from ...optimizer import sgld
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class SGLD(Optimizer, sgld.SGLD):
+    """SGLD; see `mxopt.optimizer.sgld.SGLD`.
+
+    Parameters
+    ----------
+    **kwargs
+        As in 2.x; ``learning_rate`` defaults to 0.01.
+    """
+
+    def __init__(self, *, learning_rate=None, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)

@@ -1,0 +1,32 @@
+"""The optimizer that MXNet 1.9.1's own tests use."""
+
+from ...optimizer import test
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class Test(Optimizer, test.Test):
+    """Adds the gradient, for tests of everything around an optimizer.
+
+    Updates are applied by::
+
+        weight = weight + rescale_grad * grad
+        state = weight
+
+    Parameters
+    ----------
+    **kwargs
+        Arguments of `Optimizer`; learning rate, weight decay and clipping are not applied, and updates are
+        not counted.
+    """
+
+    rules = ("test_v1",)
+
+    def _tick(self, indices, make):
+        return make([(0, 0.0, 0.0)])
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, state, *_ in self._each(indices, weights, grads, states):
+            weight += float(self.rescale_grad) * grad
+            state[...] = weight
