@@ -279,7 +279,7 @@ class _Loading:
         cls = translation.registered_class(name, dialect)
         new = translation.from_attributes(cls, described["attributes"])
         if translation.is_built_in(cls):
-            fresh = {key for key in vars(cls()) if key not in translation.ELSEWHERE}
+            fresh = translation.attributes_of(cls()).keys()
             saved = described["attributes"].keys()
             missing, surplus = fresh - saved, {key for key in saved - fresh if not key.startswith("_")}
             if missing or surplus:

@@ -107,10 +107,8 @@ def registry_of(dialect):
     """The optimizer classes of a dialect by registered name."""
     if dialect == "2.x":
         return registry.opt_registry
-    try:
-        from .. import v1
-    except ImportError:
-        return {}
+    from .. import v1
+
     return v1.optimizer.Optimizer.opt_registry
 
 
@@ -264,7 +262,7 @@ def spelled(state):
 
 def attributes_of(optimizer):
     """What of an optimizer its class and the rest of a document do not say."""
-    return {name: value for name, value in vars(optimizer).items() if name not in ELSEWHERE}
+    return {name: value for name, value in optimizer.__getstate__().items() if name not in ELSEWHERE}
 
 
 def from_attributes(cls, attributes):
@@ -274,9 +272,7 @@ def from_attributes(cls, attributes):
     """
     if not is_built_in(cls):
         new = cls.__new__(cls)
-        vars(new).update(param_dict={}, lr_scheduler=None, num_update=0)
-        count_from(new, {0: {}}, 0)
-        vars(new).update(attributes)
+        new.__setstate__({"lr_scheduler": None, **attributes})
         return new
     arguments = {
         name: attributes[source]
@@ -294,7 +290,7 @@ def from_attributes(cls, attributes):
             new._multipliers("", attributes.get(which, {}))
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         raise StateMismatch(f"the file's {cls.__name__} cannot be: {error}") from None
-    vars(new).update(attributes)
+    new.__setstate__({**new.__getstate__(), **attributes})
     return new
 
 

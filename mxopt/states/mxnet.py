@@ -42,7 +42,7 @@ def read(data, headers_only=False):
     # MXNet's own rule for telling its two kinds of files apart
     if type(content) is tuple and len(content) == 2:
         content, optimizer = content
-        if type(optimizer) is not Record:
+        if type(optimizer) is not Record or optimizer.attributes is None:
             raise ForeignStateFile(
                 "a pair of states and an optimizer is due, but the second is not an object"
             )

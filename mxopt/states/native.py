@@ -318,6 +318,8 @@ def _check_header_size(length, text, size, error):
 
 def _parse(text, where):
     try:
+        # bytes would also be taken for UTF-16 and UTF-32
+        text = text if isinstance(text, str) else text.decode()
         return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
     except StateFileError as error:
         raise ForeignStateFile(f"{where}: {error}") from None

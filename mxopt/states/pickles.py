@@ -28,10 +28,11 @@ _MAX_MEMO_GAP = 1 << 16
 
 #: What the objects of a file may take beside its arrays, by the estimates below: three times the file, and
 #: enough for the small objects around thousands of tiny arrays.
-_BUDGET = 1 << 26
+_BUDGET = 1 << 25
 _BUDGET_PER_BYTE = 3
 _COST_OBJECT = 64
 _COST_DICT_ITEM = 100
+_COST_RESOLVED = 250
 
 #: strings up to this length are made before their width is known
 _LONG_TEXT = 1 << 16
@@ -79,7 +80,10 @@ _DTYPE_NAME = re.compile(r"[iu][1248]|f[248]|b1")
 
 
 class Record:
-    """An object of a file as data: the path of its class, which is never looked for, and its attributes."""
+    """An object of a file as data: the path of its class, which is never looked for, and its attributes.
+
+    `attributes` is None where the file only names a class or function.
+    """
 
     __slots__ = ("module", "name", "attributes")
 
@@ -168,7 +172,7 @@ class Interpreter:
             raise self._foreign(f"{len(data) - self._position} bytes are left over after the end mark")
         if self._marks or len(self._stack) != 1:
             raise self._foreign("the pickle must end with one value")
-        return _Resolver(len(data)).value(self._stack[0])
+        return _Resolver(len(data), self._budget).value(self._stack[0])
 
     # errors and sizes
 
@@ -595,7 +599,8 @@ class _Resolver:
     An object that the file names twice is one object in the result, too.
     """
 
-    def __init__(self, size):
+    def __init__(self, size, budget):
+        self._budget = budget
         self._done = {}
         self._open = set()
         self._limit = _MAX_STACK + size
@@ -612,6 +617,8 @@ class _Resolver:
             return value.value, 1
         if kind is _Dtype:
             raise ForeignStateFile("a NumPy type stands where a value is due")
+        if kind is Global:
+            return Record(*value), 1
         if kind not in (Record, dict, list, tuple, bytes, memoryview):
             return value, 1
         key = id(value)
@@ -621,6 +628,9 @@ class _Resolver:
             raise ForeignStateFile("a value contains itself")
         if depth > _MAX_DEPTH:
             raise ForeignStateFile(f"values are nested deeper than {_MAX_DEPTH} levels")
+        self._budget -= _COST_RESOLVED
+        if self._budget < 0:
+            raise ForeignStateFile("the file unfolds into far more than its own size")
         self._open.add(key)
         result, count = self._container(value, kind, depth + 1)
         self._open.discard(key)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mxopt
+import mxopt.v1
 from mxopt.states import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch, mxnet, native
 
 
@@ -49,7 +50,16 @@ def assert_goes_on_alike(one, weights, other, keys=(0, 1)):
     step(one, weights, 3, keys, seed=1)
     step(other, others, 3, keys, seed=1)
     mxnet_files.assert_same(others, weights)
-    mxnet_files.assert_same(other.states, one.states)
+    mxnet_files.assert_same(plain(other.states), plain(one.states))
+
+
+def plain(state):
+    """With bare arrays in the place of the NDArrays that classes of one's own are given."""
+    if isinstance(state, dict):
+        return {key: plain(part) for key, part in state.items()}
+    if isinstance(state, (tuple, list)):
+        return type(state)(map(plain, state))
+    return np.asarray(state) if isinstance(state, np.ndarray) else state
 
 
 def schedules():
@@ -87,7 +97,7 @@ def test_a_dump_carries_everything(schedule):
     step(updater, weights, 2)
     resumed = mxopt.get_updater(mxopt.create("sgd"))
     resumed.set_states(updater.get_states(dump_optimizer=True))
-    ours, theirs = vars(resumed.optimizer).copy(), vars(updater.optimizer).copy()
+    ours, theirs = resumed.optimizer.__getstate__(), updater.optimizer.__getstate__()
     assert type(resumed.optimizer) is mxopt.Adam
     assert vars(ours.pop("lr_scheduler")) == vars(theirs.pop("lr_scheduler"))
     assert ours == theirs
@@ -391,7 +401,10 @@ def bare_warning():
     return pytest.warns(UserWarning, match="carries no update counts, .* pass num_update=")
 
 
-def updater_for(name):
+DIALECTS = {"1.9.1": mxopt.v1, "2.0.0b1": mxopt}
+
+
+def updater_for(name, mx=mxopt):
     """An updater with the hyper-parameters that decide the structure of the states of a file."""
     row, parts = mxnet_files.MANIFEST[name], name.split("-")
     arguments = {"multi_precision": True} if "mp" in parts else {}
@@ -400,7 +413,7 @@ def updater_for(name):
         arguments["momentum"] = 0.9
     if "centered" in parts:
         arguments["centered"] = True
-    return mxopt.get_updater(mxopt.create(kind, **arguments))
+    return mx.optimizer.get_updater(mx.optimizer.create(kind, **arguments))
 
 
 def test_bare_states_restart_their_counts_with_a_warning():
@@ -434,14 +447,88 @@ def dense(state):
     return state
 
 
-@pytest.mark.parametrize("name", [n for n in mxnet_files.NAMES if "adam" in n and "adamw" not in n])
-def test_states_are_exact_in_the_updater(name):
-    updater = updater_for(name)
+# those whose optimizer exists in both dialects (AdamW in 2.x alone)
+FILES = [
+    name
+    for name in mxnet_files.NAMES
+    if mxnet_files.MANIFEST[name]["optimizer_name"] in {*mxopt.v1.Optimizer.opt_registry, "adamw"}
+    and mxnet_files.MANIFEST[name]["optimizer_name"] in mxopt.Optimizer.opt_registry
+]
+
+
+def loaded(name, mx):
+    updater = updater_for(name, mx)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         updater.set_states(mxnet_files.data(name))
+    return updater
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_states_in_their_own_dialect_are_what_mxnet_held(name):
+    updater = loaded(name, DIALECTS[name.partition("-")[0]])
     expected = mxnet_files.Expected(name).states
     mxnet_files.assert_same(updater.states, {key: dense(state) for key, state in expected.items()})
+
+
+def swapped(pair):
+    return pair[::-1]
+
+
+#: where the two generations keep a state in another order
+IN_2X = {
+    "1.9.1-sgd-mom-fp16-mp": swapped,
+    "1.9.1-sgd-plain-fp16-mp": swapped,
+    "1.9.1-nag-fp16-mp": swapped,
+    "1.9.1-rmsprop": lambda state: state[0],
+    "1.9.1-rmsprop-rsp": lambda state: state[0],
+    "1.9.1-rmsprop-centered": lambda state: (state[1], state[0], state[2]),
+}
+IN_1X = {
+    "2.0.0b1-sgd-mom-fp16-mp": swapped,
+    "2.0.0b1-sgd-plain-fp16-mp": swapped,
+    "2.0.0b1-nag-fp16-mp": swapped,
+    "2.0.0b1-rmsprop": lambda state: (state,),
+    "2.0.0b1-rmsprop-rsp": lambda state: (state,),
+    "2.0.0b1-rmsprop-centered": lambda state: (state[1], state[0], state[2]),
+}
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if "adamw" not in n])
+def test_states_in_the_other_dialect_are_in_its_order(name):
+    other, changed = (mxopt, IN_2X) if name.startswith("1.9.1") else (mxopt.v1, IN_1X)
+    expected = {key: dense(state) for key, state in mxnet_files.Expected(name).states.items()}
+    if name in changed:
+        expected = {key: changed[name](state) for key, state in expected.items()}
+    mxnet_files.assert_same(loaded(name, other).states, expected)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("format", mxnet.FORMATS)
+def test_what_was_loaded_is_written_for_either_generation(name, format):
+    if "adamw" in name and format == "mxnet-1.x":
+        with pytest.raises(StateMismatch, match="MXNet 1.x has no optimizer 'adamw'"):
+            loaded(name, mxopt).get_states(format=format)
+        return
+    own = "2.x" if name.startswith("2") else "1.x"
+    updater = loaded(name, DIALECTS[name.partition("-")[0]])
+    dump = mxnet_files.MANIFEST[name]["dump_optimizer"]
+    content = mxnet.read(updater.get_states(dump_optimizer=dump, format=format))
+    expected = {key: dense(state) for key, state in mxnet_files.Expected(name).states.items()}
+    changed = {**IN_1X, **IN_2X}.get(name)
+    if changed and not format.endswith(own):
+        expected = {key: changed(state) for key, state in expected.items()}
+    mxnet_files.assert_same(content.states, expected)
+    if dump and format.endswith(own):
+        written, original = content.optimizer.attributes, mxnet_files.Expected(name).optimizer.attributes
+        if isinstance(original["rescale_grad"], np.ndarray):
+            original["rescale_grad"] = float(original["rescale_grad"][0])
+        assert content.optimizer.path == mxnet_files.Expected(name).optimizer.path
+        assert written.keys() == original.keys()
+        scheduler, theirs = written.pop("lr_scheduler"), original.pop("lr_scheduler")
+        assert written == original
+        if theirs is not None:
+            assert (scheduler.path, scheduler.attributes) == (theirs.path, theirs.attributes)
 
 
 @pytest.mark.parametrize("version", ["1.9.1", "2.0.0b1"])

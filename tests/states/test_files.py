@@ -1,0 +1,238 @@
+"""Files on disk: the old one or the new one, whole, whatever happens in between."""
+
+import errno
+import os
+import signal
+import stat
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mxopt.states import DamagedStateFile, files, native
+
+
+def content(number):
+    """A file whose every byte depends on a number."""
+    return native.dumps({"number": number, "array": np.full(40_000, number, "i8")})
+
+
+def number_in(path):
+    tree = native.loads(path.read_bytes())
+    assert (tree["array"] == tree["number"]).all()
+    return tree["number"]
+
+
+def names_in(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "a.states"
+    files.write_atomically(path, [content(1)])
+    return path
+
+
+def test_a_new_file_and_its_permissions(tmp_path):
+    before = os.umask(0o027)
+    try:
+        files.write_atomically(tmp_path / "a.states", [b"ab", memoryview(b"cd"), np.frombuffer(b"ef", "u1")])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.states").read_bytes() == b"abcdef"
+    assert stat.S_IMODE((tmp_path / "a.states").stat().st_mode) == 0o640
+
+
+def test_a_replaced_file_keeps_its_permissions(target):
+    target.chmod(0o604)
+    files.write_atomically(target, [content(2)])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o604
+    assert names_in(target.parent) == ["a.states"]
+
+
+def test_the_previous_file_is_kept_on_request(target):
+    for number in (2, 3):
+        files.write_atomically(target, [content(number)], keep_previous=True)
+        assert number_in(target) == number
+        assert number_in(target.with_name("a.states.prev")) == number - 1
+    assert names_in(target.parent) == ["a.states", "a.states.prev"]
+
+
+def test_the_first_save_has_no_previous_file(tmp_path):
+    files.write_atomically(tmp_path / "a.states", [content(1)], keep_previous=True)
+    assert names_in(tmp_path) == ["a.states"]
+
+
+def test_the_previous_file_is_copied_where_links_are_impossible(target, monkeypatch):
+    monkeypatch.setattr(
+        os, "link", lambda *arguments: (_ for _ in ()).throw(OSError(errno.EPERM, "no links"))
+    )
+    files.write_atomically(target, [content(2)], keep_previous=True)
+    assert number_in(target.with_name("a.states.prev")) == 1
+
+
+def test_a_symbolic_link_stays_and_its_target_is_replaced(target):
+    folder = target.parent / "elsewhere"
+    folder.mkdir()
+    link = folder / "link"
+    link.symlink_to("../a.states")
+    files.write_atomically(link, [content(2)])
+    assert link.is_symlink()
+    assert number_in(target) == 2
+    assert names_in(folder) == ["link"]
+
+
+def test_a_link_that_waits_at_the_temporary_name_is_not_followed(target, monkeypatch):
+    victim = target.parent / "victim"
+    victim.write_bytes(b"precious")
+    name = files._temporary_name("a.states")
+    (target.parent / name).symlink_to(victim)
+    monkeypatch.setattr(files, "_temporary_name", lambda _: name)
+    with pytest.raises(FileExistsError):
+        files.write_atomically(target, [content(2)])
+    assert victim.read_bytes() == b"precious"
+    assert number_in(target) == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_only_regular_files_are_replaced(tmp_path, make):
+    make(tmp_path / "odd")
+    with pytest.raises(OSError, match="regular files only"):
+        files.write_atomically(tmp_path / "odd", [b"x"])
+    assert names_in(tmp_path) == ["odd"]
+
+
+def test_a_missing_folder_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        files.write_atomically(tmp_path / "no" / "a.states", [b"x"])
+
+
+def test_short_writes_are_continued(target, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:1000])))
+    files.write_atomically(target, [content(2)])
+    assert number_in(target) == 2
+
+
+STEPS = ("open", "write", "fchmod", "fsync", "close", "link", "replace")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()], ids=["full disk", "Ctrl-C"]
+)
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_failure_at_any_step_leaves_the_old_file(target, monkeypatch, step, turn, error):
+    files.write_atomically(target, [content(2)], keep_previous=True)
+    original, turns = getattr(os, step), []
+
+    def failing(*arguments, **options):
+        turns.append(step)
+        if len(turns) == turn + 1:
+            if step == "close":
+                original(*arguments)
+            raise error
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(os, step, failing)
+    try:
+        files.write_atomically(target, [content(3)[:20_000], content(3)[20_000:]], keep_previous=True)
+    except (OSError, KeyboardInterrupt) as caught:
+        assert caught is error
+    monkeypatch.undo()
+    assert number_in(target) in (2, 3)
+    assert number_in(target.with_name("a.states.prev")) in (1, 2)
+    # once the new file has its name, only the syncing of the folder can fail
+    assert names_in(target.parent) == ["a.states", "a.states.prev"]
+
+
+def test_a_write_that_takes_nothing_is_a_full_disk(target, monkeypatch):
+    monkeypatch.setattr(os, "write", lambda descriptor, data: 0)
+    with pytest.raises(OSError, match="takes no more bytes"):
+        files.write_atomically(target, [content(2)])
+    assert number_in(target) == 1
+    assert names_in(target.parent) == ["a.states"]
+
+
+def test_a_really_full_disk_leaves_the_old_file(target):
+    import resource
+
+    child = os.fork()
+    if not child:  # a limit on the size of files does what a full disk does
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            files.write_atomically(target, [content(2)])
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == errno.EFBIG
+    assert number_in(target) == 1
+    assert names_in(target.parent) == ["a.states"]
+
+
+def test_a_thousand_kills(target):
+    """A process that saves again and again is killed at 1,000 random moments."""
+    rng = np.random.default_rng(11)
+    contents = [content(number) for number in range(1, 4)]
+    previous = target.with_name("a.states.prev")
+    seen, interrupted = set(), 0
+    for turn in range(1000):
+        child = os.fork()
+        if not child:
+            try:
+                for data in contents * 100:
+                    files.write_atomically(
+                        target, [data[:100_000], data[100_000:]], keep_previous=bool(turn % 2)
+                    )
+            finally:
+                os._exit(1)
+        time.sleep(rng.uniform(0, 0.008))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        interrupted += any(name.endswith(".tmp") for name in names_in(target.parent))
+        seen.add(number_in(target))
+        if previous.exists():
+            number_in(previous)
+    assert seen == {1, 2, 3}
+    assert interrupted > 100
+    files.write_atomically(target, [content(9)], keep_previous=True)
+    assert names_in(target.parent) == ["a.states", "a.states.prev"]
+
+
+def test_what_other_processes_still_write_is_left_alone(target):
+    other = target.with_name(
+        files._temporary_name("a.states").replace(f".{os.getpid()}.", f".{os.getppid()}.")
+    )
+    foreign = target.with_name(".a.states.otherhost.1.00000000.tmp")
+    for path in (other, foreign):
+        path.write_bytes(b"half")
+    files.write_atomically(target, [content(2)])
+    assert other.exists()
+    assert foreign.exists()
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_said(target):
+    with open(target, "rb", buffering=0) as file:
+        source = files.FileSource(file)
+        os.truncate(target, 10_000)
+        with pytest.raises(DamagedStateFile, match="the data ends after byte 10000; the file was cut"):
+            native.load(source)
+
+
+def test_progress_is_shown_on_a_terminal_only(monkeypatch, capsys):
+    with files.progress("saving", 1 << 30) as advance:
+        advance(1 << 29)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with files.progress("saving", 1 << 20) as advance:
+        advance(1 << 20)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with files.progress("saving", 1 << 30) as advance:
+        advance(1 << 29)
+        advance(1 << 29)
+    assert "saving [###############               ]  50% of 1.1 GB" in capsys.readouterr().err
