@@ -1,0 +1,208 @@
+"""What the build makes: sdist, wheel, vectorised rules, and kernels that do without OpenMP.
+
+Compiles everything anew, so it has an environment of its own: ``tox -e build``.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mxopt import kernels
+
+pytest.importorskip("Cython", reason="needs what builds mxopt: tox -e build")
+pytest.importorskip("build", reason="needs what builds mxopt: tox -e build")
+
+ROOT = Path(__file__).parents[1]
+#: Bytes of a vector.
+WIDTHS = {"baseline": 16, "avx2": 32, "avx512": 64}
+#: What a copy of the sources does not need.
+LEFT_OUT = (
+    ".git",
+    ".tox",
+    "build",
+    "dist",
+    "*.egg-info",
+    "*.so",
+    "*.c",
+    "__pycache__",
+    ".*_cache",
+    "fixtures",
+)
+
+
+def run(*command, cwd, **variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MXOPT_", "PYTHONPATH"))}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**environment, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A folder with the sdist, the wheel made from it, the compiler's report and the build's log."""
+    folder = tmp_path_factory.mktemp("built")
+    shutil.copytree(ROOT, folder / "sources", ignore=shutil.ignore_patterns(*LEFT_OUT))
+    log = run(
+        *("-m", "build", "--no-isolation", "--outdir", str(folder)),
+        cwd=folder / "sources",
+        MXOPT_VECTORIZATION_REPORT=str(folder / "report"),
+    )
+    (folder / "log").write_text(log)
+    return folder
+
+
+def test_sdist_has_sources_and_nothing_generated(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    sources = {
+        p.relative_to(ROOT).as_posix() for p in (ROOT / "mxopt").rglob("*.p[yx]*") if p.suffix != ".pyc"
+    }
+    wanted = {"LICENSE", "README.md", "CHANGES.md", "setup.py", "pyproject.toml", "tox.ini", "mxopt/py.typed"}
+    wanted |= {"mxopt/kernels/half.h", "mxopt/kernels/threads.h", "docs/conf.py", "examples/digits.py"}
+    assert not (sources | wanted) - names
+    assert not {name for name in names if name.endswith((".c", ".so", ".pyc"))}
+
+
+def test_wheel_has_what_runs(built):
+    (path,) = built.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        names = set(wheel.namelist())
+        metadata = wheel.read(next(name for name in names if name.endswith("/METADATA"))).decode()
+    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "mxopt").rglob("*.py")}
+    assert not (modules | {"mxopt/py.typed"}) - names
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    compiled = {name.rpartition("/")[2].partition(".")[0] for name in names if name.endswith(suffix)}
+    assert compiled == {
+        "_engine",
+        "_text",
+        *(f"_rules_{isa}" for isa in kernels.available_instruction_sets()),
+    }
+    assert not {name for name in names if name.endswith((".pyx", ".pxi", ".h", ".c"))}
+    assert not {name for name in names if not name.startswith(("mxopt/", "mxopt-"))}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert "License-Expression: Apache-2.0" in metadata
+
+
+def test_wheel_runs_where_it_is_unpacked(built, tmp_path):
+    (path,) = built.glob("*.whl")
+    shutil.unpack_archive(path, tmp_path / "site", "zip")
+    code = "import mxopt; print(mxopt.__file__); mxopt.show_config()"
+    assert str(tmp_path / "site") in run("-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+
+
+def test_build_log_has_no_warnings(built):
+    log = (built / "log").read_text()
+    noise = [line for line in log.splitlines() if re.search(r"\bwarning\b|\berror\b", line, re.IGNORECASE)]
+    # the manifest names kinds of files that a clean tree does not have
+    assert not [line for line in noise if "files matching" not in line and "files found matching" not in line]
+
+
+# --- vectorisation ------------------------------------------------------------------------------------------
+
+
+def is_gcc():
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True)
+    return "Free Software Foundation" in done.stdout
+
+
+def functions_of(c_text):
+    """The C functions of the rules: name and variant -> (lines of their loops, functions that they call)."""
+    mangled = re.compile(r"\b__pyx_fuse_([01])\w+?_rules_[a-z0-9]+_(\w+)\(")
+    functions, here = {}, None
+    for number, line in enumerate(c_text, 1):
+        found = [(name, int(variant)) for variant, name in mangled.findall(line)]
+        if line.startswith("static ") and line.endswith("{"):
+            here = functions.setdefault(found[0], ([], set())) if found else None
+        elif here:
+            here[1].update(found)
+            if re.match(r"\s*for \(__pyx_t_\d+ = ", line):
+                here[0].append(number)
+    return functions
+
+
+def loops_of(functions, function):
+    lines, called = functions[function]
+    return lines + [line for other in called for line in loops_of(functions, other)]
+
+
+#: Rules with a loop that may not be vectorised.
+SEQUENTIAL = {rule for rule, entry in kernels.RULES.items() if entry.nsums}  # MXNet's sums have an order
+
+
+@pytest.mark.skipif(not is_gcc(), reason="the report is GCC's")
+@pytest.mark.parametrize("isa", kernels.available_instruction_sets())
+@pytest.mark.parametrize("rule", sorted(set(kernels.RULES) - SEQUENTIAL))
+def test_every_loop_of_a_rule_is_vectorised(built, rule, isa):
+    c_text = (built / "report" / "mxopt" / "kernels" / f"_rules_{isa}.c").read_text().splitlines()
+    report = (built / "report" / f"{isa}.txt").read_text()
+    done = set(re.findall(rf"\.c:(\d+):\d+: optimized: loop vectorized using {WIDTHS[isa]} byte", report))
+    for variant, real in enumerate(("float", "double")):
+        loops = loops_of(functions_of(c_text), (rule, variant))
+        assert loops, f"{rule}[{real}] has no loop"
+        missed = [line for line in loops if str(line) not in done]
+        assert not missed, f"{rule}[{real}]: {c_text[missed[0] - 1].strip()} (C line {missed[0]})"
+
+
+# --- without OpenMP -----------------------------------------------------------------------------------------
+
+STEPS = """
+import hashlib, numpy as np, mxopt
+rng = np.random.default_rng(1)
+weights, grads = rng.normal(size=(2, 3, 50_000)).astype(np.float32)
+updater = mxopt.get_updater(mxopt.create("adam"))
+for _ in range(3):
+    updater([0, 1, 2], list(grads), list(weights))
+print(hashlib.md5(weights.tobytes()).hexdigest())
+"""
+
+
+def test_serial_kernels_give_the_same_bits(built, tmp_path):
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        sdist.extractall(tmp_path)
+    (sources,) = tmp_path.glob("mxopt-*")
+    log = run(
+        *("setup.py", "build", "--build-lib", "serial"),
+        cwd=sources,
+        MXOPT_NO_OPENMP="1",
+        MXOPT_BUILD_ISA="baseline",
+    )
+    assert "mxopt: MXOPT_NO_OPENMP is set: building serial kernels" in log
+    serial = {"cwd": tmp_path, "PYTHONPATH": str(sources / "serial")}
+    code = "import mxopt; print(mxopt.show_config('dict'))"
+    config = ast.literal_eval(run("-c", code, **serial))
+    assert (config["openmp"], config["threads"], config["available"]) == (
+        "none (serial kernels)",
+        1,
+        "baseline",
+    )
+    assert run("-c", STEPS, **serial) == run("-c", STEPS, cwd=tmp_path)
+
+
+def test_unknown_instruction_set_is_an_error_when_building(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--version"],
+        cwd=ROOT,
+        env={**os.environ, "MXOPT_BUILD_ISA": "sse9"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.strip() == "MXOPT_BUILD_ISA must name some of baseline, avx2, avx512, got 'sse9'"
