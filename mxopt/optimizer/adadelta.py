@@ -79,11 +79,12 @@ class AdaDelta(Optimizer):
 
     def step(self, indices, weights, grads, states):
         for weight, grad, (acc_g, acc_delta), _, lr, wd in self._each(indices, weights, grads, states):
-            grad = self._decayed(grad, weight, wd)
+            weight -= lr * self._delta(self._decayed(grad, weight, wd), acc_g, acc_delta)
 
-            acc_g *= self.rho
-            acc_g += (1.0 - self.rho) * np.square(grad)
-            delta = np.sqrt(acc_delta + self.epsilon) / np.sqrt(acc_g + self.epsilon) * grad
-            acc_delta *= self.rho
-            acc_delta += (1.0 - self.rho) * np.square(delta)
-            weight -= lr * delta
+    def _delta(self, grad, acc_g, acc_delta):
+        acc_g *= self.rho
+        acc_g += (1.0 - self.rho) * np.square(grad)
+        delta = np.sqrt(acc_delta + self.epsilon) / np.sqrt(acc_g + self.epsilon) * grad
+        acc_delta *= self.rho
+        acc_delta += (1.0 - self.rho) * np.square(delta)
+        return delta

@@ -94,4 +94,7 @@ class GroupAdaGrad(Optimizer):
             grad = self._prepared(grad)
 
             history += np.square(grad).sum(axis=1, keepdims=True) / max(grad.shape[1], 1)
-            weight -= lr * (grad / (np.sqrt(history) + self.epsilon))
+            weight -= lr * (grad / self._scale(history))
+
+    def _scale(self, history):
+        return np.sqrt(history) + self.epsilon

@@ -114,7 +114,7 @@ class RMSProp(Optimizer):
     def step(self, indices, weights, grads, states):
         for weight, grad, state, _, lr, wd in self._each(indices, weights, grads, states):
             x = self._decayed(grad, weight, wd)
-            g, n, delta = state if self.centered else (None, state, None)
+            g, n, delta = self._arrays(state)
 
             n *= self.rho
             n += (1.0 - self.rho) * np.square(x)
@@ -125,5 +125,11 @@ class RMSProp(Optimizer):
                 delta -= lr * x / np.sqrt(n - np.square(g) + self.epsilon)
                 weight += delta
             else:
-                weight -= lr * (x / (np.sqrt(n) + self.epsilon))
+                weight -= self._plain(x, n, lr)
             weight[...] = self._clipped(weight, self._weight_bound)
+
+    def _arrays(self, state):
+        return state if self.centered else (None, state, None)
+
+    def _plain(self, x, n, lr):
+        return lr * (x / (np.sqrt(n) + self.epsilon))

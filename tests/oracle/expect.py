@@ -73,11 +73,11 @@ def expected(case):
             case.steps * 4 * 2.0**-11, "computed in float32 and rounded once; MXNet rounds each operation"
         )
     if name in ("lars", "lamb", "lans") or _uses_lars(case):
-        return Expected(1e-6, "the order of summation in a norm")
+        return _near(case, "the order of summation in a norm")
     if name == "groupadagrad":
-        return Expected(1e-6, "the order of summation in a mean")
+        return _near(case, "the order of summation in a mean")
     if name == "ftml" and kernels and case.dtype != "float64":
-        return Expected(1e-6, "powf of the rounded beta")
+        return _near(case, "powf of the rounded beta")
     if case.dtype == "float64" and kernels and case.row.mxnet.kernels == "all":
         return Expected(1e-6, "MXNet's kernels take float32 hyper-parameters")
     if case.dtype == "float64":
@@ -87,6 +87,11 @@ def expected(case):
     if name == "ftrl" and dialect == "1.9":
         return _ZERO_SIGNS
     return EXACT
+
+
+def _near(case, why):
+    """Float32 roundings apart; in a float16 weight one of them may make one of its own."""
+    return Expected(2.0**-10 if case.master else 1e-6, why)
 
 
 def _uses_lars(case):
@@ -105,6 +110,8 @@ def _expected_of_sparse(case, kernels):
             return _ORDER
     if kernels and name == "adam" and (not lazy or (v1 and (case.settings["clip_gradient"] or 0) > 0)):
         return _ORDER
+    if kernels and name == "adagrad":
+        return Expected(1e-6, "MXNet's sparse kernel reads its numbers from text, its dense update does not")
     if name == "ftrl" and v1:
         return _ZERO_SIGNS
     return EXACT

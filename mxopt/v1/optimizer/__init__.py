@@ -1,11 +1,19 @@
 """Optimizers by name, as MXNet 1.9.1 has them. Importing a module registers its class."""
 
+from . import contrib
+from .adadelta import AdaDelta
+from .adagrad import AdaGrad
 from .adam import Adam
+from .adamax import Adamax
+from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
 from .ftml import FTML
+from .ftrl import Ftrl
+from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer
 from .registry import create, opt_registry, register
+from .rmsprop import RMSProp
 from .sgd import SGD, ccSGD
 from .sgld import SGLD
 from .signum import Signum

@@ -4,6 +4,13 @@ from ...optimizer import optimizer
 from . import registry
 
 
+def alias(attribute):
+    """A property for what 2.x calls by the name it is given, and 1.9 keeps as `attribute`."""
+    return property(
+        lambda self: getattr(self, attribute), lambda self, value: setattr(self, attribute, value)
+    )
+
+
 class Optimizer(optimizer.Optimizer):
     """Base class of the 1.9 dialect.
 

@@ -1,0 +1,42 @@
+"""AdaDelta as in MXNet 1.9.1."""
+
+from ...optimizer import adadelta
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class AdaDelta(Optimizer, adadelta.AdaDelta):
+    """AdaDelta, without learning rate and with a decay of its own; see `mxopt.optimizer.adadelta.AdaDelta`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        acc_g = rho * acc_g + (1 - rho) * g**2
+        delta = sqrt(acc_delta + epsilon) / sqrt(acc_g + epsilon) * g
+        acc_delta = rho * acc_delta + (1 - rho) * delta**2
+        weight = weight - delta - wd * weight
+
+    Parameters
+    ----------
+    rho : float, default 0.9
+        Decay of both accumulators.
+    epsilon : float, default 1e-5
+        Starts the steps, and keeps the division finite.
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate``, its multipliers and a scheduler change nothing.
+
+    Notes
+    -----
+    State: (acc_g, acc_delta), as in 2.x.
+    """
+
+    rules = ("adadelta_v1",)
+
+    def __init__(self, rho=0.9, epsilon=1e-5, *, learning_rate=None, **kwargs):
+        super().__init__(learning_rate=learning_rate, rho=rho, epsilon=epsilon, **kwargs)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, (acc_g, acc_delta), _, _, wd in self._each(indices, weights, grads, states):
+            delta = self._delta(self._prepared(grad), acc_g, acc_delta)
+            weight -= delta + wd * weight

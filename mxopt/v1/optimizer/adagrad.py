@@ -1,0 +1,47 @@
+"""AdaGrad as in MXNet 1.9.1."""
+
+import numpy as np
+
+from ... import checks
+from ...optimizer import adagrad
+from .optimizer import Optimizer, alias
+from .registry import register
+
+
+@register
+class AdaGrad(Optimizer, adagrad.AdaGrad):
+    """AdaGrad, with a decay of its own and epsilon inside the root; see `mxopt.optimizer.adagrad.AdaGrad`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        history = history + g**2
+        weight = weight - learning_rate * (g / sqrt(history + eps) + wd * weight)
+
+    With a row-sparse gradient this happens only in the rows that the gradient holds.
+
+    Parameters
+    ----------
+    eps : float, default 1e-7
+        Keeps the division finite. 2.x's ``epsilon`` is accepted with a warning.
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+
+    Notes
+    -----
+    State: history, as in 2.x.
+    """
+
+    rules = ("adagrad_v1",)
+    epsilon = alias("float_stable_eps")
+
+    def __init__(self, eps=1e-7, *, learning_rate=None, **kwargs):
+        eps = checks.number("eps", checks.renamed(kwargs, "epsilon", "eps", eps), 0)
+        super().__init__(learning_rate=learning_rate, epsilon=eps, **kwargs)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, history, _, lr, wd in self._each(indices, weights, grads, states):
+            grad = self._prepared(grad)
+
+            history += np.square(grad)
+            weight -= lr * (grad / np.sqrt(history + self.epsilon) + wd * weight)

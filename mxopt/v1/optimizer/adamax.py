@@ -1,0 +1,50 @@
+"""Adamax as in MXNet 1.9.1."""
+
+import numpy as np
+
+from ...optimizer import adamax
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class Adamax(Optimizer, adamax.Adamax):
+    """Adamax, with weight decay inside the clipping and without epsilon; see `mxopt.optimizer.adamax.Adamax`.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad + wd * weight, clip_gradient)
+        mean = beta1 * mean + (1 - beta1) * g
+        norm = max(beta2 * norm, abs(g))
+        weight = weight - learning_rate / (1 - beta1**t) * mean / norm
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2
+        As in 2.x.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    An element that never had a gradient stays as it is, where 1.9.1 divides 0 by 0 and makes it NaN for good.
+
+    State: (mean, norm), as in 2.x.
+    """
+
+    rules = ("adamax_v1",)
+    clips_decay = True
+
+    def __init__(self, learning_rate=0.002, beta1=0.9, beta2=0.999, **kwargs):
+        if "epsilon" in kwargs:
+            raise TypeError("Adamax has no epsilon in the 1.9 dialect; leave it out, or use mxopt.Adamax")
+        super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=0.0, **kwargs)
+
+    def step(self, indices, weights, grads, states):
+        for weight, grad, (mean, norm), t, lr, wd in self._each(indices, weights, grads, states):
+            grad = self._decayed(grad, weight, wd)
+
+            mean *= self.beta1
+            mean += (1.0 - self.beta1) * grad
+            np.maximum(self.beta2 * norm, np.abs(grad), out=norm)
+            weight -= self._corrected(t, lr) * mean / np.where(norm == 0, norm.dtype.type(1), norm)

@@ -1,0 +1,27 @@
+"""Ftrl as in MXNet 1.9.1."""
+
+from ... import checks
+from ...optimizer import ftrl
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class Ftrl(Optimizer, ftrl.Ftrl):
+    """Ftrl-proximal, by 2.x's formula; see `mxopt.optimizer.ftrl.Ftrl`.
+
+    Parameters
+    ----------
+    lamda1 : float, default 0.01
+        Strength of the L1 regularization. Comes before the learning rate, unlike in 2.x.
+    learning_rate : float, default 0.1
+        With a scheduler it leaves the scheduler's ``base_lr`` alone.
+    beta : float, default 1
+    **kwargs
+        Arguments of `Optimizer`.
+    """
+
+    def __init__(self, lamda1=0.01, learning_rate=0.1, beta=1, **kwargs):
+        super().__init__(learning_rate=None, lamda1=lamda1, beta=beta, **kwargs)
+        if learning_rate is not None:
+            self.lr = checks.number("learning_rate", learning_rate)
