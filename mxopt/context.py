@@ -28,7 +28,7 @@ class Context:
             device_type, device_id = device_type.device_type, device_type.device_id
         if device_type not in self.devstr2type:
             raise ValueError(f"device_type must be one of {', '.join(self.devstr2type)}, got {device_type!r}")
-        self.device_type: str = device_type
+        self.device_type = device_type
         self.device_id = int(device_id)
 
     @property

@@ -55,13 +55,13 @@ class Effective(NamedTuple):
         How often it has been updated.
     """
 
-    index: object
+    index: object  # type: ignore[assignment]  # hides tuple.index, as does count
     name: object
     lr: float
     wd: float
     lr_mult: float
     wd_mult: float
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class EffectiveTable(list):

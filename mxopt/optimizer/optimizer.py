@@ -81,7 +81,7 @@ class Optimizer:
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
     #: Attributes that steps move on; they are saved with the states, like the counts.
-    progress = ()
+    progress: tuple[str, ...] = ()
     #: The states' names by rule, where the rules of one class keep different ones.
     rule_states: dict[str, tuple[str, ...]] = {}
     #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.

@@ -183,7 +183,7 @@ class Updater:
         return saving.load_states(self, path, **options)
 
 
-_BUILT_IN = set()
+_BUILT_IN: set[type] = set()
 _PROTOCOL = (
     "update",
     "update_multi_precision",
