@@ -3,13 +3,23 @@
 Not a tensor library: enough of MXNet's array namespace that an optimizer written for it runs unchanged.
 """
 
-from . import ops, random, sparse
+from . import contrib, ops, random, sparse
 from .files import load, load_frombuffer, save
 from .ndarray import NDArray, RowSparseNDArray, view, view_state
 from .ops import *  # noqa: F403
 from .updates import operators
 
-__all__ = ["NDArray", "RowSparseNDArray", "load", "load_frombuffer", "random", "save", "sparse", "view"]
+__all__ = [
+    "NDArray",
+    "RowSparseNDArray",
+    "contrib",
+    "load",
+    "load_frombuffer",
+    "random",
+    "save",
+    "sparse",
+    "view",
+]
 _updates = operators()
 globals().update(_updates)
 sparse.__dict__.update({name: _updates[name] for name in sparse.UPDATES})

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks, kernels
 from ..arrays import as_array
-from ..sparse import RowSparseArray
+from ..sparse import RowSparseArray, as_gradient
 from . import multipliers, registry
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
@@ -625,11 +625,9 @@ class Optimizer:
                 if error.args[0] == "array" and rows is None:
                     # Something is not an ndarray: row-sparse gradients, arrays of other libraries.
                     weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
+                    grads = [_gradient(g, self, i) for g, i in zip(grads, indices)]
                     rows = [self._rows_of(g, w, i) for g, w, i in zip(grads, weights, indices)]
-                    grads = [
-                        g.data if isinstance(g, RowSparseArray) else _view(g, "gradient", self, i, False)
-                        for g, i in zip(grads, indices)
-                    ]
+                    grads = [g.data if isinstance(g, RowSparseArray) else g for g in grads]
                     continue
                 names = [array for array in rule.arrays[2:] if array != "-"] or None
                 refused = checks.refused(error, self, indices, weights, grads, states, names)
@@ -661,6 +659,7 @@ class Optimizer:
             (weight, gradient, state, t, lr, wd); the gradient is the caller's own array when it is dense.
         """
         plan_rule = kernels.RULES[self.passes[0]] if self.rules else None
+        grads = [_gradient(g, self, i) for g, i in zip(grads, indices)]
         lazy = self.lazy_update and not self.lazy_by_default
         if lazy and any(isinstance(g, RowSparseArray) for g in grads):
             raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
@@ -671,7 +670,7 @@ class Optimizer:
             rates = rates * len(indices)
         for weight, grad, state, (t, lr, wd) in zip(weights, grads, states, rates):
             weight = as_array(weight)
-            grad = grad.todense() if isinstance(grad, RowSparseArray) else as_array(grad, writable=False)
+            grad = np.asarray(grad.todense() if isinstance(grad, RowSparseArray) else grad)
             main, low = weight, None
             if is_half(weight.dtype) and self.multi_precision:
                 main, state = state if self.master_position == 0 else state[::-1]
@@ -720,10 +719,16 @@ def _list(sequence):
     return sequence if type(sequence) is list else list(sequence)
 
 
-def _view(array, name, optimizer, index, writable=True):
-    if isinstance(array, (np.ndarray, RowSparseArray)):
+def _view(array, name, optimizer, index):
+    if isinstance(array, np.ndarray):
         return array
-    return as_array(array, f"{name} of {checks.who(optimizer, index)}", writable=writable)
+    return as_array(array, f"{name} of {checks.who(optimizer, index)}")
+
+
+def _gradient(grad, optimizer, index):
+    if isinstance(grad, (np.ndarray, RowSparseArray)):
+        return grad
+    return as_gradient(grad, f"gradient of {checks.who(optimizer, index)}")
 
 
 def _widened(state):

@@ -16,7 +16,11 @@ if REQUIRED and mxnet_version() != REQUIRED:
         f'pip install "mxnet=={REQUIRED}" "numpy==1.23.5"'
     )
 
-collect_ignore = [] if mxnet_version() else ["test_against_mxnet.py", "test_gluon.py"]
+collect_ignore = (
+    []
+    if mxnet_version()
+    else ["test_against_mxnet.py", "test_gluon.py", "test_inside_mxnet.py", "test_scripts.py"]
+)
 
 table = Table()
 

@@ -1,0 +1,131 @@
+"""mxopt working inside real MXNet: on its arrays, and as the updater of its KVStore."""
+
+import mxnet
+import numpy as np
+import pytest
+
+import mxopt
+from mxopt.arrays import as_array
+from oracle.comparison import dialects_here
+from oracle.driver import mxopt_for, quiet
+
+DIALECT = dialects_here()[0]
+RSP = mxnet.nd.sparse.row_sparse_array
+
+
+def ours():
+    return mxopt_for(DIALECT).package
+
+
+def address(array):
+    return as_array(array).ctypes.data
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_a_view_is_the_memory_of_mxnets_array(dtype):
+    array = mxnet.nd.ones((3, 4), dtype=dtype)
+    array += 1  # still running in MXNet's engine, perhaps
+    view = as_array(array)
+    assert type(view) is np.ndarray
+    assert view.dtype == dtype
+    assert (view == 2).all()
+    view[:] = 5
+    assert (array + 1).asnumpy().sum() == 72
+    assert address(array) == address(array)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_the_updater_steps_mxnets_arrays_in_place(name):
+    weight, grad = mxnet.nd.ones((4, 3)), mxnet.nd.full((4, 3), 0.5)
+    plain = np.ones((4, 3), np.float32)
+    before = address(weight)
+    updaters = [
+        ours().optimizer.get_updater(ours().optimizer.create(name, learning_rate=0.1)) for _ in range(2)
+    ]
+    for _ in range(3):
+        updaters[0](0, grad, weight)
+        updaters[1](0, grad.asnumpy(), plain)
+    assert address(weight) == before
+    np.testing.assert_array_equal(weight.asnumpy(), plain)
+    assert (grad.asnumpy() == 0.5).all()
+
+
+@pytest.mark.parametrize("kind", ["local", "device"])
+@pytest.mark.parametrize("key", [3, "fc_weight"])
+def test_the_updater_is_that_of_mxnets_kvstore(kind, key):
+    """Each store sums five workers' gradients; its own updater and mxopt's end in the same bits."""
+    found = []
+    for package in (mxnet, ours()):
+        rng = np.random.RandomState(5)
+        store = mxnet.kv.create(kind)
+        store.init(key, mxnet.nd.array(rng.normal(size=(6, 5))))
+        updater = package.optimizer.get_updater(package.optimizer.create("adam", learning_rate=0.1, wd=0.01))
+        store._set_updater(updater)
+        for _ in range(5):
+            store.push(key, [mxnet.nd.array(rng.normal(size=(6, 5))) for _ in range(5)])
+        out = mxnet.nd.zeros((6, 5))
+        store.pull(key, out=out)
+        found.append(out.asnumpy())
+        assert list(updater.states) == [key]
+    np.testing.assert_array_equal(*found)
+
+
+def test_row_sparse_gradients_of_a_kvstore_touch_the_rows_of_its_weight():
+    found = []
+    for package in (mxnet, ours()):
+        rng = np.random.RandomState(7)
+        store = mxnet.kv.create("local")
+        store.init("embedding", mxnet.nd.array(rng.normal(size=(8, 3))).tostype("row_sparse"))
+        optimizer = package.optimizer.create("adam", learning_rate=0.1, lazy_update=True)
+        store._set_updater(package.optimizer.get_updater(optimizer))
+        with quiet():
+            for _ in range(4):
+                rows = np.sort(rng.permutation(8)[:3])
+                store.push("embedding", RSP((rng.normal(size=(3, 3)).astype("float32"), rows), shape=(8, 3)))
+        out = mxnet.nd.sparse.zeros("row_sparse", (8, 3))
+        store.row_sparse_pull("embedding", out=out, row_ids=mxnet.nd.arange(8))
+        found.append(out.asnumpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_custom_optimizer_steps_mxnets_arrays():
+    class Plain(mxopt.optimizer.Optimizer):
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+            weight[:] -= self._get_lr(index) * grad
+
+    weight = mxnet.nd.ones((2, 2))
+    mxopt.optimizer.get_updater(Plain(learning_rate=0.5))(0, mxnet.nd.ones((2, 2)), weight)
+    assert (weight.asnumpy() == 0.5).all()
+
+
+def test_gluons_trainer_takes_an_optimizer_of_mxopt_by_its_updater():
+    """gluon.Trainer checks the class of an optimizer, but its updaters are objects that are only called."""
+    parameter = mxnet.gluon.Parameter("weight", shape=(3,))
+    parameter.initialize(init="zeros")
+    trainer = mxnet.gluon.Trainer([parameter], "sgd", {"learning_rate": 0.1})
+    updater = ours().optimizer.get_updater(ours().optimizer.create("sgd", learning_rate=0.5))
+    trainer._updaters = [updater]
+    parameter.grad()[:] = 1
+    parameter.data()._fresh_grad = True
+    trainer.step(1)
+    assert (parameter.data().asnumpy() == -0.5).all()
+
+
+def test_params_files_are_exchanged(tmp_path):
+    theirs, mine = str(tmp_path / "theirs.params"), str(tmp_path / "mine.params")
+    arrays = {
+        "arg:w": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "aux:mean": np.ones(4, np.float64),
+        "half": np.full((1,), 0.5, np.float16),
+        "count": np.arange(3, dtype=np.int64),
+    }
+    mxnet.nd.save(theirs, {name: mxnet.nd.array(a, dtype=a.dtype) for name, a in arrays.items()})
+    ours().nd.save(mine, arrays)
+    loaded = (mxnet.nd.load(mine), ours().nd.load(theirs))
+    for name, array in arrays.items():
+        for side in loaded:
+            np.testing.assert_array_equal(side[name].asnumpy(), array)
+            assert side[name].dtype == array.dtype
+    with open(mine, "rb") as a, open(theirs, "rb") as b:
+        assert a.read() == b.read()
