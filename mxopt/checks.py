@@ -48,15 +48,6 @@ def number(name, value, low=None, high=None, open_high=False):
     return result
 
 
-def divisor(name, value, optimizer):
-    """Refuse 0 where the formula divides by a number."""
-    if value == 0:
-        raise ValueError(
-            f"{name} must not be 0 (after multipliers, too): {type(optimizer).__name__} divides by it; leave "
-            "the parameter out of the update to freeze it"
-        )
-
-
 def optional_number(name, value, **bounds):
     """As `number`, and None stays None."""
     return None if value is None else number(name, value, **bounds)
@@ -266,6 +257,14 @@ def not_a_matrix(optimizer, index, weight):
     return ValueError(
         f"weight of {who(optimizer, index)} must have two dimensions, since {type(optimizer).__name__} keeps "
         f"one number a row, got shape {tuple(weight.shape)}; use AdaGrad for it, or reshape it"
+    )
+
+
+def negative_rate(optimizer, index, lr):
+    """The error for a learning rate whose root is taken."""
+    return ValueError(
+        f"learning_rate of {who(optimizer, index)} must be 0 or more, since {type(optimizer).__name__} takes "
+        f"its root, got {lr!r}"
     )
 
 

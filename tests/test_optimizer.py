@@ -155,7 +155,9 @@ def test_multipliers_of_a_symbol():
 
 @pytest.mark.parametrize("lists", [True, False], ids=["list", "one by one"])
 def test_multipliers_reach_the_kernels(lists):
-    updater = mx.get_updater(mx.create("sgd", learning_rate=1.0, wd=0.5, param_idx2name={0: "a", 1: "b", 2: "c"}))
+    updater = mx.get_updater(
+        mx.create("sgd", learning_rate=1.0, wd=0.5, param_idx2name={0: "a", 1: "b", 2: "c"})
+    )
     updater.optimizer.set_lr_mult({"a": 2.0})
     updater.optimizer.set_wd_mult({"b": 0.0})
     weights = [vector(1), vector(1), vector(1)]
@@ -168,7 +170,10 @@ def test_multipliers_reach_the_kernels(lists):
 def test_multiplier_that_nobody_bears_warns_once_at_the_first_update():
     updater = mx.get_updater(mx.create("sgd", param_idx2name={0: "fc_weight", 1: "fc_bias"}))
     updater.optimizer.set_lr_mult({"fc_wieght": 0.0, "fc_bias": 2.0})
-    with pytest.warns(UserWarning, match="lr_mult is set for 'fc_wieght', but no parameter has that name; did you mean 'fc_weight'") as caught:
+    with pytest.warns(
+        UserWarning,
+        match="lr_mult is set for 'fc_wieght', but no parameter has that name; did you mean 'fc_weight'",
+    ) as caught:
         updater(0, vector(1), vector(1))
     assert len(caught) == 1 and caught[0].filename == __file__
     with warnings.catch_warnings():
@@ -207,7 +212,9 @@ def test_both_call_styles(method):
         weight = vector(1, 2)
         state = opt.create_state_multi_precision(0, weight)
         call = getattr(opt, method)
-        returned = call([0], [weight], [vector(1, -1)], [state]) if lists else call(0, weight, vector(1, -1), state)
+        returned = (
+            call([0], [weight], [vector(1, -1)], [state]) if lists else call(0, weight, vector(1, -1), state)
+        )
         assert returned is None
         results.append([weight, *state])
     for other in results[1:]:
@@ -376,7 +383,7 @@ def test_scalar_subclass_of_a_built_in():
 
     a, b = tensors([(7, 5), (7, 5)])
     b[...] = a
-    grad, = tensors([(7, 5)], seed=3)
+    (grad,) = tensors([(7, 5)], seed=3)
     mine, plain = mx.get_updater(Doubling()), mx.get_updater(mx.create("adam"))
     for _ in range(3):
         mine([0], [grad], [a])
@@ -408,7 +415,10 @@ def test_multi_precision_for_classes_of_both_generations():
             self._update_count(index)
             weight[:] -= self._get_lr(index) * grad
 
-    for opt in (Old(learning_rate=2.0**-12, multi_precision=True), Plain(learning_rate=2.0**-12, multi_precision=True)):
+    for opt in (
+        Old(learning_rate=2.0**-12, multi_precision=True),
+        Plain(learning_rate=2.0**-12, multi_precision=True),
+    ):
         weight = vector(1, dtype="float16")
         updater = mx.get_updater(opt)
         for _ in range(8):

@@ -81,7 +81,7 @@ class DCASGD(Optimizer):
         return self.rules[1:] if self.momentum else self.rules[:1]
 
     def scalars(self, t, lr, wd):
-        return lr, wd, float(self.rescale_grad), self._clip, self.lamda, self.momentum
+        return lr, wd, self._rescale, self._clip, self.lamda, self.momentum
 
     def _compensated(self, grad, ahead, weight, wd):
         grad = self._decayed(grad, weight, wd)

@@ -74,12 +74,12 @@ class FTML(Optimizer):
     def create_state(self, index, weight):
         return self._zeros(weight), self._zeros(weight), self._zeros(weight)
 
-    def _check_rate(self, lr):
-        checks.divisor("learning_rate", lr, self)
+    def check_rates(self, index, lr, wd):
+        if not lr > 0:
+            raise checks.zero_rate(self, index, lr)
 
     def scalars(self, t, lr, wd):
-        self._check_rate(lr)
-        return (lr, wd, float(self.rescale_grad), self._clip, self.beta1, self.beta2, self.epsilon, float(t))
+        return (lr, wd, self._rescale, self._clip, self.beta1, self.beta2, self.epsilon, float(t))
 
     def step(self, indices, weights, grads, states):
         for weight, grad, (d, var, z), t, lr, wd in self._each(indices, weights, grads, states):

@@ -78,7 +78,7 @@ class NAG(Optimizer):
         return self.rules[1:] if self.momentum else self.rules[:1]
 
     def scalars(self, t, lr, wd):
-        return lr, wd, float(self.rescale_grad), self._clip, self.momentum
+        return lr, wd, self._rescale, self._clip, self.momentum
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):

@@ -688,11 +688,7 @@ class Optimizer:
     def _checked(self, rates):
         for _, lr, wd in rates:
             checks.scalars(("lr", "wd"), (lr, wd))
-            self._check_rate(lr)
         return rates
-
-    def _check_rate(self, lr):
-        """Refuse a learning rate that the formula cannot take; `scalars` has to call it."""
 
     def _prepared(self, grad):
         """The gradient rescaled and clipped, as a new array."""

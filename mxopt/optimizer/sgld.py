@@ -68,12 +68,12 @@ class SGLD(Optimizer):
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
-    def _check_rate(self, lr):
-        checks.number("learning_rate", lr, 0)
+    def check_rates(self, index, lr, wd):
+        if not lr >= 0:
+            raise checks.negative_rate(self, index, lr)
 
     def scalars(self, t, lr, wd):
-        self._check_rate(lr)
-        return lr, wd, float(self.rescale_grad), self._clip, math.sqrt(lr)
+        return lr, wd, self._rescale, self._clip, math.sqrt(lr)
 
     def _draw(self, out):
         generator = random.generator() if self.generator is None else self.generator

@@ -81,7 +81,7 @@ class Signum(Optimizer):
     def scalars(self, t, lr, wd):
         if not self.momentum:
             wd += self.wd_lh
-        return lr, wd, float(self.rescale_grad), self._clip, self.momentum, self.wd_lh
+        return lr, wd, self._rescale, self._clip, self.momentum, self.wd_lh
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):

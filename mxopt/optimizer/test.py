@@ -26,7 +26,7 @@ class Test(Optimizer):
 
     Notes
     -----
-    State: zeros of the weight's shape in float32 (float64 for float64 weights), which no update touches.
+    State: zeros of the weight's shape in float32, also for float64 weights, which no update touches.
 
     Examples
     --------
@@ -49,11 +49,11 @@ class Test(Optimizer):
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
     def create_state(self, index, weight):
-        return self._zeros(weight, np.float32)
+        return np.zeros_like(weight, np.float32, subok=False)
 
     def scalars(self, t, lr, wd):
-        return lr, wd, float(self.rescale_grad)
+        return lr, wd, self._rescale
 
     def step(self, indices, weights, grads, states):
         for weight, grad, _, _, lr, wd in self._each(indices, weights, grads, states):
-            weight -= lr * (float(self.rescale_grad) * grad + wd * weight)
+            weight -= lr * (self._rescale * grad + wd * weight)

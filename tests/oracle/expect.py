@@ -67,6 +67,8 @@ def expected(case):
     """Return how close mxopt must come to MXNet in this case, and why where that is not to the bit."""
     name, dialect = case.optimizer, case.dialect
     kernels = dialect != "2.x step"
+    if case.dtype == "float16" and name == "signum":
+        return Expected(1.0, "a sum that rounds to the other side of zero turns a whole step around")
     if case.dtype == "float16":
         # About four roundings a step and element in MXNet, of half a unit in the eleventh bit each; one here.
         return Expected(
@@ -76,7 +78,9 @@ def expected(case):
         return _near(case, "the order of summation in a norm")
     if name == "groupadagrad":
         return _near(case, "the order of summation in a mean")
-    if name == "ftml" and kernels and case.dtype != "float64":
+    if name == "ftml" and kernels and case.dtype == "float64":
+        return Expected(1e-5, "MXNet's kernels take float32 hyper-parameters, and 1 - beta2**t cancels")
+    if name == "ftml" and kernels:
         return _near(case, "powf of the rounded beta")
     if case.dtype == "float64" and kernels and case.row.mxnet.kernels == "all":
         return Expected(1e-6, "MXNet's kernels take float32 hyper-parameters")
@@ -104,7 +108,10 @@ def _expected_of_sparse(case, kernels):
     if kernels and name in ("adamw", "adabelief"):
         return Expected(1e-4, "MXNet uses its other kernel there, which takes 1 - beta from a rounded beta")
     if kernels and name in ("sgd", "ccsgd", "lbsgd"):
-        # The weight is scaled by 1 - lr * wd first; 1.9 also sums the decay of its standard kernel apart.
+        # The weight is scaled by 1 - lr * wd first; 1.9 also sums the decay of its standard kernel apart, and
+        # its sparse kernels read the rates from text, the dense ones for lists not.
+        if v1 and name != "lbsgd":
+            return _ORDER
         apart = (v1 and not lazy) or case.settings["momentum"] == 0
         if apart and case.settings["wd"] and not (lazy and not v1):
             return _ORDER

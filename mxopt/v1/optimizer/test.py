@@ -28,5 +28,5 @@ class Test(Optimizer, test.Test):
 
     def step(self, indices, weights, grads, states):
         for weight, grad, state, *_ in self._each(indices, weights, grads, states):
-            weight += float(self.rescale_grad) * grad
+            weight += self._rescale * grad
             state[...] = weight
