@@ -25,6 +25,8 @@ LAYERS = [
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},
     {"mxopt"},
     {"mxopt.v1"},
+    {"mxopt.cli"},
+    {"mxopt.__main__"},
 ]
 
 #: Imports that go up all the same, and why.

@@ -57,6 +57,8 @@ _BYTES_PER_TOKEN = 16
 
 #: smaller files are checked on the calling thread
 _WORTH_THREADS = 2 * BLOCK
+#: how many blocks wait for their checksums where none is kept
+_BLOCKS_AT_ONCE = 8
 
 Tensor = namedtuple("Tensor", "name dtype shape offset nbytes")
 Tensor.__doc__ = "An entry of a safetensors header; `offset` counts from the start of the file."
@@ -260,7 +262,37 @@ def load(source):
     header = read_header(source)
     if not header.ours:
         raise ForeignStateFile("this is a safetensors file, but not one with optimizer states of mxopt")
-    return _Reader(source, header.tensors).tree(header.document)
+    return _Reader(header.tensors).tree(header.document, source)
+
+
+def tree_of(header, make):
+    """The tree in a file as its header tells it.
+
+    Parameters
+    ----------
+    header : Header
+    make : callable
+        Makes what stands for an array, of its `Tensor`; for a row-sparse one, of its rows and its whole
+        shape.
+    """
+    return _Reader(header.tensors).outline(header.document, make)
+
+
+def load_plain(header, source):
+    """The arrays of a safetensors file of another origin by name; it has no checksums."""
+    arrays = {name: empty(tensor.shape, tensor.dtype) for name, tensor in header.tensors.items()}
+    for name, array in arrays.items():
+        source.read_into(header.tensors[name].offset, array.reshape(-1).view(np.uint8))
+        check_booleans(array, f"array {name!r}")
+    return arrays
+
+
+def verify(source):
+    """Compare every array of a file with its checksums, a block at a time."""
+    source = as_source(source)
+    header = read_header(source)
+    if header.ours:
+        _Reader(header.tensors).verify(header.document, source)
 
 
 def as_source(file):
@@ -410,20 +442,42 @@ def _document(metadata):
 class _Reader:
     """Turns the JSON of a document back into a tree and fills its arrays."""
 
-    def __init__(self, source, tensors):
-        self._source = source
+    def __init__(self, tensors):
         self._tensors = tensors
         self._wanted = {}
-        self._sparse = []
 
-    def tree(self, document):
+    def tree(self, document, source):
         """The tree; arrays are allocated once every name is known to be right, and filled in file order."""
+        tree = self._checked(document)
+        arrays = {name: empty(tensor.shape, tensor.dtype) for name, tensor in self._tensors.items()}
+        self._read(source, lambda tensor: arrays[tensor.name].reshape(-1).view(np.uint8))
+        for name, array in arrays.items():
+            check_booleans(array, f"array {name!r}")
+
+        def rows(data, indices, shape):
+            check_rows(arrays[indices], shape[0], f"array {indices!r}")
+            return RowSparseArray(arrays[data], arrays[indices], shape)
+
+        return _resolved(tree, arrays.__getitem__, rows)
+
+    def outline(self, document, make):
+        tensors = self._tensors
+        return _resolved(
+            self._checked(document),
+            lambda name: make(tensors[name]),
+            lambda data, indices, shape: make(tensors[data], shape),
+        )
+
+    def verify(self, document, source):
+        self._checked(document)
+        self._read(source, None)
+
+    def _checked(self, document):
         tree = self._node(document, 0)
         if len(self._wanted) != len(self._tensors):
             name = next(name for name in self._tensors if name not in self._wanted)
             raise ForeignStateFile(f"array {name!r} stands in the header but nowhere in the document")
-        arrays = self._fill()
-        return _Resolver(arrays).node(tree)
+        return tree
 
     def _node(self, node, depth):
         if depth > 2 * _MAX_DEPTH:
@@ -519,60 +573,56 @@ class _Reader:
         "row_sparse": _row_sparse,
     }
 
-    def _fill(self):
-        arrays = {}
+    def _read(self, source, place):
+        """Read all arrays in file order and compare them with their checksums.
+
+        Parameters
+        ----------
+        place : callable or None
+            The bytes of a tensor's array, to be filled; None where they are only to be compared.
+        """
         tensors = sorted(self._tensors.values(), key=lambda tensor: tensor.offset)
         total = sum(tensor.nbytes for tensor in tensors)
         pending = []
-        with _checksums(total) as checksum, progress("loading", total) as advance:
+        with _checksums(total) as checksum, progress("loading" if place else "checking", total) as advance:
             for tensor in tensors:
-                array = empty(tensor.shape, tensor.dtype)
-                flat = array.reshape(-1).view(np.uint8)
+                flat = place and place(tensor)
                 for (start, stop), stored in zip(_blocks(tensor.nbytes), self._wanted[tensor.name]):
-                    block = flat[start:stop]
-                    self._source.read_into(tensor.offset + start, block)
+                    block = np.empty(stop - start, np.uint8) if flat is None else flat[start:stop]
+                    source.read_into(tensor.offset + start, block)
                     pending.append((tensor, start, stop, stored, checksum(block)))
+                    if flat is None and len(pending) > _BLOCKS_AT_ONCE:
+                        self._compare(pending.pop(0))
                     advance(stop - start)
-                arrays[tensor.name] = array
-            for tensor, start, stop, stored, result in pending:
-                if stored != f"{result():08x}":
-                    first = tensor.offset + start
-                    raise DamagedStateFile(
-                        f"array {tensor.name!r}, bytes {first} to {tensor.offset + stop - 1} of the file, "
-                        "does not match its checksum"
-                    )
-        for name, array in arrays.items():
-            check_booleans(array, f"array {name!r}")
-        return arrays
+            for one in pending:
+                self._compare(one)
+
+    @staticmethod
+    def _compare(one):
+        tensor, start, stop, stored, result = one
+        if stored != f"{result():08x}":
+            raise DamagedStateFile(
+                f"array {tensor.name!r}, bytes {tensor.offset + start} to {tensor.offset + stop - 1} of "
+                "the file, "
+                "does not match its checksum"
+            )
 
 
 _Placeholder = namedtuple("_Placeholder", "name")
 _SparsePlaceholder = namedtuple("_SparsePlaceholder", "data indices shape")
 
 
-class _Resolver:
-    """Puts the arrays into the places that the document keeps for them."""
-
-    def __init__(self, arrays):
-        self._arrays = arrays
-
-    def node(self, node):
-        if isinstance(node, _Placeholder):
-            return self._arrays[node.name]
-        if isinstance(node, _SparsePlaceholder):
-            return self._row_sparse(node)
-        if isinstance(node, dict):
-            return {key: self.node(item) for key, item in node.items()}
-        if isinstance(node, list):
-            return [self.node(item) for item in node]
-        if isinstance(node, tuple):
-            return tuple(self.node(item) for item in node)
-        return node
-
-    def _row_sparse(self, node):
-        indices = self._arrays[node.indices.name]
-        check_rows(indices, node.shape[0], f"array {node.indices.name!r}")
-        return RowSparseArray(self._arrays[node.data.name], indices, node.shape)
+def _resolved(node, array, row_sparse):
+    """A tree with what two functions make in the places that it keeps for arrays."""
+    if isinstance(node, _Placeholder):
+        return array(node.name)
+    if isinstance(node, _SparsePlaceholder):
+        return row_sparse(node.data.name, node.indices.name, node.shape)
+    if isinstance(node, dict):
+        return {key: _resolved(item, array, row_sparse) for key, item in node.items()}
+    if isinstance(node, (list, tuple)):
+        return type(node)([_resolved(item, array, row_sparse) for item in node])
+    return node
 
 
 def check_rows(indices, rows, where):

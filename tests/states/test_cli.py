@@ -1,0 +1,184 @@
+"""The command line, by its output and its exit status."""
+
+import json
+import subprocess
+import sys
+
+import mxnet_files
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import mxopt
+from mxopt.cli import main
+from mxopt.states import mxnet
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with two files of ours, one of MXNet, one of nobody, and a damaged one."""
+    scheduler = mxopt.lr_scheduler.FactorScheduler(3, 0.5, base_lr=0.01)
+    names = {0: "fc_weight", 1: "fc_bias"}
+    optimizer = mxopt.create("adam", param_idx2name=names, learning_rate=0.01, lr_scheduler=scheduler)
+    updater = mxopt.get_updater(optimizer)
+    weights = [np.ones((2, 3), "f4"), np.ones(4, "f4")]
+    for name in ("one", "two"):
+        updater([0, 1], [np.ones_like(weight) for weight in weights], weights)
+        updater.save_states(tmp_path / f"{name}.states", dump_optimizer=True)
+    updater.save_states(tmp_path / "bare.states")
+    (tmp_path / "mxnet.states").write_bytes(mxnet_files.data("1.9.1-adam-dump-sched"))
+    (tmp_path / "cut.states").write_bytes((tmp_path / "one.states").read_bytes()[:-1])
+    safetensors.numpy.save_file({"w": np.ones((2, 2), "f4")}, tmp_path / "other.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys, *arguments, status=0):
+    assert main([str(argument) for argument in arguments]) == status
+    return capsys.readouterr()
+
+
+def test_info(folder, capsys):
+    text = run(capsys, "info", "two.states").out
+    for line in ("optimizer: adam", "dialect: 2.x", "num_update: 2", "  class: FactorScheduler", "arrays: 4"):
+        assert line in text.splitlines()
+    said = json.loads(run(capsys, "info", "--json", "mxnet.states").out)
+    assert said["optimizer"] == "mxnet.optimizer.optimizer.Adam"
+    assert said["num_update"] == 5
+    assert said["hyper-parameters"]["lr"] == 0.02
+    assert said["scheduler"]["count"] == 4
+    said = json.loads(run(capsys, "info", "--json", "other.safetensors").out)
+    assert said["kind"] == "safetensors, not of mxopt"
+
+
+def test_ls(folder, capsys):
+    assert run(capsys, "ls", "one.states").out.splitlines() == [
+        "array                  dtype    shape  size",
+        "states/fc_weight/mean  float32  2x3    24 B",
+        "states/fc_weight/var   float32  2x3    24 B",
+        "states/fc_bias/mean    float32  4      16 B",
+        "states/fc_bias/var     float32  4      16 B",
+    ]
+    (array,) = json.loads(run(capsys, "ls", "--json", "other.safetensors").out)
+    assert array["shape"] == [2, 2]
+
+
+@pytest.mark.parametrize("name", mxnet_files.NAMES)
+def test_ls_of_every_file_of_mxnet(name, capsys):
+    found = json.loads(
+        run(capsys, "ls", "--json", mxnet_files.FOLDER / mxnet_files.MANIFEST[name]["file"]).out
+    )
+    expected = []
+
+    def collect(node, path):
+        if "array" in node:
+            expected.append((f"states/{path}", node["dtype"], node["shape"], node["stype"]))
+        for i, part in enumerate(node.get("tuple", ())):
+            collect(part, f"{path}/{i}")
+
+    for key, node in mxnet_files.MANIFEST[name]["states"]:
+        collect(node, key.partition(":")[2])
+    assert [(a["name"], a["dtype"], a["shape"], a["stype"]) for a in found] == expected
+
+
+def test_check(folder, capsys):
+    text = run(capsys, "check", "one.states", "mxnet.states", "other.safetensors").out.splitlines()
+    assert text[0] == "one.states: whole (all checksums match)"
+    assert all("whole, as far as can be seen" in line for line in text[1:])
+    assert "cut.states: DAMAGED: " in run(capsys, "check", "one.states", "cut.states", status=1).out
+    results = json.loads(run(capsys, "check", "--json", "one.states", "cut.states", status=1).out)
+    assert [bool(result["damage"]) for result in results] == [False, True]
+
+
+def test_check_sees_every_flipped_byte(folder, capsys):
+    path = folder / "one.states"
+    data = bytearray(path.read_bytes())
+    for position in range(0, len(data), 13):
+        data[position] ^= 0x20
+        path.write_bytes(data)
+        run(capsys, "check", path, status=1)
+        data[position] ^= 0x20
+
+
+def test_diff(folder, capsys):
+    assert run(capsys, "diff", "one.states", "one.states").out == ""
+    text = run(capsys, "diff", "one.states", "two.states", status=1).out
+    assert "counts/num_update   1 | 2" in text
+    assert "6 of 6 elements, by at most" in text
+    rows = json.loads(run(capsys, "diff", "--json", "one.states", "bare.states", status=1).out)
+    assert {"name": "optimizer/attributes/beta1", "difference": "only in one.states"} in rows
+
+
+@pytest.mark.parametrize("to", ["mxnet-1.x", "mxnet-2.x"])
+def test_convert_there_and_back(folder, capsys, to):
+    run(capsys, "convert", "one.states", "there.states", "--to", to)
+    assert mxnet.read((folder / "there.states").read_bytes()).optimizer.name == "Adam"
+    run(capsys, "convert", "there.states", "back.states", "--dialect", "2.x")
+    before, after = mxopt.get_updater(mxopt.create("sgd")), mxopt.get_updater(mxopt.create("sgd"))
+    before.load_states("one.states")
+    after.load_states("back.states")
+    mxnet_files.assert_same(after.states, before.states)
+    assert after.optimizer.lr_scheduler.base_lr == before.optimizer.lr_scheduler.base_lr
+    assert after.optimizer._index_update_count == before.optimizer._index_update_count
+
+
+def test_convert_of_a_file_of_mxnet_is_the_same_file(folder, capsys):
+    run(capsys, "convert", "mxnet.states", "ours.states")
+    run(capsys, "convert", "ours.states", "again.states", "--to", "mxnet-1.x")
+    run(capsys, "diff", "mxnet.states", "again.states")
+
+
+def test_convert_of_bare_states_needs_to_be_told(folder, capsys):
+    source = mxnet_files.FOLDER / "1.9.1-sgd-mom.states"
+    assert "pass --optimizer" in run(capsys, "convert", source, "out.states", status=1).err
+    run(
+        capsys,
+        "convert",
+        source,
+        "out.states",
+        "--optimizer",
+        "sgd",
+        "--set",
+        "momentum=0.9",
+        "--num-update",
+        "7",
+    )
+    updater = mxopt.get_updater(mxopt.create("sgd", momentum=0.9))
+    updater.load_states("out.states")
+    assert updater.optimizer._index_update_count == {0: 7, 1: 7}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["info", "cut.states"], 1, "the file was cut"),
+        (["ls", "cut.states"], 1, "the file was cut"),
+        (["diff", "one.states", "cut.states"], 1, "the file was cut"),
+        (["convert", "cut.states", "out.states"], 1, "the file was cut"),
+        (["convert", "other.safetensors", "out.states"], 1, "cannot be converted"),
+        (["info", "missing.states"], 2, "No such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_goes_wrong_is_one_line(folder, capsys, arguments, status, words):
+    error = run(capsys, *arguments, status=status).err
+    assert words in error
+    assert error.startswith("mxopt: ")
+    assert error.count("\n") == 1
+    assert not (folder / "out.states").exists()
+
+
+def test_a_large_file_answers_from_its_header(folder, capsys):
+    size = 10 << 30
+    text = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    with open("large.safetensors", "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + size)  # a hole: no disk is taken
+    assert "10.74 GB" in run(capsys, "ls", "large.safetensors").out
+
+
+def test_python_m_mxopt():
+    done = subprocess.run(
+        [sys.executable, "-m", "mxopt", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"mxopt {mxopt.__version__}\n"
