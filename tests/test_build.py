@@ -40,7 +40,7 @@ LEFT_OUT = (
 
 
 def run(*command, cwd, **variables):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MXOPT_", "PYTHONPATH"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MXOPT_", "PYTHON"))}
     done = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,

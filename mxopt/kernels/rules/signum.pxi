@@ -8,7 +8,8 @@ cdef struct SignSgdScalars:
 
 
 cdef inline real sign(real x) noexcept nogil:
-    return <real>((x > 0) - (x < 0))
+    # Selects rather than (x > 0) - (x < 0): SSE2 has no vectors from comparisons of doubles to integers.
+    return <real>1 if x > 0 else (<real>-1 if x < 0 else <real>0)
 
 
 cdef void signsgd(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
