@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from oracle.compare import Comparison
-from oracle.comparison import verdict
+from oracle.comparison import comparison_for, verdict
 from oracle.driver import mxopt_for, run
 from oracle.recorded import FOLDER, read
 
@@ -27,7 +26,7 @@ def recorded_cases():
 
 @pytest.mark.parametrize(("case", "weights", "states"), list(recorded_cases()))
 def test_training_run_ends_where_mxnet_ends(case, weights, states):
-    comparison = Comparison()
+    comparison = comparison_for(case)
     for step, *ours in run(case, mxopt_for(case.dialect)):
         # Only the last step was recorded; the steps before tell the comparison the sizes of the tensors.
         comparison.add(step, (weights, states) if step == case.steps else ours, ours)

@@ -53,10 +53,17 @@ class Comparison:
 
     Differences are relative to the largest magnitude that the tensor has had so far: a number that passes
     near zero carries the roundings of the sizes it came from.
+
+    Parameters
+    ----------
+    half_ulps : int, default 0
+        How far float16 weights may be apart where their float32 masters need not be equal: then one may be
+        rounded up and the other down. The masters are compared for themselves.
     """
 
-    def __init__(self):
+    def __init__(self, half_ulps=0):
         self.total = Deviation()
+        self.half_ulps = half_ulps
         self._largest = collections.defaultdict(float)
 
     def add(self, step, expected, got):
@@ -101,6 +108,8 @@ class Comparison:
             return
         distance = np.abs(expected[differ].astype(np.float64) - got[differ].astype(np.float64)).max()
         ulp = np.abs(_ordinals(expected[differ]) - _ordinals(got[differ])).max()
+        if expected.dtype == np.float16 and ulp <= self.half_ulps:
+            return
         self.total |= Deviation(float(distance / self._largest[name]), int(ulp), f"step {step}, {name}")
 
 

@@ -28,11 +28,16 @@ def cells_here(optimizers=None):
     return [cell for cell in cells(optimizers) if cell[1] in dialects_here()]
 
 
+def comparison_for(case):
+    """A `Comparison` as strict as the case allows."""
+    return Comparison(half_ulps=1 if case.master and expected(case).limit else 0)
+
+
 def compare_case(case):
     """Run a case on both sides; return the largest deviation over all steps, weights and states."""
     import mxnet
 
-    comparison = Comparison()
+    comparison = comparison_for(case)
     for (step, *theirs), (_, *ours) in zip(run(case, MXNet(mxnet)), run(case, mxopt_for(case.dialect))):
         comparison.add(step, theirs, ours)
     return comparison.total
