@@ -46,11 +46,15 @@ def parse(arguments):
 def main(arguments=None):
     chosen = parse(arguments)
     wanted = (chosen.optimizer, chosen.dialect, chosen.path, chosen.dtype)
-    for dialect in dialects_here():
-        mxopt_for(dialect)
-    table, failures = Table(), 0
+    known = {
+        dialect: mxopt_for(dialect).package.optimizer.Optimizer.opt_registry for dialect in dialects_here()
+    }
+    table, failures, missing = Table(), 0, set()
     for cell in cells_here():
         if not all(choice is None or part in choice for part, choice in zip(cell, wanted)):
+            continue
+        if cell[0] not in known[cell[1]]:
+            missing.add(cell[0])
             continue
         shown = 0
         for case in runs_of(cell, chosen.runs):
@@ -68,6 +72,9 @@ def main(arguments=None):
                 shown += 1
                 if shown <= chosen.fails:
                     print(told, flush=True)
+    if missing:
+        failures += len(missing)
+        print(f"not in mxopt: {', '.join(sorted(missing))}")
     print(f"\nmxopt against MXNet {mxnet_version()}: {failures} of the runs too far apart\n{table}")
     return bool(failures)
 
