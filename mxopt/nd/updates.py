@@ -85,7 +85,9 @@ def _run(words, rule, weights, grads, states, scalars, lazy, mixed):
     except kernels.Refused as error:
         raise checks.refused(error, words, indices, weights, grads, states) from None
     if weights:
-        singles = [kernels.as_read_by_mxnet(row, (True,) * len(row)) for row in table]
+        # all scalars travel as text, but FTML's epsilon, which MXNet reads as a double
+        text = tuple(not (rule.name.startswith("ftml") and name == "epsilon") for name in rule.scalars)
+        singles = [kernels.as_read_by_mxnet(row, text) for row in table]
         each = np.arange(len(weights), dtype=np.int32) if len(table) > 1 else None
         plan.run(rule, table, each, singles)
 
@@ -123,9 +125,10 @@ def _scalars(name, known, positional, keywords):
                 raise TypeError(f"{name} needs {word}=")
             given[word] = default
     lazy = bool(given.pop("lazy_update", False))
+    switch = {word: bool(given.pop(word)) for word in ("bias_correction",) if word in given}
     numbers = {_ALIASES.get(word, word): checks.number(word, v) if word != "rescale_grad" else float(v)
                for word, v in given.items()}  # fmt: skip
-    return numbers, lazy
+    return {**numbers, **switch}, lazy
 
 
 def _target(weight, out):
@@ -142,7 +145,6 @@ def _target(weight, out):
 
 def _operator(name, rule, states, known, mixed, rules):
     arrays = ("weight", "grad", *states, *(("weight32",) if mixed else ()))
-    # the rule may want the states in another order than the operator has them
     words = _Words(name, states)
 
     def operator(*args, out=None, **kwargs):
@@ -152,22 +154,17 @@ def _operator(name, rule, states, known, mixed, rules):
             raise TypeError(f"{name} takes the arrays {', '.join(arrays)}, got {len(taken)}")
         kwargs.pop("name", None)
         scalars, lazy = _scalars(name, known, args[len(arrays) :], kwargs)
-        compiled = rules(rule)
+        compiled = rules(rule, single=True)
         weight = as_array(taken[0], "weight", writable=False)
         grad = as_gradient(taken[1], "gradient")
-        own = dict(zip(arrays[2:], (as_array(x, word) for word, x in zip(arrays[2:], taken[2:]))))
-        state = _state([own[word] for word in _rule_states(compiled, states)])
+        own = [as_array(x, word) for word, x in zip(arrays[2:], taken[2:])]
+        state = _state(own[: len(states)])
         target = _target(weight, out)
-        _run(words, compiled, [target], [grad], [(own["weight32"], state) if mixed else state],
+        _run(words, compiled, [target], [grad], [(own[-1], state) if mixed else state],
              [_row(compiled, scalars)], lazy, mixed)  # fmt: skip
         return out if out is not None else target.view(NDArray)
 
     return _named(operator, name, f"MXNet's operator over the rule {rule!r}: {', '.join((*arrays, *known))}.")
-
-
-def _rule_states(rule, states):
-    own = [array for array in rule.arrays[2:] if array != "-"]
-    return own if sorted(own) == sorted(states) else states
 
 
 def _state(arrays):
@@ -230,9 +227,11 @@ def _lamb_phase1(weight, grad, mean, var, scalars):
     mean[...] = beta1 * mean + (dtype(1) - beta1) * g
     var[...] = beta2 * var + (dtype(1) - beta2) * g * g
     if scalars["bias_correction"]:
-        t = scalars["t"]
-        mean_hat = mean / dtype(1.0 - float(beta1) ** t)
-        var_hat = var / dtype(1.0 - float(beta2) ** t)
+        # the power is rounded, and then the difference and the quotient are taken in double
+        mean_hat, var_hat = (
+            (moment / np.float64(1.0 - float(dtype(float(beta) ** scalars["t"])))).astype(dtype)
+            for moment, beta in ((mean.astype(float), beta1), (var.astype(float), beta2))
+        )
     else:
         mean_hat, var_hat = mean, var
     return mean_hat / (np.sqrt(var_hat) + dtype(scalars["epsilon"])) + dtype(scalars["wd"]) * weight
@@ -306,11 +305,10 @@ def operators(dialect=""):
         What the names of the rules end with, where a dialect has its own.
     """
 
-    def rules(name):
-        rule = kernels.RULES.get(f"{name}{dialect}") or kernels.RULES.get(name)
-        if rule is None:
-            raise NotImplementedError(f"mxopt has no rule {name!r}")
-        return rule
+    def rules(name, single=False):
+        # 1.9 has two SGD formulas, one for lists, which its optimizers use, and one for single tensors
+        names = ([f"{name}_single{dialect}"] if single else []) + [f"{name}{dialect}", name]
+        return next(kernels.RULES[name] for name in names if name in kernels.RULES)
 
     table = {}
     for name, (rule, states, known) in SINGLE.items():
@@ -322,7 +320,10 @@ def operators(dialect=""):
             for mixed in (False, True):
                 for preloaded in (False, True):
                     full = f"{'preloaded_' * preloaded}multi_{'mp_' * mixed}{name}"
-                    table[full] = _lists(full, rule, states, known, mixed, preloaded, rules)
+                    # with preloaded rates MXNet 2 kept the formula of 1.9
+                    table[full] = _lists(
+                        full, f"{rule}_v1" if preloaded else rule, states, known, mixed, preloaded, rules
+                    )
     for function in (
         lamb_update_phase1,
         lamb_update_phase2,

@@ -19,7 +19,13 @@ if REQUIRED and mxnet_version() != REQUIRED:
 collect_ignore = (
     []
     if mxnet_version()
-    else ["test_against_mxnet.py", "test_gluon.py", "test_inside_mxnet.py", "test_scripts.py"]
+    else [
+        "test_against_mxnet.py",
+        "test_gluon.py",
+        "test_inside_mxnet.py",
+        "test_scripts.py",
+        "test_update_operators.py",
+    ]
 )
 
 table = Table()
