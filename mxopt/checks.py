@@ -53,6 +53,20 @@ def optional_number(name, value, **bounds):
     return None if value is None else number(name, value, **bounds)
 
 
+def count(name, value, low=1):
+    """`value` as an int of at least `low`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < low:
+        raise ValueError(f"{name} must be an integer of {low} or more, got {value!r}")
+    return value.__index__()
+
+
+def one_of(name, value, known):
+    """`value`, which must be one of a few words."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}{nearest(value, known)}")
+    return value
+
+
 def nearest(word, known):
     """'; did you mean ...?', or an empty string."""
     word = str(word).lower()

@@ -166,6 +166,7 @@ OPTIMIZERS = {
             "begin_epoch": one_of(0, 1),
         },
         settings={"two batches": {"batch_scale": 2, "momentum": 0.9}},
+        local=False,  # it gathers the gradients of several calls
         mxnet=InMXNet(
             dialects=("1.9",), sparse="always", dtypes={"1.9": ("float32", "float64", "float16+master")}
         ),

@@ -452,5 +452,6 @@ def test_learning_rate_zero_with_scheduler_position(name):
     weights = tensors(shapes)
     for _ in range(3):
         updater([0, 1], gradients(shapes), weights)
-    assert sorted(set(seen)) == [1, 2, 3]
+    # MXNet's LBSGD reads the rate of a tensor before it counts it.
+    assert sorted(set(seen)) == ([0, 1, 2, 3] if name == "lbsgd" else [1, 2, 3])
     assert updater.optimizer.num_update == 3

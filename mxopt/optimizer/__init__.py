@@ -11,6 +11,7 @@ from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
 from .ftml import FTML
 from .ftrl import Ftrl
+from .lbsgd import LBSGD
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer

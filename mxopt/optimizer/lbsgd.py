@@ -1,0 +1,229 @@
+"""Large-batch SGD."""
+
+import math
+
+import numpy as np
+
+from .. import checks, kernels
+from ..arrays import as_array
+from ..sparse import RowSparseArray
+from .optimizer import Optimizer, is_half
+from .registry import register
+
+_STRATEGIES = ("linear", "power2", "sqrt", "lars", "none")
+
+
+@register
+class LBSGD(Optimizer):
+    """LBSGD: gathers gradients over several calls into one large batch, whose learning rate is warmed up.
+
+    Call n of an index adds its gradient; every `batch_scale`-th one updates::
+
+        total = total + grad
+        if n % batch_scale == 0:
+            g = clip(total / batch_scale * rescale_grad, clip_gradient)
+            lr = learning_rate * multiplier(n)
+            mom = momentum * mom - lr * wd * weight - lr * g
+            weight = weight + mom
+            total = 0
+
+    With ``N = warmup_epochs * updates_per_epoch`` and ``M = batch_scale`` the multiplier is M from n = N on,
+    and before it ``1 + (M - 1) * n / N`` ('linear'), ``1 + (M - 1) * n**2 / N**2`` ('power2'),
+    ``1 + (M - 1) * sqrt(n / N)`` ('sqrt') or 1 ('none'). With 'lars' it is always
+    ``sqrt(|weight|**2 / (|g|**2 + wd * |weight|**2))``, within [0.01, 100].
+
+    Parameters
+    ----------
+    momentum : float, default 0.0
+        0 or more; 0 keeps no state.
+    multi_precision : bool, default False
+        As for `Optimizer`.
+    warmup_strategy : {'linear', 'power2', 'sqrt', 'lars', 'none'}
+        How the learning rate grows.
+    warmup_epochs : float, default 5
+        How long it grows.
+    batch_scale : int, default 1
+        How many calls make one update.
+    updates_per_epoch : int, default 32
+        How many calls make an epoch.
+    begin_epoch : int, default 0
+        The epoch at which counting starts.
+    num_epochs : int, default 60
+        Not used, as in MXNet.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of the gathered row-sparse gradients. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+
+    Attributes
+    ----------
+    cumgrads : dict
+        By index what is gathered, and how many calls there were.
+
+    Notes
+    -----
+    Only MXNet 1.9 has it; the order of operations is 1.9's. The learning rate of a call is read before the
+    call is counted, so a scheduler lags by one. [1]_ is about linear scaling and warm-up, [2]_ about 'lars',
+    which is here one number a tensor and does not multiply momentum's past.
+
+    State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
+
+    References
+    ----------
+    .. [1] P. Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017,
+       https://arxiv.org/abs/1706.02677.
+    .. [2] Y. You, I. Gitman and B. Ginsburg, "Large Batch Training of Convolutional Networks", 2017,
+       https://arxiv.org/abs/1708.03888.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("lbsgd", learning_rate=0.5, batch_scale=2, warmup_strategy="none")
+    >>> weight = np.ones(2, np.float32)
+    >>> for grad in ([1, 0], [1, 2]):
+    ...     opt.update(0, weight, np.array(grad, np.float32), opt.create_state(0, weight))
+    ...     print(weight)
+    [1. 1.]
+    [0.5 0.5]
+    """
+
+    rules = ("sgd_single_v1", "sgd_mom_v1")
+    state_names = ("mom",)
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
+    text_scalars = scalar_names
+    progress = ("cumgrads",)
+
+    def __init__(self, momentum=0.0, multi_precision=False, warmup_strategy="linear", warmup_epochs=5,
+                 batch_scale=1, updates_per_epoch=32, begin_epoch=0, num_epochs=60, use_fused_step=True,
+                 lazy_update=False, **kwargs):  # fmt: skip
+        super().__init__(multi_precision=multi_precision, use_fused_step=use_fused_step, **kwargs)
+        self.momentum = checks.number("momentum", momentum, 0)
+        self.warmup_strategy = checks.one_of("warmup_strategy", warmup_strategy, _STRATEGIES)
+        self.warmup_epochs = checks.count("warmup_epochs", warmup_epochs, 0)
+        self.batch_scale = checks.count("batch_scale", batch_scale)
+        self.updates_per_epoch = checks.count("updates_per_epoch", updates_per_epoch)
+        self.init_updates = checks.count("begin_epoch", begin_epoch, 0) * self.updates_per_epoch
+        self.num_epochs = num_epochs
+        self.lbmult = 1  # the multiplier of the last update
+        self.cumgrads = {}
+        self.adaptive = False  # never changed, there as well
+        self.admult = 1
+        self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def create_state(self, index, weight):
+        return self._zeros(weight) if self.momentum else None
+
+    @property
+    def passes(self):
+        return self.rules[1:] if self.momentum else self.rules[:1]
+
+    def scalars(self, t, lr, wd):
+        return lr, wd, self._rescale, self._clip, self.momentum
+
+    def _count_and_rates(self, index):
+        lr, wd = self._get_lr(index), self._get_wd(index)
+        self._update_count(index)
+        return lr, wd
+
+    def _gathered(self, index, grad, dtype):
+        """Add a gradient to those of its index; the mean of all that there are when it is time, else None."""
+        entry = self.cumgrads.get(index)
+        if entry is None or entry["num_cums"] <= 0:
+            entry = {"cum_grad": 0, "num_cums": self.init_updates}
+        before, number = entry["cum_grad"], entry["num_cums"] + 1
+        ready = number % self.batch_scale == 0
+        kept = self.batch_scale > 1
+        total = _sum(before, grad.astype(dtype, copy=True)) if kept else grad
+        self.cumgrads[index] = {"cum_grad": 0 if ready else total, "num_cums": number}
+        return _divided(total, self.batch_scale) if ready else None
+
+    def _multiplier(self, index, weight, grad, wd):
+        number, scale = self.cumgrads[index]["num_cums"], self.batch_scale
+        whole = self.warmup_epochs * self.updates_per_epoch
+        if self.warmup_strategy == "lars":
+            weights = _squares(weight)
+            ratio = math.sqrt(weights / (_squares(grad) + wd * weights + 1e-18))
+            self.lbmult = min(max(ratio, 0.01), 100.0)
+        elif number >= whole:
+            self.lbmult = scale
+        elif whole <= 1 or self.warmup_strategy == "none":
+            self.lbmult = 1.0
+        elif self.warmup_strategy == "linear":
+            self.lbmult = 1.0 + (scale - 1) * number / whole
+        elif self.warmup_strategy == "power2":
+            self.lbmult = 1.0 + (scale - 1) * (number * number) / (whole * whole)
+        else:
+            self.lbmult = 1.0 + (scale - 1) * math.sqrt(number / whole)
+        return self.lbmult
+
+    def fused_step(self, indices, weights, grads, states):
+        rule = kernels.RULES[self.passes[0]]
+        self._plan(indices, weights, grads, states, rule)
+        if not len(indices):
+            return
+        due, rates = [], []
+        for index, weight, grad, state, (t, lr, wd) in zip(
+            indices, weights, grads, states, self._tick(indices, self._checked)
+        ):
+            main = as_array(weight)
+            if is_half(main.dtype) and self.multi_precision:
+                main = state[self.master_position]
+            total = self._gathered(index, _plain(grad), main.dtype)
+            if total is not None:
+                due.append((index, weight, total, state))
+                rates.append((t, lr * self._multiplier(index, main, total, wd), wd))
+        if due:
+            plan = self._plan(*map(list, zip(*due)), rule)
+            table, rows, singles = self._table(rates)
+            plan.run(rule, table, rows, singles)
+
+    def step(self, indices, weights, grads, states):
+        each = self._each(indices, weights, grads, states)
+        for (weight, grad, mom, _, lr, wd), index in zip(each, indices):
+            total = self._gathered(index, grad, weight.dtype)
+            if total is None:
+                continue
+            lr = lr * self._multiplier(index, weight, total, wd)
+            grad = self._prepared(total)
+            if mom is None:
+                weight *= 1.0 - lr * wd
+                weight -= lr * grad
+            else:
+                mom *= self.momentum
+                mom -= lr * wd * weight
+                mom -= lr * grad
+                weight += mom
+
+
+def _plain(grad):
+    return grad if isinstance(grad, RowSparseArray) else as_array(grad, writable=False)
+
+
+def _sum(total, grad):
+    """`grad`, which may be overwritten, with what there was."""
+    if isinstance(total, RowSparseArray) and isinstance(grad, RowSparseArray):
+        data, rows = np.concatenate([total.data, grad.data]), np.concatenate([total.indices, grad.indices])
+        return RowSparseArray(data, rows, grad.shape)
+    if isinstance(total, RowSparseArray):
+        total = total.todense()
+    if isinstance(grad, RowSparseArray) and not np.isscalar(total):
+        grad = grad.todense()
+    if np.isscalar(total):
+        return grad
+    grad += total
+    return grad
+
+
+def _divided(total, number):
+    if number == 1:
+        return total
+    values = total.data if isinstance(total, RowSparseArray) else total
+    values /= number
+    return total
+
+
+def _squares(array):
+    values = array.data if isinstance(array, RowSparseArray) else array
+    return float(np.sum(np.square(values, dtype=np.float64)))
