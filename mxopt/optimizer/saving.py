@@ -337,7 +337,7 @@ class _Loading:
             self._take_counts_of(record)
             return dialect or dialects[0]
         # what the classes of the other dialect call otherwise is renamed on the way
-        self.optimizer, self.ignored = translation.from_record(record, cls, own)
+        self.optimizer, self.ignored = translation.from_record(record, cls)
         self.counts = self.optimizer._all_index_update_counts
         self.device = next(d for d, one in self.counts.items() if one is self.optimizer._index_update_count)
         self.number = self.optimizer.num_update

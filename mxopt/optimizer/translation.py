@@ -94,13 +94,24 @@ _OWN = {
 #: what MXNet's objects have and ours have no use for
 _MXNET_ONLY = {"weight_previous": {}, "skip": 0, "last_lr": None, "cur_lr": None}
 
+#: attributes whose values mean something in their own dialect alone
+_OF_A_DIALECT = ("aggregate_num", "allow_np_array", "use_fused_step")
+
+#: the classes of MXNet 2.x that have `step` only, and raise when asked for the other
+_NOT_FUSED = ("adadelta", "adamax", "nadam", "dcasgd", "sgld", "test")
+
 _MODULE_OF = {"adamw": "adamW", "groupadagrad": "contrib", "test": "optimizer"}
 
 
 def dialect_of(optimizer):
-    """``'1.x'`` for optimizers of `mxopt.v1` and classes derived from them, else ``'2.x'``."""
-    modules = {base.__module__.partition("mxopt.")[2].partition(".")[0] for base in type(optimizer).__mro__}
-    return "1.x" if "v1" in modules else "2.x"
+    """``'1.x'`` for optimizers of `mxopt.v1` and classes derived from them, else ``'2.x'``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or type
+    """
+    cls = optimizer if isinstance(optimizer, type) else type(optimizer)
+    return "1.x" if any(f"{base.__module__}.".startswith("mxopt.v1.") for base in cls.__mro__) else "2.x"
 
 
 def registry_of(dialect):
@@ -274,11 +285,13 @@ def from_attributes(cls, attributes):
         new = cls.__new__(cls)
         new.__setstate__({"lr_scheduler": None, **attributes})
         return new
+    # only what differs: some constructors refuse keywords that only the other dialect has
+    default = vars(cls())
     arguments = {
         name: attributes[source]
         for name in _arguments(cls)
         for source in ["lr" if name == "learning_rate" else name]
-        if source in attributes
+        if source in attributes and not _same(attributes[source], default.get(source))
     }
     try:
         for which in ("lr_mult", "wd_mult", "idx2name"):
@@ -292,6 +305,10 @@ def from_attributes(cls, attributes):
         raise StateMismatch(f"the file's {cls.__name__} cannot be: {error}") from None
     new.__setstate__({**new.__getstate__(), **attributes})
     return new
+
+
+def _same(one, other):
+    return type(one) is type(other) and one == other
 
 
 def _arguments(cls):
@@ -326,9 +343,10 @@ def counterpart(optimizer, dialect):
     if cls is None or not is_built_in(type(optimizer)):
         return None
     new = cls()
-    own = ("aggregate_num", "allow_np_array", "use_fused_step")
     given = translated(vars(optimizer), name, dialect)
-    vars(new).update({key: value for key, value in given.items() if key in vars(new) and key not in own})
+    vars(new).update(
+        {key: value for key, value in given.items() if key in vars(new) and key not in _OF_A_DIALECT}
+    )
     return new
 
 
@@ -390,9 +408,9 @@ def dialect_of_record(record):
     return "1.x" if modules[2:] in ([], ["optimizer"]) else "2.x"
 
 
-def from_record(record, cls, dialect):
+def from_record(record, cls):
     """The optimizer of a file of MXNet as an instance of `cls`, and the attributes this has no place for."""
-    name = cls.__name__.lower()
+    name, dialect = cls.__name__.lower(), dialect_of(cls)
     plain = dict(record.attributes)
     scheduler = plain.pop("lr_scheduler", None)
     counts, selected = plain.pop("_all_index_update_counts", None), plain.pop("_index_update_count", {})
@@ -401,10 +419,13 @@ def from_record(record, cls, dialect):
     if isinstance(rate, np.ndarray) and rate.size == 1:  # AdamW of 2.x leaves an array there
         plain["rescale_grad"] = float(rate.reshape(-1)[0])
     if is_built_in(cls):
-        known = vars(cls())
-        plain = {key if key in known else other: value
-                 for (key, value), other in zip(plain.items(), translated(plain, name, dialect))}  # fmt: skip
-        ignored = [key for key in plain if key not in known and key not in _MXNET_ONLY]
+        own = _OWN[dialect].get(name)
+        known = {*_BASE_OF[dialect], *own.split()} if own is not None else {*vars(cls())}
+        if dialect_of_record(record) != dialect:
+            plain = translated(plain, name, dialect)
+            known -= {*_OF_A_DIALECT}
+        known &= vars(cls()).keys()
+        ignored = [key for key in plain if key not in known and key not in (*_MXNET_ONLY, *_OF_A_DIALECT)]
         plain = {key: value for key, value in plain.items() if key in known}
     else:
         ignored = []
@@ -474,6 +495,8 @@ def to_record(optimizer, dialect):
     optimizer = counterpart(optimizer, dialect)
     values = {**_MXNET_ONLY, **translated(vars(optimizer), name, dialect)}
     values["allow_np_array"] = dialect == "2.x"
+    if name in _NOT_FUSED:
+        values["use_fused_step"] = False
     if optimizer.lr_scheduler is not None:
         values["lr_scheduler"] = _scheduler_record(optimizer.lr_scheduler)
     attributes = {}
