@@ -65,7 +65,9 @@ cdef inline bint overflowed(real rescale) noexcept nogil:
 
 cdef inline real clipped(real x, real bound) noexcept nogil:
     # Off is bound = inf. A NaN compares false twice and passes unchanged, as in MXNet.
-    return bound if x > bound else (-bound if x < -bound else x)
+    # One comparison after the other: each becomes a single instruction.
+    x = bound if x > bound else x
+    return -bound if x < -bound else x
 
 
 cdef inline real decayed(real grad, real decay, real bound, bint clips_decay) noexcept nogil:
