@@ -165,6 +165,12 @@ def as_gradient(x, name: str = "gradient"):
     return as_array(x, name, writable=False)
 
 
+def all_finite(gradients):
+    """Whether every element of some gradients, as `as_gradient` takes them, is finite."""
+    gradients = map(as_gradient, gradients)
+    return all(np.isfinite(g.data if isinstance(g, RowSparseArray) else g).all() for g in gradients)
+
+
 def _scaled(data, number):
     return np.multiply(data, data.dtype.type(number))
 

@@ -56,7 +56,7 @@ def _choose():
 
 INSTRUCTION_SET = _choose()
 _module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
-_engine.use_converters(_module.LOADS, _module.STORES)
+_engine.use_blocks(_module.LOADS, _module.STORES, _module.FINITE)
 
 #: Every rule of the chosen instruction set, by name.
 RULES = {name: Rule(name, entry) for name, entry in _module.RULES.items()}

@@ -52,6 +52,7 @@ cdef extern from "numpy/arrayobject.h" nogil:
     char* data_of "PyArray_BYTES"(Array*)
 
 ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
+ctypedef int (*finite_fn)(const void* source, Py_ssize_t n) noexcept nogil
 ctypedef void (*convert_fn)(const void* source, void* target, Py_ssize_t n) noexcept nogil
 
 cdef enum:  # storage dtypes, numbered as in half.h; the first two are also the compute types
@@ -140,10 +141,12 @@ cdef struct Pass:
     bint by_row
     bint mirrored
     Py_ssize_t scratch_items
+    int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 cdef Py_ssize_t[4] ITEMSIZE = [4, 8, 2, 2]
 cdef convert_fn[2][4] LOADS
 cdef convert_fn[2][4] STORES
+cdef finite_fn[4] FINITE
 cdef int bfloat16_num = -1
 cdef object float32 = np.dtype(np.float32), float64 = np.dtype(np.float64)
 cdef int max_threads = 0     # 0: as many as OpenMP would use
@@ -188,9 +191,11 @@ def get_num_threads():
     return min(max_threads, openmp) if openmp != openmp_at_start else max_threads
 
 
-def use_converters(list loads, list stores):
-    """Take the conversions of the chosen instruction set."""
+def use_blocks(list loads, list stores, list finite):
+    """Take the conversions and checks of blocks that were built for the chosen instruction set."""
     cdef int c, d
+    for d in range(4):
+        FINITE[d] = <finite_fn>PyCapsule_GetPointer(finite[d], "mxopt.finite")
     for c in range(2):
         for d in range(4):
             entry = loads[4 * c + d]
@@ -454,6 +459,22 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         p += n
 
 
+cdef void check_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    cdef char[BLOCK * 8] block
+    cdef Py_ssize_t n, itemsize = ITEMSIZE[t.dtype[GRAD]]
+    if t.kind[GRAD] == EXPAND:  # its rows are as good in any order, so take them from the front
+        end = min(end, t.layout.nrows * t.layout.width)
+    while p < end and not c.spoilt[0]:
+        n = min(end - p, BLOCK if t.kind[GRAD] == STRIDED else SUM_BLOCK)
+        if t.kind[GRAD] == STRIDED:
+            walk(t.layout.strided[GRAD], t.layout.rows, t.data[GRAD], p, n, block, itemsize, False)
+            if not FINITE[t.dtype[GRAD]](block, n):
+                c.spoilt[0] = 1
+        elif not FINITE[t.dtype[GRAD]](t.data[GRAD] + p * itemsize, n):
+            c.spoilt[0] = 1
+        p += n
+
+
 cdef void run_line(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
     # The part [begin, end) of the line. A unit that must stay whole (a row, a partial sum) belongs to
     # the part in which it begins.
@@ -473,7 +494,9 @@ cdef void run_line(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratc
         if unit > 1:
             first = round_up(first, unit)
             last = min(round_up(last, unit), t.size)
-        if first < last:
+        if c.spoilt != NULL:
+            check_tensor(c, t, first, last)
+        elif first < last:
             run_tensor(c, t, first, last, scratch)
         low += 1
 
@@ -974,6 +997,16 @@ cdef class Plan:
         pointer = <uintptr_t>self.tensors[i].data[WEIGHT if role == -1 else role]
         return next(a for a in self.owners[2] if a.ctypes.data == pointer)
 
+    def finite(self):
+        """Whether every element of every gradient is finite."""
+        cdef Pass c
+        cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
+        c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
+        c.by_row, c.nsums = False, 0
+        with nogil:
+            run_threads(&c, 0, self.total, threads, NULL, 0)
+        return not spoilt
+
     def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None, object singles=None,
             object draw=None):
         """Run one rule over the plan.
@@ -1032,6 +1065,7 @@ cdef class Plan:
                     raise ValueError("rows must name rows of the scalars")
                 self.tensors[i].row = rows[i]
             self.rowed = True
+        c.spoilt = NULL
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
         c.nsums, c.narrays, c.sums = rule.nsums, self.narrays, NULL

@@ -128,6 +128,28 @@ static void mxopt_bf16_f64(const void *source, void *target, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)mxopt_float((uint32_t)in[i] << 16);
 }
 
+/* Whether all elements are finite. One past the largest exponent is the sign bit's place, so a sum that ever reaches
+ * it means infinity or NaN; integers only, no branch, so that the loop vectorises. */
+typedef int (*mxopt_finite)(const void *, ptrdiff_t);
+
+#define MXOPT_FINITE(NAME, WORD, MAGNITUDE, ONE)                   \
+    static int NAME(const void *source, ptrdiff_t n) {             \
+        const WORD *in = (const WORD *)source;                     \
+        WORD seen = 0;                                             \
+        for (ptrdiff_t i = 0; i < n; i++)                          \
+            seen |= (WORD)((WORD)(in[i] & (MAGNITUDE)) + (ONE));   \
+        return !(seen >> (8 * sizeof(WORD) - 1));                  \
+    }
+MXOPT_FINITE(mxopt_finite_f32, uint32_t, 0x7fffffffu, 0x00800000u)
+MXOPT_FINITE(mxopt_finite_f64, uint64_t, 0x7fffffffffffffffu, 0x0010000000000000u)
+MXOPT_FINITE(mxopt_finite_f16, uint16_t, 0x7fffu, 0x0400u)
+MXOPT_FINITE(mxopt_finite_bf16, uint16_t, 0x7fffu, 0x0080u)
+
+static mxopt_finite mxopt_finite_of(int dtype) {
+    static const mxopt_finite table[4] = {mxopt_finite_f32, mxopt_finite_f64, mxopt_finite_f16, mxopt_finite_bf16};
+    return table[dtype];
+}
+
 /* NULL: the storage dtype is the compute type (nothing to do), or the pair is not supported. */
 static mxopt_convert mxopt_load(int dtype, int compute) {
     static const mxopt_convert table[2][4] = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks, kernels
 from ..arrays import as_array
-from ..sparse import RowSparseArray, as_gradient
+from ..sparse import RowSparseArray, all_finite, as_gradient
 from . import multipliers, registry
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
@@ -60,12 +60,19 @@ class Optimizer:
         one fused call; the bits are the same.
     use_fused_step : bool, optional
         Run the compiled rule (`fused_step`) rather than NumPy (`step`).
+    skip_nonfinite : bool, default False
+        A call in which any gradient holds an infinity or a NaN changes nothing - weights, states and counts stay
+        as they are - and is counted in `skipped`. Costs one more look at the gradients.
 
     Attributes
     ----------
     lr, wd, rescale_grad, clip_gradient, lr_scheduler, num_update, begin_num_update, lr_mult, wd_mult,
     idx2name, param_dict, sym_info, multi_precision, aggregate_num, use_fused_step
         As in MXNet.
+    skip_nonfinite : bool
+        May be set at any time.
+    skipped : int
+        How many calls were skipped because a gradient was not finite.
     """
 
     opt_registry = registry.opt_registry
@@ -95,14 +102,18 @@ class Optimizer:
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
 
+    skip_nonfinite = False
+    skipped = 0
     lazy_update = False
     _aggregate_num = 1
 
     def __init__(self, rescale_grad=1.0, param_idx2name=None, wd=0.0, clip_gradient=None, learning_rate=None,
                  lr_scheduler=None, sym=None, begin_num_update=0, multi_precision=False, param_dict=None,
-                 aggregate_num=None, use_fused_step=None, **kwargs):  # fmt: skip
+                 aggregate_num=None, use_fused_step=None, skip_nonfinite=False, **kwargs):  # fmt: skip
         if kwargs:
             raise checks.unknown_keywords(type(self), kwargs)
+        if skip_nonfinite:  # MXNet's attributes, and this one only where it is used
+            self.skip_nonfinite = True
         if param_idx2name is None:
             param_idx2name = {}
         if not isinstance(param_idx2name, dict):
@@ -595,7 +606,7 @@ class Optimizer:
             return
         passes = [kernels.RULES[name] for name in self.passes]
         plan = self._plan(indices, weights, grads, states, passes[0])
-        if not len(indices):
+        if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
             return
         table, rows, singles = self._tick(indices, self._table)
         last = len(passes) - 1
@@ -603,6 +614,12 @@ class Optimizer:
             sums = plan.run(rule, table, rows, singles, self._draw)
             if number < last:
                 table, rows, singles = self.between(number, sums, table, rows, singles)
+
+    def _skips(self, finite):
+        """Whether to skip a call (see `skip_nonfinite`); counts it."""
+        if not finite:
+            self.skipped += 1
+        return not finite
 
     def _plan(self, indices, weights, grads, states, rule, lazy=None):
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
@@ -663,8 +680,11 @@ class Optimizer:
         lazy = self.lazy_update and not self.lazy_by_default
         if lazy and any(isinstance(g, RowSparseArray) for g in grads):
             raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
+        plan = None
         if plan_rule is not None:
-            self._plan(indices, weights, grads, states, plan_rule, lazy=False)
+            plan = self._plan(indices, weights, grads, states, plan_rule, lazy=False)
+        if self.skip_nonfinite and self._skips(all_finite(grads) if plan is None else plan.finite()):
+            return
         rates = self._tick(indices, self._checked)
         if len(rates) < len(indices):
             rates = rates * len(indices)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import as_array
-from ..sparse import as_gradient
+from ..sparse import all_finite, as_gradient
 from .optimizer import Optimizer
 
 
@@ -97,8 +97,10 @@ class Updater:
             for w, i in zip(weights, indices)
         ]
         if not built_in:
+            if getattr(optimizer, "skip_nonfinite", False) and optimizer._skips(all_finite(grads)):
+                return
             weights, grads = self._views(indices, weights, grads)
-        new = []
+        new, skipped = [], getattr(optimizer, "skipped", 0)
         try:
             for index, weight in zip(indices, weights):
                 if index not in self.states:
@@ -116,11 +118,16 @@ class Updater:
                 self.states.update(zip(indices, states))
                 self._update_own_class(indices, weights, grads, states)
         except BaseException:
-            for index in new:
-                del self.states[index], self.states_synced[index]
+            self._forget(new)
             raise
+        if getattr(optimizer, "skipped", 0) > skipped:
+            self._forget(new)
         if getattr(optimizer, "step_callbacks", ()):
             self._report(indices)
+
+    def _forget(self, indices):
+        for index in indices:
+            del self.states[index], self.states_synced[index]
 
     def _views(self, indices, weights, grads):
         # A class of the user's own works with MXNet's arrays: NDArrays over the caller's memory.

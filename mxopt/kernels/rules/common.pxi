@@ -23,6 +23,8 @@ cdef extern from "half.h" nogil:
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
     convert_fn mxopt_load(int dtype, int compute)
     convert_fn mxopt_store(int dtype, int compute)
+    ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
+    finite_fn mxopt_finite_of(int dtype)
 
 ctypedef fused real:
     float
@@ -120,3 +122,5 @@ cdef list converters(bint storing):
 # Widening and narrowing of blocks, [compute type][storage dtype]; None where none is needed or allowed.
 LOADS = converters(False)
 STORES = converters(True)
+# Whether all elements of a block are finite, [storage dtype].
+FINITE = [PyCapsule_New(<void*>mxopt_finite_of(dtype), "mxopt.finite", NULL) for dtype in range(4)]
