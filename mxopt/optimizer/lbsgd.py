@@ -160,8 +160,8 @@ class LBSGD(Optimizer):
 
     def fused_step(self, indices, weights, grads, states):
         rule = kernels.RULES[self.passes[0]]
-        self._plan(indices, weights, grads, states, rule)
-        if not len(indices):
+        plan = self._plan(indices, weights, grads, states, rule)
+        if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
             return
         due, rates = [], []
         for index, weight, grad, state, (t, lr, wd) in zip(

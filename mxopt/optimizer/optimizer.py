@@ -61,8 +61,8 @@ class Optimizer:
     use_fused_step : bool, optional
         Run the compiled rule (`fused_step`) rather than NumPy (`step`).
     skip_nonfinite : bool, default False
-        A call in which any gradient holds an infinity or a NaN changes nothing - weights, states and counts stay
-        as they are - and is counted in `skipped`. Costs one more look at the gradients.
+        A call in which any gradient holds an infinity or a NaN changes nothing - weights, states and counts
+        stay as they are - and is counted in `skipped`. Costs one more look at the gradients.
 
     Attributes
     ----------
