@@ -1,0 +1,120 @@
+"""SGLD's noise: what it is, where it comes from, and that it costs no memory."""
+
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from runs import assert_same_bits
+
+import mxopt as mx
+import mxopt.v1 as v1
+
+packages = pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.9"])
+either_way = pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+
+
+def noise(weight, package=mx, seed=3, learning_rate=0.04, **keywords):
+    """The weight after one step without a gradient."""
+    mx.random.seed(seed)
+    weight = weight.copy()
+    optimizer = package.create("sgld", learning_rate=learning_rate, **keywords)
+    package.get_updater(optimizer)(0, np.zeros_like(weight), weight)
+    return weight
+
+
+@packages
+@either_way
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_is_normal_with_the_learning_rate_as_variance(package, fused, dtype):
+    drawn = noise(np.zeros(200_000, dtype), package, use_fused_step=fused) / 0.2
+    # Five standard errors of the first four moments of 200,000 normal numbers.
+    for power, (moment, spread) in enumerate([(0, 1), (1, 2), (0, 15), (3, 96)], 1):
+        assert abs((drawn.astype(float) ** power).mean() - moment) < 5 * (spread / 200_000) ** 0.5
+
+
+@either_way
+def test_the_seed_decides(fused):
+    weight = np.ones((300, 1000), np.float32)
+    once, again, other = (noise(weight, seed=seed, use_fused_step=fused) for seed in (3, 3, 4))
+    assert_same_bits([once], [again])
+    assert (once != other).mean() > 0.99
+
+
+@either_way
+def test_a_generator_of_ones_own(fused):
+    results = []
+    for seed in (7, 7, 8):
+        optimizer = mx.create("sgld", use_fused_step=fused)
+        optimizer.generator = np.random.default_rng(seed)
+        weight = np.ones(100_000, np.float32)
+        mx.get_updater(optimizer)(0, weight.copy(), weight)
+        results.append(weight)
+    assert_same_bits([results[0]], [results[1]])
+    assert (results[0] != results[2]).mean() > 0.99
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_stream_for_fused_and_step(dtype):
+    """The drift is 0 and the first product exact, so that the noise itself is compared."""
+    weight = np.zeros((3, 70_001), dtype)
+    assert_same_bits(
+        [noise(weight, use_fused_step=True, learning_rate=0.25)],
+        [noise(weight, use_fused_step=False, learning_rate=0.25)],
+    )
+
+
+def test_noise_follows_the_elements_not_the_memory():
+    weight = np.zeros((301, 700), np.float32)
+    assert_same_bits([np.ascontiguousarray(noise(np.asfortranarray(weight)))], [noise(weight)])
+
+
+def test_lazy_rows_alone_get_noise():
+    mx.random.seed(1)
+    weight = np.zeros((6, 50_000), np.float32)
+    gradient = mx.RowSparseArray(np.zeros((2, 50_000), np.float32), [1, 4], weight.shape)
+    mx.get_updater(mx.create("sgld", lazy_update=True, learning_rate=0.04))(0, gradient, weight)
+    assert (weight[[0, 2, 3, 5]] == 0).all()
+    assert_same_bits([weight[[1, 4]]], [noise(np.zeros((2, 50_000), np.float32), seed=1)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_takes_less_than_a_megabyte(dtype):
+    weight, grad = np.zeros(3_000_000, dtype), np.zeros(3_000_000, dtype)
+    updater = mx.get_updater(mx.create("sgld"))
+    updater(0, grad[:10].copy(), weight[:10])  # what is loaded on first use
+    del updater.states[0]
+    tracemalloc.start()
+    updater(0, grad, weight)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+    assert (weight != 0).all()
+
+
+@either_way
+def test_a_negative_learning_rate_is_refused(fused):
+    updater = mx.get_updater(mx.create("sgld", learning_rate=-0.1, use_fused_step=fused))
+    weight = np.ones(3)
+    with pytest.raises(
+        ValueError, match="learning_rate of index 0 must be 0 or more, since SGLD takes its root"
+    ):
+        updater(0, np.ones(3), weight)
+    assert (weight == 1).all()
+    assert not updater.optimizer._index_update_count
+
+
+def test_threads_may_step_at_the_same_time():
+    weights = [np.zeros(200_000, np.float32) for _ in range(4)]
+    optimizers = [mx.create("sgld") for _ in weights]
+
+    def step(optimizer, weight):
+        for _ in range(3):
+            optimizer.update(0, weight, np.zeros_like(weight), None)
+
+    threads = [threading.Thread(target=step, args=pair) for pair in zip(optimizers, weights)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.isfinite(weight).all() and weight.std() > 0.1 for weight in weights)
