@@ -314,10 +314,12 @@ def test_master_weights_are_the_float32_run(name, settings, dtype, fused):
     )
     position = updater.optimizer.master_position
     masters = [updater.states[i][position] for i in range(len(weights))]
-    if name == "nag" and fused and updater.optimizer.momentum:
-        # MXNet's mixed kernel sums the two parts of the step before the weight joins, and is followed.
+    # MXNet's kernels for masters are followed: NAG's sums the two parts of the step before the weight joins,
+    # those of LARS and LANS take the norm of the 16-bit weight.
+    tolerance = {"nag": 1e-5 if settings.get("momentum", 0.9) else None, "lars": 1e-2, "lans": 1e-2}.get(name)
+    if tolerance and fused:
         for master, weight in zip(masters, single):
-            np.testing.assert_allclose(master, weight, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(master, weight, rtol=tolerance, atol=tolerance)
     else:
         assert_same_bits(masters, single[: len(weights)])
     assert_same_bits(weights, [m.astype(dtype) for m in masters])
@@ -381,13 +383,6 @@ def test_any_memory_layout_gives_the_same_numbers(name, layout, dtype):
     shapes = ((7, 5), (41, 101), (3, 1))
     plain = run(name, shapes=shapes, dtype=dtype)
     strided = run(name, shapes=shapes, dtype=dtype, convert=LAYOUTS[layout])
-    if name in ("lars", "lamb", "lans"):
-        # Sums follow the memory's order for Fortran arrays: the last bits of a norm may differ.
-        for a, b in zip(strided, plain):
-            np.testing.assert_allclose(
-                a.astype(float), b.astype(float), rtol=2e-2 if a.itemsize == 2 else 2e-6
-            )
-        return
     assert_same_bits([np.ascontiguousarray(a) for a in strided], plain)
 
 
@@ -412,10 +407,6 @@ def test_mixed_layouts_of_weight_and_gradient(name):
     shapes = ((7, 5), (41, 101), (3, 1))
     plain = run(name, shapes=shapes)
     mixed = run(name, shapes=shapes, gradient=lambda step, i, g: np.asfortranarray(g))
-    if name in ("lars", "lamb", "lans"):
-        for a, b in zip(mixed, plain):
-            np.testing.assert_allclose(a, b, rtol=2e-6)
-        return
     assert_same_bits(mixed, plain)
 
 

@@ -6,6 +6,7 @@ import os
 
 from . import _engine
 from ._engine import (
+    WHOLE_SUM,
     Plan,
     Refused,
     Rule,
@@ -18,8 +19,9 @@ from ._engine import (
 from ._text import as_read_by_mxnet
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "Plan", "Refused", "Rule", "as_read_by_mxnet", "available_instruction_sets",
-    "count_up", "get_num_threads", "get_num_threads_setting", "openmp_version", "set_num_threads",
+    "INSTRUCTION_SET", "RULES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",
+    "available_instruction_sets", "count_up", "get_num_threads", "get_num_threads_setting", "openmp_version",
+    "set_num_threads",
 ]  # fmt: skip
 
 #: From the plainest to the widest.

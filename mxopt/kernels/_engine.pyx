@@ -67,7 +67,7 @@ cdef enum:
     MAX_ARRAYS = 6  # weight, gradient, three states, one more input
     MIRROR = 6      # the low-precision weight that is written from its float32 master
     SLOTS = 7
-    POINTERS = 8    # and one for partial sums
+    POINTERS = 9    # the arrays, and what rules with sums are given
     MAX_DIMS = 32
     MAX_SCALARS = 24
 
@@ -76,8 +76,8 @@ cdef enum:
     # elements take 2.29 ms in blocks of 512, 2.63 of 256, 2.49 of 1024 and 3.07 of 2048 (one thread; 3.1 in
     # blocks of any size without asking ahead).
     BLOCK = 512
-    # Elements of one partial sum. MXNet sums a tensor's squares one after the other in float32; a
-    # block does the same, so tensors up to this size give MXNet's bits, and larger ones still use all threads.
+    # Elements of one partial sum. Tensors up to this size are summed one element after the other, as MXNet
+    # does; larger ones in the lanes of norms.pxi, which are faster and closer to the true sum.
     SUM_BLOCK = 16384
     # Chunks begin at multiples of this from the start of a tensor: one cache line of float32, and more.
     LINE = 64
@@ -154,6 +154,9 @@ cdef int openmp_at_start = mxopt_max_threads()
 
 mxopt_watch_forks()
 
+#: Tensors of up to this many elements are summed as MXNet sums them.
+WHOLE_SUM = SUM_BLOCK
+
 
 class Refused(Exception):
     """A plan that cannot be made: (what, tensor, role, ...). Worded by mxopt.checks."""
@@ -213,6 +216,7 @@ cdef class Rule:
     cdef readonly str name
     cdef readonly tuple arrays
     cdef readonly tuple scalars
+    cdef readonly tuple sums
     cdef readonly int nsums
     cdef readonly bint by_row
     cdef readonly bint drawn
@@ -229,7 +233,8 @@ cdef class Rule:
             raise ValueError(f"a rule has at most {MAX_ARRAYS} arrays, {name} has {len(self.arrays)}")
         if self.nscalars > MAX_SCALARS:
             raise ValueError(f"a rule has at most {MAX_SCALARS} scalars, {name} has {self.nscalars}")
-        self.nsums = entry["sums"]
+        self.sums = entry["sums"]
+        self.nsums = len(self.sums)
         self.by_row = entry["by_row"]
         self.drawn = entry["arrays"][len(self.arrays) - 1].endswith("/drawn")
         if self.drawn and (self.by_row or self.nsums):
@@ -414,6 +419,14 @@ cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t
                 ask_for(t.data[a] + t.layout.rows[row] * width * itemsize, min(width * itemsize, ROW_HEAD))
 
 
+cdef inline void* reach(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw) noexcept nogil:
+    # A block of one array: its own memory where that can be used as it is, else scratch.
+    if is_direct(t, a, p, n):
+        return address(t, a, p)
+    move(t, a, p, n, scratch, raw, False)
+    return scratch
+
+
 cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end, char* scratch) noexcept nogil:
     cdef void* arrays[POINTERS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
@@ -436,16 +449,16 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if c.nsums:
             n = min(n, SUM_BLOCK - p % SUM_BLOCK)
             arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
+            arrays[c.narrays + 1] = <void*>t if t.size <= SUM_BLOCK else NULL
+            a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
+            arrays[c.narrays + 2] = reach(t, a, p, n, scratch + MIRROR * stride, raw)
         staged = 0
         for a in range(c.narrays):
-            if not (c.uses >> a) & 1:
-                arrays[a] = NULL
-            elif is_direct(t, a, p, n):
-                arrays[a] = address(t, a, p)
-            else:
-                staged |= 1u << a
-                arrays[a] = scratch + a * stride
-                move(t, a, p, n, scratch + a * stride, raw, False)
+            arrays[a] = NULL
+            if (c.uses >> a) & 1:
+                arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
+                if arrays[a] == scratch + a * stride:
+                    staged |= 1u << a
         if staged and p + n < end:
             ask_for_block(c, t, p + n, min(p + 2 * n, end))
         rule(arrays, n, scalars)
@@ -562,6 +575,8 @@ cdef class Plan:
         The row indices of row-sparse gradients, whose `grads` entries are their rows.
     lazy : bool
         Whether row-sparse gradients touch only their rows.
+    ordered : bool
+        Whether elements are visited in C order whatever the memory's order is: for rules with sums.
 
     Raises
     ------
@@ -573,7 +588,7 @@ cdef class Plan:
     cdef Py_ssize_t ntensors, total, nelements, nsum_blocks, widest
     cdef int narrays, nstates, ndrawn
     cdef unsigned int per_row
-    cdef bint by_row, lazy, mirrored, staged, rowed
+    cdef bint by_row, lazy, mirrored, staged, rowed, ordered
     cdef object owners  # keeps every array alive while its address is used
     cdef uintptr_t* low
     cdef uintptr_t* high
@@ -586,7 +601,7 @@ cdef class Plan:
         self.low = NULL
 
     def __init__(self, Rule rule not None, list weights, list grads, list states, int master=-1, list rows=None,
-                 bint lazy=False):
+                 bint lazy=False, bint ordered=False):
         cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
@@ -598,6 +613,8 @@ cdef class Plan:
         self.ndrawn = rule.drawn
         self.nstates = self.narrays - 2 - self.ndrawn
         self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
+        # A drawn input and sums follow the elements, not the memory.
+        self.ordered = ordered or self.ndrawn
         self.owners = (list(weights), list(grads), [], list(rows) if rows is not None else None)
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
         self.low = <uintptr_t*>malloc(max(n, 1) * SLOTS * (2 * sizeof(uintptr_t) + sizeof(int)))
@@ -816,8 +833,7 @@ cdef class Plan:
             if not (self.per_row >> (2 + a)) & 1:
                 all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[had + a])
                 all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[had + a])
-        # A drawn input follows the elements, not the memory.
-        all_f = all_f and not self.ndrawn
+        all_f = all_f and not self.ordered
         t.plain = t.data[MIRROR] == NULL
         for a in range(self.narrays):
             t.plain = t.plain and t.dtype[a] == t.compute
@@ -1014,6 +1030,7 @@ cdef class Plan:
         Parameters
         ----------
         rule : Rule
+            Its arrays are those of the plan's rule, or the first of them.
         scalars : list of k tuples, or float64 array (k, m)
             The rule's scalars, first; it may be followed by others.
         rows : int32 array (number of tensors,), optional
@@ -1035,7 +1052,7 @@ cdef class Plan:
         cdef const double[:, ::1] table, single
         cdef double few[2][MAX_SCALARS]
         cdef Py_ssize_t nrows = len(scalars), k, block
-        if len(rule.arrays) != self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
+        if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
         if nrows == 1 and isinstance(scalars, list) and len(scalars[0]) >= rule.nscalars:
             # The common call: one row for all tensors. Reading it here saves a microsecond.
@@ -1068,7 +1085,7 @@ cdef class Plan:
         c.spoilt = NULL
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
-        c.nsums, c.narrays, c.sums = rule.nsums, self.narrays, NULL
+        c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
         c.mirrored = self.mirrored and (rule.writes & 1)
         c.scratch_items = round_up(max(BLOCK, self.widest), LINE)

@@ -11,6 +11,9 @@ from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
 from .ftml import FTML
 from .ftrl import Ftrl
+from .lamb import LAMB
+from .lans import LANS
+from .lars import LARS
 from .lbsgd import LBSGD
 from .nadam import Nadam
 from .nag import NAG

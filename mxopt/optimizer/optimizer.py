@@ -77,7 +77,8 @@ class Optimizer:
 
     opt_registry = registry.opt_registry
 
-    #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`).
+    #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`). The last one
+    #: names all arrays; those before it may end with the gradient.
     rules: tuple[str, ...] = ()
     #: The states' names, in the order of `create_state` and of the rules' arrays.
     state_names: tuple[str, ...] = ()
@@ -540,9 +541,35 @@ class Optimizer:
         clip = self.clip_gradient
         return clip if clip is not None and clip > 0 else math.inf
 
-    def between(self, number, sums, table, rows, singles):
-        """Scalars for the next pass, from the sums of pass `number` (optimizers with norms)."""
-        raise NotImplementedError(f"{type(self).__name__} has several passes and no `between`")
+    def between(self, indices, rule, sums, table, rows, singles):
+        """Scalars for the next pass (optimizers with norms): every tensor's sums under their names.
+
+        Parameters
+        ----------
+        indices : list
+        rule : Rule
+            What has run.
+        sums : float64 array (number of tensors, number of sums)
+        table, rows, singles
+            As from `_table`.
+
+        Returns
+        -------
+        tuple
+            (table, rows, singles) with one row a tensor.
+        """
+        columns = [self.scalar_names.index(name) for name in rule.sums]
+
+        def with_sums(table):
+            table = np.array(table)[np.zeros(len(sums), np.int32) if rows is None else rows]
+            table[:, columns] = sums
+            return table
+
+        return (
+            with_sums(table),
+            np.arange(len(sums), dtype=np.int32),
+            None if singles is None else with_sums(singles),
+        )
 
     def update(self, indices, weights, grads, states):
         """Update weights in place: by `fused_step` when `use_fused_step`, else by `step`.
@@ -605,15 +632,18 @@ class Optimizer:
             self.step(indices, weights, grads, states)
             return
         passes = [kernels.RULES[name] for name in self.passes]
-        plan = self._plan(indices, weights, grads, states, passes[0])
+        norms = bool(passes[0].sums)
+        plan = whole = self._plan(indices, weights, grads, states, passes[-1], ordered=norms)
+        if norms and self.lazy_update:
+            # Norms are of whole tensors, whatever rows are updated.
+            whole = self._plan(indices, weights, grads, states, passes[-1], lazy=False, ordered=True)
         if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
             return
         table, rows, singles = self._tick(indices, self._table)
-        last = len(passes) - 1
-        for number, rule in enumerate(passes):
-            sums = plan.run(rule, table, rows, singles, self._draw)
-            if number < last:
-                table, rows, singles = self.between(number, sums, table, rows, singles)
+        for rule in passes:
+            sums = (whole if rule.sums else plan).run(rule, table, rows, singles, self._draw)
+            if rule.sums:
+                table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
 
     def _skips(self, finite):
         """Whether to skip a call (see `skip_nonfinite`); counts it."""
@@ -621,7 +651,7 @@ class Optimizer:
             self.skipped += 1
         return not finite
 
-    def _plan(self, indices, weights, grads, states, rule, lazy=None):
+    def _plan(self, indices, weights, grads, states, rule, lazy=None, ordered=False):
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
         if not (len(indices) == len(weights) == len(grads) == len(states)):
             raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
@@ -637,6 +667,7 @@ class Optimizer:
                     self.master_position if self.multi_precision else -1,
                     rows,
                     self.lazy_update if lazy is None else lazy,
+                    ordered,
                 )
             except kernels.Refused as error:
                 if error.args[0] == "array" and rows is None:
@@ -675,7 +706,7 @@ class Optimizer:
         tuple
             (weight, gradient, state, t, lr, wd); the gradient is the caller's own array when it is dense.
         """
-        plan_rule = kernels.RULES[self.passes[0]] if self.rules else None
+        plan_rule = kernels.RULES[self.passes[-1]] if self.rules else None
         grads = [_gradient(g, self, i) for g, i in zip(grads, indices)]
         lazy = self.lazy_update and not self.lazy_by_default
         if lazy and any(isinstance(g, RowSparseArray) for g in grads):

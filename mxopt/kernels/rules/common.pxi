@@ -81,7 +81,7 @@ RULES = {}
 
 
 cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, str arrays, str scalars,
-              str writes=None, int sums=0, rule_fn on_master=NULL):
+              str writes=None, str sums="", rule_fn on_master=NULL):
     """Enter a rule in the table.
 
     arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes; "name/row" for one with one
@@ -89,7 +89,7 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
         array: the caller's function fills it block by block.
     scalars: the fields of its struct of scalars, in order.
     writes: the arrays it writes; all but the gradient when not given.
-    sums: how many doubles of partial sums it adds up (one more array, the last).
+    sums: the partial sums it adds to, by name (see norms.pxi); the next pass finds them among its scalars.
     on_master: the float32 loop for master copies, where MXNet's kernel for them orders operations differently.
     """
     if scalar_bytes != len(scalars.split()) * sizeof(double):
@@ -103,7 +103,7 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
         "arrays": tuple(arrays.split()),
         "scalars": tuple(scalars.split()),
         "writes": None if writes is None else tuple(writes.split()),
-        "sums": sums,
+        "sums": tuple(sums.split()),
         "by_row": "/row" in arrays,
     }
 

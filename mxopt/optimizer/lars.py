@@ -1,0 +1,117 @@
+"""LARS."""
+
+import numpy as np
+
+from .. import checks, kernels
+from .norms import norm
+from .registry import register
+from .sgd import SGD
+
+
+@register
+class LARS(SGD):
+    """LARS: SGD whose learning rate is scaled for every tensor by the norms of its weight and gradient.
+
+    Updates are applied by::
+
+        w, g = norm(weight), norm(grad * rescale_grad)
+        factor = eta * w / (g + wd * w + epsilon) if w > 0 and g > 0 else 1
+        lr = learning_rate * factor
+
+        g = clip(grad * rescale_grad, clip_gradient) + wd * weight
+        weight = weight - lr * g                                 # momentum == 0
+
+        mom = momentum * mom - lr * g                            # momentum > 0
+        weight = weight + mom
+
+    Tensors whose name ends in ``gamma``, ``beta`` or ``bias`` have the factor 1. The name is that of
+    ``param_idx2name``, else the index itself as a string.
+
+    With a row-sparse gradient and ``lazy_update=True`` only the rows that the gradient holds are updated, at
+    the rate that the norms of the whole weight and of the gradient give.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    momentum : float, default 0.0
+        0 or more; 0 keeps no state.
+    eta : float, default 0.001
+        How far a step goes, relative to the weight's norm.
+    epsilon : float, default 1e-8
+        Keeps the division finite. ``eps`` in MXNet 1.x.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    use_fused_step : bool, default True
+        Run the compiled rules rather than `step`.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    The norms are taken before clipping. As in the paper the scaled rate is inside the momentum buffer.
+    Where `multi_precision` keeps a master, the fused norm of the weight is that of the 16-bit weight, as in
+    MXNet.
+
+    State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
+
+    References
+    ----------
+    .. [1] Y. You, I. Gitman and B. Ginsburg, "Large Batch Training of Convolutional Networks", 2017,
+       https://arxiv.org/abs/1708.03888.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("lars", learning_rate=0.5, eta=0.1)
+    >>> weight = np.array([3, 4], np.float32)
+    >>> opt.update(0, weight, np.array([0, 20], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([3.  , 3.75], dtype=float32)
+    """
+
+    rules = ("lars_norms", *SGD.rules)
+
+    def __init__(self, learning_rate=0.1, momentum=0.0, eta=0.001, epsilon=1e-8, lazy_update=False,
+                 use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
+        super().__init__(learning_rate=learning_rate, momentum=momentum, lazy_update=lazy_update,
+                         use_fused_step=use_fused_step, aggregate_num=aggregate_num, **kwargs)  # fmt: skip
+        self.eta = checks.number("eta", eta, 0)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+
+    @property
+    def passes(self):
+        return ("lars_norms", *super().passes)
+
+    def _adapts(self, index):
+        """Whether the rate of this tensor is scaled."""
+        return not str(self.idx2name.get(index, index)).endswith(("gamma", "beta", "bias"))
+
+    def _factor(self, weight_norm, grad_norm, wd):
+        """The rate's factor, from float32 norms as in MXNet, whatever the weight's type; also for arrays."""
+        real = np.float32
+        with np.errstate(all="ignore"):
+            ratio = weight_norm / grad_norm
+            factor = real(self.eta) * weight_norm / (grad_norm + wd * weight_norm + real(self.epsilon))
+        return np.where((ratio > 0) & (ratio < np.inf), factor, real(1)).astype(np.float64)
+
+    def between(self, indices, rule, sums, table, rows, singles):
+        rows = np.zeros(len(sums), np.int32) if rows is None else rows
+        table = np.array(table)[rows]
+        singles = table.copy() if singles is None else np.array(singles)[rows]
+        squares, scale = np.sqrt(sums[:, :2]).astype(np.float32), sums[:, 2:].astype(np.float32)
+        norms = np.where(scale > 0, scale * squares, squares)
+        factor = self._factor(norms[:, 0], norms[:, 1], table[:, 1].astype(np.float32))
+        table[:, 0] *= np.where([self._adapts(index) for index in indices], factor, 1.0)
+        singles[:, 0] = [kernels.as_read_by_mxnet((rate,), (True,))[0] for rate in table[:, 0].tolist()]
+        return table, np.arange(len(sums), dtype=np.int32), singles
+
+    def _each(self, indices, weights, grads, states):
+        # SGD's `step`, at these rates.
+        for each, index in zip(super()._each(indices, weights, grads, states), indices):
+            weight, grad, mom, t, lr, wd = each
+            if self._adapts(index):
+                weight_norm = norm(weight.astype(np.float32))
+                grad_norm = norm(grad.astype(np.float32) * np.float32(self.rescale_grad))
+                lr *= float(self._factor(weight_norm, grad_norm, np.float32(wd)))
+            yield weight, grad, mom, t, lr, wd
