@@ -145,7 +145,11 @@ def loops_of(functions, function):
 
 
 #: Rules with a loop that may not be vectorised.
-SEQUENTIAL = {rule for rule, entry in kernels.RULES.items() if entry.nsums}  # MXNet's sums have an order
+SEQUENTIAL = {
+    rule
+    for rule, entry in kernels.RULES.items()
+    if entry.nsums or entry.by_row  # MXNet's sums have an order
+}
 
 
 @pytest.mark.skipif(not is_gcc(), reason="the report is GCC's")

@@ -431,7 +431,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     cdef void* arrays[POINTERS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
     cdef rule_fn rule = c.rules[t.compute if t.data[MIRROR] == NULL else 2]
-    cdef Py_ssize_t stride = c.scratch_items * 8, n, step
+    cdef Py_ssize_t stride = c.scratch_items * 8, n, step, rows = 1
     cdef char* raw = scratch + SLOTS * stride
     cdef unsigned int staged
     cdef int a
@@ -440,6 +440,9 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         return
     if c.by_row:
         step = t.layout.width
+        if t.plain:  # all at once
+            rows = (end - p) // step
+        arrays[c.narrays] = &rows
     elif t.plain:
         step = end - p
     else:
@@ -469,7 +472,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
                     move(t, a, p, n, <char*>arrays[a], raw, True)
         if c.mirrored and t.data[MIRROR] != NULL:
             move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
-        p += n
+        p += n * rows
 
 
 cdef void check_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:

@@ -61,7 +61,8 @@ class GroupAdaGrad(Optimizer):
     rules = ("groupadagrad",)
     state_names = ("history",)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
-    text_scalars = ("clip_gradient",)
+    # As MXNet's row-sparse kernel reads them; its dense update cannot be met to the bit in any case.
+    text_scalars = scalar_names
     lazy_by_default = True
 
     def __init__(self, learning_rate=0.01, epsilon=1e-6, use_fused_step=True, lazy_update=None, **kwargs):
