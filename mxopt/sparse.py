@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 
 import numpy as np
@@ -177,7 +178,7 @@ def _scaled(data, number):
 
 def _checked_shape(shape):
     try:
-        shape = tuple(int(length) for length in shape)
+        shape = tuple(operator.index(length) for length in shape)
     except TypeError:
         raise TypeError(f"shape must be a tuple of integers, got {shape!r}") from None
     if not shape or min(shape) < 0:

@@ -97,6 +97,7 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True):
         )
     scale = np.float32(max_norm) / (np.float32(norm) + np.float32(1e-8))
     scale = min(scale, np.float32(1)) if scale == scale else scale
-    for part in parts:
-        np.multiply(part, part.dtype.type(scale), out=part)
+    with np.errstate(invalid="ignore"):  # the warning above has said it
+        for part in parts:
+            np.multiply(part, part.dtype.type(scale), out=part)
     return norm

@@ -46,7 +46,7 @@ def _give(result, out=None):
     if isinstance(out, RowSparseArray):
         out[:] = result
     else:
-        np.copyto(out, result.reshape(out.shape), casting="unsafe")
+        out[...] = result.reshape(out.shape)
     return out
 
 

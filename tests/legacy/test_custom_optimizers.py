@@ -1,0 +1,328 @@
+"""Optimizers of the user's own, of both generations, in either dialect."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import mxopt
+import mxopt.v1
+from mxopt import nd
+
+dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
+
+
+def step(optimizer, weight, grad, index=0, times=1):
+    updater = mxopt.optimizer.get_updater(optimizer)
+    for _ in range(times):
+        updater(index, grad, weight)
+    return updater
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def registries_as_they_were():
+    registries = [mx.optimizer.Optimizer.opt_registry for mx in (mxopt, mxopt.v1)]
+    before = [dict(registry) for registry in registries]
+    yield
+    for registry, entries in zip(registries, before):
+        registry.clear()
+        registry.update(entries)
+
+
+@dialects
+def test_update_with_one_tensor_gets_views_of_the_callers_memory(mx):
+    seen = []
+
+    @mx.optimizer.register
+    class First(mx.optimizer.Optimizer):
+        def create_state(self, index, weight):
+            return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
+
+        def update(self, index, weight, grad, state):
+            seen.append((index, weight.ctypes.data, type(weight), type(grad), type(state), weight.stype))
+            self._update_count(index)
+            state[:] = 0.5 * state + grad
+            weight[:] -= self._get_lr(index) * state
+
+    weights = [np.zeros(3, np.float32), np.zeros(2, np.float32)]
+    updater = step(
+        mx.optimizer.create("first", learning_rate=0.5), weights, [ones(3), ones(2)], [0, 1], times=2
+    )
+    assert seen[:2] == [
+        (i, weight.ctypes.data, nd.NDArray, nd.NDArray, nd.NDArray, "default")
+        for i, weight in enumerate(weights)
+    ]
+    assert weights[0].tolist() == [-1.25] * 3
+    assert updater.optimizer.num_update == 2
+
+
+@dialects
+def test_step_with_lists(mx):
+    class Second(mx.optimizer.Optimizer):
+        def step(self, indices, weights, grads, states):
+            assert isinstance(indices, (list, tuple))
+            for index, weight, grad, state in zip(indices, weights, grads, states):
+                assert state is None
+                self._update_count(index)
+                weight[:] -= self._get_lr(index) * grad
+
+    weights = [np.zeros(3, np.float32) for _ in range(3)]
+    step(Second(learning_rate=1.0), weights, [ones(3)] * 3, ["a", "b", "c"])
+    assert [weight[0] for weight in weights] == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("number", [1, 2, np.inf], ids=str)
+def test_lists_come_in_the_size_asked_for(number):
+    sizes = []
+
+    class Listed(mxopt.optimizer.Optimizer):
+        def update(self, indices, weights, grads, states):
+            sizes.append(len(indices))
+
+    step(Listed(aggregate_num=number), [np.zeros(1, np.float32)] * 5, [ones(1)] * 5, list(range(5)))
+    assert sizes == {1: [1] * 5, 2: [2, 2, 1], np.inf: [5]}[number]
+
+
+@dialects
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_super_update_with_scalars(mx, name):
+    base = mx.optimizer.Optimizer.opt_registry[name]
+
+    class Halved(base):
+        def update(self, index, weight, grad, state):
+            grad *= 0.5
+            super().update(index, weight, grad, state)
+
+    found, expected = np.zeros(4, np.float32), np.zeros(4, np.float32)
+    for _ in range(2):
+        step(Halved(learning_rate=0.1), found, ones(4))
+        step(base(learning_rate=0.1), expected, ones(4) / 2)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_gradients_changed_in_place_are_the_callers():
+    class Negative(mxopt.optimizer.Optimizer):
+        def update(self, index, weight, grad, state):
+            grad *= -1
+            weight[:] = grad
+
+    weight, grad = np.zeros(2, np.float32), ones(2)
+    step(Negative(), weight, grad)
+    assert weight.tolist() == grad.tolist() == [-1, -1]
+
+
+def test_if_state_asks_whether_there_is_one():
+    class Momentum(mxopt.optimizer.Optimizer):
+        def create_state(self, index, weight):
+            return nd.zeros(weight.shape) if index else None
+
+        def update(self, index, weight, grad, state):
+            if state:
+                state[:] += grad
+                weight[:] -= state
+            else:
+                weight[:] += grad
+
+    weights = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
+    step(Momentum(), weights, [ones(2), ones(2)], [0, 1], times=2)
+    assert [w.tolist() for w in weights] == [[2, 2], [-3, -3]]
+
+
+def test_states_may_be_anything():
+    class Odd(mxopt.optimizer.Optimizer):
+        def create_state(self, index, weight):
+            return [nd.zeros(weight.shape), 0, {"note": "kept"}]
+
+        def update(self, index, weight, grad, state):
+            state[0] = state[0] + grad
+            state[1] += 1
+            weight[:] = state[0] * state[1]
+
+    weight = np.zeros(2, np.float32)
+    updater = step(Odd(), weight, ones(2), times=3)
+    assert weight.tolist() == [9, 9]
+    assert updater.states[0][1:] == [3, {"note": "kept"}]
+
+
+def test_plain_states_are_handed_over_as_ndarrays():
+    """After loading, states are plain arrays; the class still finds what it made."""
+
+    class Careful(mxopt.optimizer.Optimizer):
+        def create_state(self, index, weight):
+            return nd.zeros(weight.shape), None
+
+        def update(self, index, weight, grad, state):
+            assert isinstance(state[0], nd.NDArray)
+            state[0][:] += grad
+            weight[:] = state[0].sum().asscalar()
+
+    weight, plain = np.zeros(2, np.float32), np.full(2, 5, np.float32)
+    updater = mxopt.get_updater(Careful())
+    updater.states[0] = (plain, None)
+    updater(0, ones(2), weight)
+    assert weight.tolist() == [12, 12]
+    assert plain.tolist() == [6, 6]
+
+
+class Proxy(mxopt.optimizer.Optimizer):
+    """As Horovod's: no constructor of the base, everything else by __getattr__."""
+
+    def __init__(self, optimizer):
+        self._optimizer = optimizer
+
+    def __getattr__(self, name):
+        return getattr(self._optimizer, name)
+
+    def create_state_multi_precision(self, index, weight):
+        return self._optimizer.create_state_multi_precision(index, weight)
+
+    def update_multi_precision(self, index, weight, grad, state):
+        self._optimizer.update_multi_precision(index, weight, grad, state)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_proxy_delegates(dtype):
+    found, expected = np.zeros(3, dtype), np.zeros(3, dtype)
+
+    def make():
+        return mxopt.create("adam", learning_rate=0.1, multi_precision=True)
+
+    updater = step(Proxy(make()), found, np.ones(3, dtype), times=3)
+    step(make(), expected, np.ones(3, dtype), times=3)
+    np.testing.assert_array_equal(found, expected)
+    assert updater.optimizer.learning_rate == 0.1
+    assert updater.optimizer._index_update_count == {0: 3}
+
+
+def test_rates_of_ones_own():
+    class Decayed(mxopt.optimizer.SGD):
+        def _get_lrs(self, indices):
+            return [rate / self.num_update for rate in super()._get_lrs(indices)]
+
+    weight = np.zeros(1, np.float32)
+    step(Decayed(learning_rate=1.0), weight, ones(1), times=2)
+    assert weight[0] == -1.5
+
+
+def test_masters_made_by_the_class():
+    class Masters(mxopt.optimizer.Optimizer):
+        def create_state_multi_precision(self, index, weight):
+            return weight.astype(np.float32)
+
+        def update_multi_precision(self, index, weight, grad, state):
+            state[:] -= 2.0**-13 * grad.astype(np.float32)
+            weight[:] = state.astype(weight.dtype)
+
+    weight = np.ones(1, np.float16)
+    step(Masters(), weight, np.ones(1, np.float16), times=16)
+    assert weight[0] == np.float16(1 - 2.0**-9)
+
+
+def test_an_array_as_rescale_grad():
+    weight = np.zeros(2, np.float32)
+    optimizer = mxopt.create("sgd", learning_rate=1.0)
+    optimizer.rescale_grad = nd.array([0.25])
+    step(optimizer, weight, ones(2))
+    assert weight.tolist() == [-0.25, -0.25]
+
+
+@pytest.mark.parametrize(
+    ("weight", "grad", "words"),
+    [
+        (
+            np.zeros(2, np.float32),
+            np.ones(3, np.float32),
+            r"gradient of index 0 must fit its weight of shape \(2,\)",
+        ),
+        ([0.0, 0.0], np.ones(2, np.float32), "weight of index 0 must be an array, got list"),
+        (np.zeros(2, int), np.ones(2, np.float32), "weight of index 0 must be float32"),
+    ],
+    ids=["shape", "list", "integers"],
+)
+def test_bad_arguments_do_not_reach_the_class(weight, grad, words):
+    class Never(mxopt.optimizer.Optimizer):
+        def update(self, index, weight, grad, state):
+            raise AssertionError("reached")
+
+    updater = mxopt.get_updater(Never())
+    with pytest.raises((TypeError, ValueError), match=words):
+        updater(0, grad, weight)
+    assert updater.states == {}
+
+
+@dialects
+def test_patterns_of_names(mx):
+    names = dict(enumerate(["fc1_weight", "fc1_bias", "bn_gamma", "fc2_weight"]))
+    optimizer = mx.optimizer.create("sgd", learning_rate=1.0, wd=0.5, param_idx2name=names)
+    assert optimizer.set_lr_mult({"*_bias": 2, "fc2_*": 0.5, "fc?_weight": 3, "fc2_weight": 4}) == {
+        "*_bias": ["fc1_bias"],
+        "fc2_*": ["fc2_weight"],
+        "fc?_weight": ["fc1_weight", "fc2_weight"],
+        "fc2_weight": ["fc2_weight"],
+    }
+    assert optimizer.set_wd_mult({"*gamma": 0, "*_bias": 0}) == {
+        "*gamma": ["bn_gamma"],
+        "*_bias": ["fc1_bias"],
+    }
+    table = {one.name: (one.lr, one.wd) for one in optimizer.effective()}
+    assert table == {"fc1_weight": (3, 0.5), "fc1_bias": (2, 0), "bn_gamma": (1, 0), "fc2_weight": (4, 0.5)}
+    weights = [np.ones(1, np.float32) for _ in names]
+    step(optimizer, weights, [np.zeros(1, np.float32)] * 4, list(names))
+    assert [float(weight[0]) for weight in weights] == [-0.5, 1, 1, -1]
+    for again in (pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)):
+        assert again._get_lr(1) == 2
+
+
+def test_a_pattern_that_matches_nothing_is_told_of():
+    optimizer = mxopt.create("sgd", param_idx2name={0: "fc_weight"})
+    assert optimizer.set_lr_mult({"*_beta": 2}) == {"*_beta": []}
+    with pytest.warns(UserWarning, match=r"lr_mult is set for '\*_beta', but no name matches"):
+        step(optimizer, np.zeros(1, np.float32), ones(1))
+
+
+def test_effective_rates_ask_a_copy_of_the_schedule():
+    schedule = mxopt.lr_scheduler.FactorScheduler(step=1, factor=0.5, base_lr=1.0)
+    optimizer = mxopt.create("sgd", learning_rate=1.0, lr_scheduler=schedule)
+    weight = np.zeros(1, np.float32)
+    step(optimizer, weight, ones(1), index="w", times=3)
+    rate = schedule.base_lr
+    assert [one[:3] for one in optimizer.effective()] == [("w", "w", 0.25)]
+    assert schedule.base_lr == rate
+    assert str(optimizer.effective()).splitlines()[0].split() == [
+        "index", "name", "lr", "wd", "lr_mult", "wd_mult", "count",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("custom", [False, True], ids=["built-in", "custom"])
+def test_callbacks_after_each_step(custom):
+    class Own(mxopt.optimizer.Optimizer):
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+
+    optimizer = Own() if custom else mxopt.create("sgd")
+    log = []
+
+    @optimizer.add_step_callback
+    def note(optimizer, indices):
+        log.append((optimizer.num_update, indices))
+
+    weights, grads = [np.zeros(1, np.float32) for _ in range(2)], [ones(1)] * 2
+    step(optimizer, weights, grads, [0, 1], times=2)
+    step(optimizer, weights[0], grads[0], 5)
+    assert log == [(1, (0, 1)), (2, (0, 1)), (2, (5,))]
+    assert pickle.loads(pickle.dumps(mxopt.create("sgd"))).step_callbacks == ()
+
+
+def test_a_schedule_of_ones_own():
+    class Halving(mxopt.lr_scheduler.LRScheduler):
+        def __call__(self, num_update):
+            return self.base_lr * 0.5**num_update
+
+    weight = np.zeros(1, np.float32)
+    step(mxopt.create("sgd", learning_rate=None, lr_scheduler=Halving(base_lr=1.0)), weight, ones(1), times=2)
+    assert weight[0] == -0.75

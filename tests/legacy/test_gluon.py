@@ -1,0 +1,293 @@
+"""Trainer and parameters over plain arrays."""
+
+import numpy as np
+import pytest
+
+import mxopt
+import mxopt.v1
+from mxopt import gluon, nd
+
+dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+@dialects
+def test_the_callers_memory_is_updated(mx):
+    weight, grad = np.zeros((2, 3), np.float32), ones(2, 3)
+    param = mx.gluon.Parameter("w", weight, grad=grad)
+    trainer = mx.gluon.Trainer([param], "sgd", {"learning_rate": 0.5})
+    trainer.step(2)
+    grad[:] = 2
+    trainer.step(2)
+    assert (weight == -0.75).all()
+    assert (grad == 2).all()
+    assert param.data().ctypes.data == weight.ctypes.data
+    assert type(trainer._optimizer) is mx.optimizer.SGD
+    assert trainer._optimizer._index_update_count == {0: 2}
+
+
+def test_gradients_handed_over_by_step():
+    weights = {"b": np.zeros(2, np.float32), "a": np.zeros(3, np.float32)}
+    trainer = gluon.Trainer(weights, "adam", {"learning_rate": 0.1})
+    trainer.step(1, grads={"a": ones(3), "b": ones(2)})
+    assert [param.name for param in trainer._params] == ["a", "b"]  # sorted, as MXNet does
+    assert all((weight < 0).all() for weight in weights.values())
+
+
+def test_parameters_multipliers_win():
+    params = [gluon.Parameter("w", np.zeros(2, np.float32), ones(2), lr_mult=0.5, wd_mult=0.0),
+              gluon.Parameter("b", np.zeros(2, np.float32), ones(2))]  # fmt: skip
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 1.0, "wd": 0.5})
+    trainer.step(1)
+    assert params[0].data().tolist() == [-0.5, -0.5]
+    params[1].lr_mult = 0.0
+    trainer.step(1)
+    assert params[1].data().tolist() == [-1, -1]
+    assert [(e.name, e.lr, e.wd, e.count) for e in trainer.optimizer.effective()] == [
+        ("w", 0.5, 0.0, 2),
+        ("b", 0.0, 0.5, 2),
+    ]
+
+
+def test_a_stale_gradient_is_named():
+    params = [gluon.Parameter(name, np.zeros(2, np.float32)) for name in ("seen", "forgotten")]
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 1.0})
+    params[0].grad()[:] = 1
+    with pytest.raises(UserWarning, match="no new gradient since the last step for 'forgotten'"):
+        trainer.step(1)
+    assert params[0].data().tolist() == [0, 0]
+    assert trainer._optimizer._index_update_count == {}
+    trainer.step(1, ignore_stale_grad=True)
+    assert params[0].data().tolist() == [-1, -1]
+    assert params[1].data().tolist() == [0, 0]
+    params[0].set_grad(ones(2))
+    params[1].grad()[0] = 3
+    trainer.step(1)
+    assert params[1].data().tolist() == [-3, 0]
+    with pytest.raises(UserWarning, match="'seen', 'forgotten'"):
+        trainer.step(1)
+
+
+def test_a_missing_or_unknown_gradient_is_named():
+    trainer = gluon.Trainer({"w": np.zeros(2, np.float32), "b": np.zeros(2, np.float32)}, "sgd")
+    with pytest.raises(UserWarning, match="for 'b'"):
+        trainer.step(1, grads={"w": ones(2)})
+    with pytest.raises(ValueError, match="grads has 'ww', but no parameter has that name; did you mean 'w'"):
+        trainer.step(1, grads={"ww": ones(2)})
+    with pytest.raises(ValueError, match=r"gradient of parameter 'w' must have the shape of its data"):
+        trainer.step(1, grads={"w": ones(3), "b": ones(2)})
+
+
+@pytest.mark.parametrize("write", [
+    lambda grad: grad.__setitem__(slice(None), 1),
+    lambda grad: grad.__iadd__(1),
+    lambda grad: grad[0:2].__setitem__(0, 1),
+    lambda grad: nd.elemwise_add(grad, nd.ones((2,)), out=grad),
+    lambda grad: np.add(grad, 1, out=grad),
+], ids=["assigned", "added to", "a slice", "out=", "ufunc"])  # fmt: skip
+def test_writing_to_the_gradient_makes_it_fresh(write):
+    param = gluon.Parameter("w", np.zeros(2, np.float32))
+    trainer = gluon.Trainer([param], "sgd", {"learning_rate": 1.0})
+    with pytest.raises(UserWarning):
+        trainer.step(1)
+    write(param.grad())
+    trainer.step(1)
+    assert param.data()[0] < 0
+
+
+def test_accumulation():
+    param = gluon.Parameter("w", np.zeros(2, np.float32), grad_req="add")
+    trainer = gluon.Trainer([param], "sgd", {"learning_rate": 1.0})
+    given = ones(2)
+    for _ in range(3):
+        param.set_grad(given)
+    assert given.tolist() == [1, 1]
+    assert param.grad().tolist() == [3, 3]
+    trainer.step(3)
+    assert param.data().tolist() == [-1, -1]
+    param.zero_grad()
+    param.set_grad(nd.sparse.row_sparse_array((ones(1), [1]), shape=(2,)))
+    trainer.step(1)
+    assert param.data().tolist() == [-1, -2]
+
+
+def test_accumulation_of_rows():
+    param = gluon.Parameter("w", np.zeros((3, 1), np.float32), grad_req="add", grad_stype="row_sparse")
+    for row in (2, 0, 2):
+        param.set_grad(mxopt.RowSparseArray(ones(1, 1), np.array([row]), (3, 1)))
+    assert param.grad().indices.tolist() == [0, 2]
+    assert param.grad().data.tolist() == [[1], [2]]
+
+
+def test_frozen_parameters_keep_their_place():
+    weights = [np.zeros(2, np.float32) for _ in range(3)]
+    params = [gluon.Parameter(f"p{i}", w, ones(2), grad_req="null" if i == 1 else "write")
+              for i, w in enumerate(weights)]  # fmt: skip
+    trainer = gluon.Trainer(params, "adam")
+    trainer.step(1)
+    assert list(trainer._updaters[0].states) == [0, 2]
+    assert not weights[1].any()
+
+
+@pytest.mark.parametrize("on_store", [True, False])
+def test_copies_on_several_contexts_get_the_sum(on_store):
+    copies = [np.zeros(3, np.float32) for _ in range(2)]
+    param = gluon.Parameter("w", copies)
+    trainer = gluon.Trainer([param], "adam", {"learning_rate": 0.1}, update_on_kvstore=on_store)
+    for step in range(3):
+        param.set_grad([ones(3) * step, ones(3)])
+        trainer.step(2)
+    single = np.zeros(3, np.float32)
+    updater = mxopt.get_updater(mxopt.create("adam", learning_rate=0.1, rescale_grad=0.5))
+    for step in range(3):
+        updater(0, ones(3) * step + 1, single)
+    assert param.list_ctx() == [mxopt.cpu(0), mxopt.cpu(1)]
+    assert trainer.update_on_kvstore is on_store
+    for copy in copies:
+        np.testing.assert_array_equal(copy, single)
+    if on_store:
+        with pytest.raises(ValueError, match="update_on_kvstore=False"):
+            trainer.allreduce_grads()
+
+
+@dialects
+def test_states_come_back_with_counts_and_rate(mx, tmp_path):
+    path = str(tmp_path / "trainer.states")
+
+    def make(values):
+        params = [mx.gluon.Parameter("w", values.copy(), ones(4))]
+        return params[0], mx.gluon.Trainer(params, "adam", {"learning_rate": 0.1, "clip_gradient": 0.5})
+
+    param, trainer = make(np.zeros(4, np.float32))
+    for _ in range(3):
+        trainer.step(1)
+    trainer.set_learning_rate(0.05)
+    trainer.save_states(path)
+    other, resumed = make(param.data().asnumpy())
+    other.lr_mult = 1.0
+    resumed.load_states(path)
+    assert resumed.learning_rate == 0.05
+    for _ in range(2):
+        trainer.step(1)
+        resumed.step(1)
+    np.testing.assert_array_equal(other.data(), param.data())
+    assert resumed._optimizer.param_dict == {0: other}
+
+
+def test_torch_parameters_bring_their_gradients():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(3, 2)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer = gluon.Trainer(dict(model.named_parameters()), "sgd", {"learning_rate": 0.5})
+    with pytest.raises(UserWarning, match="'bias', 'weight'"):
+        trainer.step(1)
+    model(torch.ones(4, 3)).sum().backward()
+    trainer.step(4)
+    for name, p in model.named_parameters():
+        assert torch.equal(p.detach(), before[name] - 0.5 * (p.grad / 4))
+    model.zero_grad()
+    with pytest.raises(UserWarning):
+        trainer.step(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: gluon.Trainer([], "sgd"), ValueError, "not be empty"),
+        (lambda: gluon.Trainer([ones(2)], "sgd"), ValueError, "plain arrays need names: pass a dict"),
+        (lambda: gluon.Trainer({"w": ones(2)}, "sgdd"), ValueError, "did you mean 'sgd'"),
+        (lambda: gluon.Trainer({"w": ones(2)}, mxopt.create("sgd"), {"wd": 1}), ValueError, "left out"),
+        (
+            lambda: gluon.Trainer({"w": ones(2)}, "sgd", kvstore="dist_sync").step(1),
+            NotImplementedError,
+            "dist_sync",
+        ),
+        (lambda: gluon.Trainer({"w": ones(2)}, "sgd").step(0), ValueError, "batch_size must not be 0"),
+        (lambda: gluon.Trainer({"w": ones(2)}, "sgd").step("a"), TypeError, "batch_size must be a number"),
+        (lambda: gluon.Parameter("w", ones(2), grad_req="all"), ValueError, "grad_req of parameter 'w'"),
+        (lambda: gluon.Parameter("w", ones(2), stype="csr"), ValueError, "stype of parameter 'w'"),
+        (lambda: gluon.Parameter("w", ones(2), lr_mult="big"), TypeError, "lr_mult of parameter 'w'"),
+        (lambda: gluon.Parameter("w", ones(2), grad=ones(3)), ValueError, "grad of parameter 'w'"),
+        (lambda: gluon.Parameter("w", [[1.0]]), TypeError, "data of parameter 'w' must be an array"),
+        (lambda: gluon.Parameter("w", shape=(2,)).data(), RuntimeError, "'w' has no data yet"),
+        (lambda: gluon.Parameter("w", ones(2), grad_req="null").grad(), RuntimeError, "no gradient"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_bad_arguments(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_failed_step_changes_nothing():
+    weights = {"a": np.zeros(2, np.float32), "b": np.zeros(2, np.float32)}
+    trainer = gluon.Trainer(weights, "adam")
+    with pytest.raises(TypeError, match="gradient of index 1 .'b'. must be float32"):
+        trainer.step(4, grads={"a": ones(2), "b": np.ones(2, int)})
+    assert not weights["a"].any()
+    assert trainer._optimizer.rescale_grad == 1.0
+    assert trainer._optimizer._index_update_count == {}
+    assert trainer._updaters[0].states == {}
+
+
+def test_clip_global_norm():
+    arrays = [np.full(4, 3, np.float32), nd.full((3,), 0.0)]
+    norm = gluon.utils.clip_global_norm(arrays, 1.0)
+    assert norm == 6
+    np.testing.assert_allclose(arrays[0], 0.5, rtol=1e-6)
+    assert gluon.utils.clip_global_norm(arrays, 10.0) == pytest.approx(1)
+    np.testing.assert_allclose(arrays[0], 0.5, rtol=1e-6)
+    with pytest.warns(UserWarning, match="norm is inf"):
+        gluon.utils.clip_global_norm([np.array([np.inf], np.float32)], 1.0)
+    with pytest.raises((ValueError, IndexError, AssertionError), match="empty"):
+        gluon.utils.clip_global_norm([], 1.0)
+
+
+def test_batches_are_cut_for_contexts():
+    batch = np.arange(8.0).reshape(4, 2)
+    parts = gluon.utils.split_and_load(batch, [mxopt.cpu(0), mxopt.cpu(1)])
+    assert [part.context for part in parts] == [mxopt.cpu(0), mxopt.cpu(1)]
+    np.testing.assert_array_equal(np.concatenate(parts), batch)
+    assert gluon.utils.split_and_load(batch, [mxopt.cpu()])[0].dtype == np.float32
+    assert [len(part) for part in gluon.utils.split_data(nd.zeros((5, 1)), 2, even_split=False)] == [2, 3]
+    with pytest.raises(ValueError, match="cannot be cut into 3 equal slices"):
+        gluon.utils.split_data(nd.zeros((4, 1)), 3)
+
+
+def derive_a_block(mx):
+    class Net(mx.gluon.HybridBlock):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("use", "instead"),
+    [
+        (lambda mx: mx.autograd.record(), "compute gradients with another library"),
+        (lambda mx: mx.sym.Variable("data"), "define the model with a library"),
+        (lambda mx: mx.gluon.nn.Dense(3), "define the model with a library"),
+        (lambda mx: mx.gluon.loss.L2Loss(), "compute gradients"),
+        (lambda mx: mx.mod.Module(None), "use mx.mod.ParameterModule"),
+        (lambda mx: mx.init.Xavier(), "fill the arrays with NumPy"),
+        (lambda mx: mx.np.zeros(3), "use numpy"),
+        (derive_a_block, "define the model with a library"),
+        (lambda mx: mx.nd.ones((1,)).attach_grad(), "no autograd"),
+    ],
+    ids=["autograd", "sym", "nn", "loss", "Module", "init", "np", "HybridBlock", "attach_grad"],
+)
+@dialects
+def test_what_is_missing_says_so_at_its_first_use(mx, use, instead):
+    with pytest.raises(NotImplementedError, match=instead):
+        use(mx)
+
+
+@dialects
+def test_imports_of_what_is_missing_work(mx):
+    name = mx.__name__
+    exec(f"from {name} import autograd, gluon, nd, init\nfrom {name}.gluon import nn, loss", {})
+    exec(f"from {name}.ndarray import NDArray, zeros, clip, sqrt, abs as NDabs, sgd_update", {})
+    exec(f"from {name}.gluon.utils import clip_global_norm\nimport {name}.kvstore, {name}.ndarray.sparse", {})
+    with pytest.raises(NotImplementedError, match="asked for 'Dense'"):
+        exec(f"from {name}.gluon.nn import Dense", {})

@@ -1,0 +1,278 @@
+"""``mx.nd``: what custom optimizers rely on."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import mxopt as mx
+from mxopt import nd
+
+
+def test_a_view_shares_its_memory():
+    memory = np.arange(4, dtype=np.float32)
+    array = nd.view(memory)
+    assert isinstance(array, nd.NDArray)
+    array[:] *= 2
+    array -= 1
+    nd.clip(array, 0, 4, out=array)
+    assert memory.tolist() == [0, 1, 3, 4]
+    assert nd.view(array) is array
+
+
+def test_what_an_array_tells():
+    array = nd.zeros((2, 3), dtype="float16")
+    assert array.context == array.ctx == mx.cpu()
+    assert (array.stype, array.shape, array.size, array.ndim) == ("default", (2, 3), 6, 2)
+    assert array.dtype == np.float16
+    assert array.astype("float32").dtype == np.float32
+    assert type(array.asnumpy()) is np.ndarray
+    assert array.as_in_context(mx.cpu()) is array
+    assert array.as_in_context(mx.cpu(1)).context == mx.cpu(1)
+    assert array.tostype("default") is array
+    array.wait_to_read()
+    assert str(nd.ones((2,))) == "\n[1. 1.]\n<NDArray 2 @cpu(0)>"
+
+
+def test_asnumpy_is_a_snapshot():
+    array = nd.ones((2,))
+    before = array.asnumpy()
+    array += 1
+    assert before.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("scalar", [2, 0.1, np.float64(0.1), np.float32(0.1), np.int64(3)], ids=repr)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_scalars_do_not_widen(scalar, dtype):
+    array = nd.ones((3,), dtype=dtype)
+    for result in (array * scalar, scalar * array, array / scalar, scalar - array, array**scalar):
+        assert result.dtype == dtype
+        assert isinstance(result, nd.NDArray)
+    np.testing.assert_array_equal(array * scalar, np.ones(3, dtype) * np.dtype(dtype).type(scalar))
+
+
+def test_single_numbers_have_one_dimension():
+    array = nd.array([[1, 2], [3, 4]])
+    for one in (array.sum(), array.max(), array.norm(), array[1, 1], array[0][1], nd.dot(array[0], array[1])):
+        assert isinstance(one, nd.NDArray)
+        assert one.shape == (1,)
+    assert array.mean().asscalar() == 2.5
+    assert float(array.sum()) == 10
+    assert int(array.max()) == 4
+    assert f"{array.sum():.1f}" == "10.0"
+    assert [x.asscalar() for x in array[0]] == [1, 2]
+    array[0][1][:] = 9
+    assert array[0, 1].asscalar() == 9
+    with pytest.raises(ValueError, match=r"asscalar\(\) needs an array of one element"):
+        array.asscalar()
+
+
+def test_comparisons_compute_as_numbers_and_select_as_masks():
+    array = nd.array([-1, 0, 2])
+    sign = (array > 0) - (array < 0)
+    assert sign.dtype == np.float32
+    assert sign.tolist() == [-1, 0, 1]
+    assert (array >= 0).sum().asscalar() == 2
+    assert (array > 0).asnumpy().dtype == np.float32
+    assert (1 - (array > 0)).tolist() == [1, 1, 0]
+    assert array[array > 0].tolist() == [2]
+    assert (array * (array > 0)).tolist() == [0, 0, 2]
+    assert nd.greater(array, 0).tolist() == [0, 0, 1]
+
+
+def test_truth_says_whether_there_is_a_state():
+    assert nd.zeros((3,))
+    assert not nd.zeros((1,))
+    assert nd.ones((1,))
+    with pytest.raises(ValueError, match="comparison of several elements is ambiguous"):
+        bool(nd.ones((2,)) > 0)
+    state = nd.ones((2,))
+    assert (state == None) is False  # noqa: E711  scripts do write so
+    assert (state != None) is True  # noqa: E711
+
+
+def test_numbers_that_are_floats_are_indices():
+    array = nd.arange(5)
+    assert array[nd.array([3, 1])].tolist() == [3, 1]
+    array[nd.array([0, 4])] = 7
+    assert array.tolist() == [7, 1, 2, 3, 7]
+
+
+def test_numpy_works_on_arrays():
+    array = nd.array([3, 1, 2])
+    assert np.sort(array).tolist() == [1, 2, 3]
+    assert np.sum(array).shape == (1,)
+    assert np.concatenate([array, array]).shape == (6,)
+    np.testing.assert_array_equal(array, [3, 1, 2])
+    with pytest.raises(AssertionError, match="Mismatched elements"):
+        np.testing.assert_array_equal(array, [3, 1, 9])
+    again = pickle.loads(pickle.dumps(array))
+    assert isinstance(again, nd.NDArray)
+    assert again.tolist() == [3, 1, 2]
+
+
+UNARY = {
+    "sqrt": np.sqrt, "square": np.square, "abs": np.abs, "sign": np.sign, "exp": np.exp, "log": np.log,
+    "negative": np.negative, "floor": np.floor, "relu": lambda x: np.maximum(x, 0),
+    "reciprocal": lambda x: 1 / x,
+}  # fmt: skip
+BINARY = {
+    "maximum": np.maximum, "minimum": np.minimum, "elemwise_add": np.add, "elemwise_mul": np.multiply,
+    "elemwise_sub": np.subtract, "elemwise_div": np.divide, "broadcast_add": np.add,
+    "broadcast_mul": np.multiply, "broadcast_div": np.divide, "broadcast_maximum": np.maximum,
+    "power": np.power, "add": np.add,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_functions(name):
+    memory = np.random.RandomState(0).uniform(0.5, 2, (3, 4)).astype(np.float32)
+    array, out = nd.array(memory), nd.zeros((3, 4))
+    function = getattr(nd, name)
+    np.testing.assert_array_equal(function(array), UNARY[name](memory))
+    assert function(array, out=out) is out
+    np.testing.assert_array_equal(out, UNARY[name](memory))
+    assert function(memory).dtype == np.float32  # plain arrays are welcome
+    assert function(array, out=array) is array
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_functions(name):
+    rng = np.random.RandomState(1)
+    left, right = (rng.uniform(0.5, 2, (3, 4)).astype(np.float32) for _ in range(2))
+    out = nd.zeros((3, 4))
+    function = getattr(nd, name)
+    assert function(nd.array(left), nd.array(right), out=out) is out
+    np.testing.assert_array_equal(out, BINARY[name](left, right))
+
+
+def test_functions_with_axes():
+    array = nd.array([[1, 5, 3], [4, 2, 6]])
+    assert nd.topk(array, k=2).tolist() == [[1, 2], [2, 0]]
+    assert nd.topk(array, k=1, ret_typ="value", is_ascend=True).tolist() == [[1], [2]]
+    assert nd.topk(array, axis=None, k=2, ret_typ="mask").tolist() == [[0, 1, 0], [0, 0, 1]]
+    values, indices = nd.topk(array, k=1, ret_typ="both")
+    assert (values.tolist(), indices.tolist()) == ([[5], [6]], [[1], [2]])
+    assert nd.sum(array, axis=1).tolist() == [9, 12]
+    assert nd.sum(array, axis=0, exclude=True).tolist() == [9, 12]
+    assert nd.mean(array, axis=0, keepdims=True).tolist() == [[2.5, 3.5, 4.5]]
+    assert nd.norm(nd.array([3, 4])).asscalar() == 5
+    assert nd.argmax(array, axis=1).tolist() == [1, 2]
+    assert nd.argmax(array, axis=1).dtype == np.float32
+    assert nd.where(array > 3, array, nd.zeros_like(array)).tolist() == [[0, 5, 0], [4, 0, 6]]
+    assert nd.where(nd.array([1, 0]), array, -array)[1].tolist() == [-4, -2, -6]
+    assert nd.concat(array, array).shape == (2, 6)
+    assert nd.concat(array, array, dim=0).shape == (4, 3)
+    assert nd.stack(array, array).shape == (2, 2, 3)
+    assert nd.dot(array, array, transpose_b=True).shape == (2, 2)
+    assert array.reshape((-1,)).shape == (6,)
+    assert array.reshape((0, -1, 1)).shape == (2, 3, 1)
+    assert [part.shape for part in nd.split(array, 3)] == [(2, 1)] * 3
+    assert nd.arange(2, 8, 3, repeat=2).tolist() == [2, 2, 5, 5]
+    assert nd.full((2,), 3).tolist() == [3, 3]
+    assert nd.array(np.arange(3)).dtype == np.float32
+    with pytest.raises(ValueError, match="ret_typ must be"):
+        nd.topk(array, ret_typ="nothing")
+
+
+def test_row_sparse_constructors():
+    made = nd.sparse.row_sparse_array(([[1, 2], [3, 4]], [4, 1]), shape=(5, 2))
+    assert made.stype == "row_sparse"
+    assert isinstance(made.data, nd.NDArray)
+    assert made.indices.tolist() == [1, 4]
+    assert made.todense().tolist() == [[0, 0], [3, 4], [0, 0], [0, 0], [1, 2]]
+    assert nd.sparse.row_sparse_array(made.todense()).indices.tolist() == [1, 4]
+    assert nd.sparse.zeros("row_sparse", (5, 2)).todense().sum() == 0
+    assert nd.zeros((5, 2), stype="row_sparse").stype == "row_sparse"
+    assert made.tostype("default").tostype("row_sparse").indices.tolist() == [1, 4]
+    target = nd.zeros((5, 2))
+    made.copyto(target)
+    np.testing.assert_array_equal(target, made.asnumpy())
+    assert nd.sparse.retain(made, nd.array([4, 0])).indices.tolist() == [4]
+    with pytest.raises(ValueError, match="no CSR arrays"):
+        nd.sparse.zeros("csr", (2, 2))
+
+
+def test_gpus_are_names_until_it_matters():
+    assert str(mx.gpu(1)) == "gpu(1)"
+    assert mx.gpu() == mx.Context("gpu", 0)
+    assert mx.num_gpus() == 0
+    with pytest.raises(ValueError, match=r"has no gpu\(0\); use mx.cpu\(\)"):
+        nd.zeros((2,), ctx=mx.gpu())
+    with pytest.raises(ValueError, match=r"has no gpu\(0\)"):
+        nd.ones((2,)).as_in_context(mx.gpu())
+    with mx.cpu(2):
+        assert mx.current_context() == mx.cpu(2)
+        assert nd.zeros((1,)).context == mx.cpu(2)
+    assert mx.current_context() == mx.cpu(0)
+
+
+def test_seeding_repeats_the_noise():
+    def draw():
+        mx.random.seed(7)
+        noise = nd.random.normal(0, 2, shape=(3,)), mx.random.uniform(shape=(2,))
+        weight = np.zeros(5, np.float32)
+        mx.get_updater(mx.create("sgld", learning_rate=0.1))(0, weight, weight.copy())
+        return [x.tolist() for x in noise]
+
+    assert draw() == draw()
+
+
+def test_seeding_repeats_sgld():
+    def walk():
+        mx.random.seed(3)
+        weight = np.zeros(5, np.float32)
+        mx.get_updater(mx.create("sgld", learning_rate=0.1))(0, np.zeros(5, np.float32), weight)
+        return weight.tolist()
+
+    assert walk() == walk()
+    assert any(walk())
+
+
+def arrays_to_save():
+    return {
+        "arg:weight": nd.array([[1, 2], [3, 4]]),
+        "rows": nd.sparse.row_sparse_array(([[1, 2]], [3]), shape=(5, 2)),
+        "count": nd.array([1, 2], dtype="int64"),
+    }
+
+
+@pytest.mark.parametrize("format", ["mxnet-1.x", "mxnet-2.x"])
+def test_params_files_come_back(tmp_path, format):
+    path = tmp_path / "net-0001.params"
+    nd.save(path, arrays_to_save(), format=format)
+    loaded = nd.load(path)
+    assert list(loaded) == list(arrays_to_save())
+    for name, array in arrays_to_save().items():
+        assert type(loaded[name]) is type(array)
+        np.testing.assert_array_equal(loaded[name].asnumpy(), array.asnumpy())
+    nd.save(path, [nd.ones((2,)), nd.zeros((1,))])
+    assert [array.tolist() for array in nd.load(path)] == [[1, 1], [0]]
+
+
+def test_every_cut_of_a_params_file_is_refused(tmp_path):
+    path = tmp_path / "net.params"
+    nd.save(path, arrays_to_save())
+    raw = path.read_bytes()
+    for length in range(len(raw)):
+        with pytest.raises(mx.states.errors.StateFileError):
+            nd.load_frombuffer(raw[:length])
+    with pytest.raises(mx.states.errors.StateFileError):
+        nd.load_frombuffer(raw + b"\0")
+    with pytest.raises(mx.states.errors.StateFileError, match="0x112"):
+        nd.load_frombuffer(b"PK" + raw[2:])
+
+
+def test_update_operators_say_what_is_wrong():
+    weight, grad = nd.ones((3,)), nd.ones((3,))
+    with pytest.raises(TypeError, match="sgd_update needs lr="):
+        nd.sgd_update(weight, grad)
+    with pytest.raises(TypeError, match="no argument 'momentun'; did you mean 'momentum'"):
+        nd.sgd_mom_update(weight, grad, weight.copy(), lr=1, momentun=0.9)
+    with pytest.raises(ValueError, match=r"must fit its weight of shape \(3,\), got shape \(2,\)"):
+        nd.sgd_update(weight, nd.ones((2,)), lr=1, out=weight)
+    with pytest.raises(ValueError, match="share memory"):
+        nd.sgd_mom_update(weight, grad, weight, lr=1, out=weight)
+    with pytest.raises(ValueError, match="finite"):
+        nd.sgd_update(weight, grad, lr=float("nan"), out=weight)
+    assert weight.tolist() == [1, 1, 1]
