@@ -89,4 +89,7 @@ class Adamax(Optimizer):
             mean *= self.beta1
             mean += (1.0 - self.beta1) * grad
             np.maximum(self.beta2 * norm, np.abs(grad), out=norm)
-            weight -= self._corrected(t, lr) * (mean / (norm + self.epsilon))
+            weight -= self._move(self._corrected(t, lr), mean, norm)
+
+    def _move(self, lr, mean, norm):
+        return lr * (mean / (norm + self.epsilon))

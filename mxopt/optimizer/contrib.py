@@ -3,12 +3,12 @@
 import numpy as np
 
 from .. import checks
-from .optimizer import Optimizer
+from .adagrad import AdaGrad
 from .registry import register
 
 
 @register
-class GroupAdaGrad(Optimizer):
+class GroupAdaGrad(AdaGrad):
     """AdaGrad with one step size for each row of a matrix: for embeddings.
 
     Updates are applied by::
@@ -59,17 +59,8 @@ class GroupAdaGrad(Optimizer):
     """
 
     rules = ("groupadagrad",)
-    state_names = ("history",)
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
     # As MXNet's row-sparse kernel reads them; its dense update cannot be met to the bit in any case.
-    text_scalars = scalar_names
-    lazy_by_default = True
-
-    def __init__(self, learning_rate=0.01, epsilon=1e-6, use_fused_step=True, lazy_update=None, **kwargs):
-        epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
-        super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
-        self.lazy_update = checks.lazy_update(self, lazy_update)
+    text_scalars = AdaGrad.scalar_names
 
     def create_state(self, index, weight):
         if weight.ndim != 2:
@@ -86,9 +77,6 @@ class GroupAdaGrad(Optimizer):
             if np.ndim(weight) != 2:
                 raise checks.not_a_matrix(self, index, weight)
         return plan
-
-    def scalars(self, t, lr, wd):
-        return lr, wd, self._rescale, self._clip, self.epsilon
 
     def step(self, indices, weights, grads, states):
         for weight, grad, history, _, lr, _ in self._each(indices, weights, grads, states):

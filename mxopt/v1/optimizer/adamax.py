@@ -40,11 +40,5 @@ class Adamax(Optimizer, adamax.Adamax):
             raise TypeError("Adamax has no epsilon in the 1.9 dialect; leave it out, or use mxopt.Adamax")
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=0.0, **kwargs)
 
-    def step(self, indices, weights, grads, states):
-        for weight, grad, (mean, norm), t, lr, wd in self._each(indices, weights, grads, states):
-            grad = self._decayed(grad, weight, wd)
-
-            mean *= self.beta1
-            mean += (1.0 - self.beta1) * grad
-            np.maximum(self.beta2 * norm, np.abs(grad), out=norm)
-            weight -= self._corrected(t, lr) * mean / np.where(norm == 0, norm.dtype.type(1), norm)
+    def _move(self, lr, mean, norm):
+        return lr * mean / np.where(norm == 0, norm.dtype.type(1), norm)
