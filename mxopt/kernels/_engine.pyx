@@ -1105,7 +1105,7 @@ cdef class Plan:
         per_thread = (SLOTS + 1) * c.scratch_items * 8
         try:
             if self.ndrawn:
-                self.run_drawn(&c, draw, threads, scratch, per_thread)
+                self.run_drawn(&c, draw, scratch)
             else:
                 with nogil:
                     run_threads(&c, 0, self.total, threads, scratch, per_thread)
@@ -1123,8 +1123,9 @@ cdef class Plan:
                     added[i, k] += sums[block, k]
         return result
 
-    cdef int run_drawn(self, const Pass* c, object draw, int threads, char* scratch, Py_ssize_t per_thread) except -1:
-        # Block by block: the input is never there as a whole, and is the same for any list and any threads.
+    cdef int run_drawn(self, const Pass* c, object draw, char* scratch) except -1:
+        # Block by block: the input is never there as a whole, and is the same for any list. Drawing a block takes
+        # far longer than stepping it, so more threads would only wait for each other.
         cdef Tensor* t
         cdef Py_ssize_t i, begin, end
         cdef cnp.ndarray block
@@ -1137,7 +1138,7 @@ cdef class Plan:
                 draw(block)
                 t.data[self.narrays - 1] = <char*>cnp.PyArray_DATA(block) - begin * ITEMSIZE[t.compute]
                 with nogil:
-                    run_threads(c, t.start + begin, t.start + end, threads, scratch, per_thread)
+                    run_part(c, t.start + begin, t.start + end, scratch)
         return 0
 
 

@@ -32,7 +32,8 @@ class SGLD(Optimizer):
     Attributes
     ----------
     generator : numpy.random.Generator, optional
-        Where the noise comes from; None, the default: the stream that ``mxopt.random.seed`` restarts.
+        Where the noise comes from; None, the default: the stream that ``mxopt.random.seed`` restarts. It is
+        neither saved nor copied with the optimizer.
 
     Notes
     -----
@@ -67,6 +68,9 @@ class SGLD(Optimizer):
     def __init__(self, learning_rate=0.1, use_fused_step=True, lazy_update=False, **kwargs):
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.lazy_update = checks.lazy_update(self, lazy_update)
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "generator"}
 
     def check_rates(self, index, lr, wd):
         if not lr >= 0:

@@ -124,5 +124,6 @@ def _expected_of_sparse(case, kernels):
     return EXACT
 
 
-_ORDER = Expected(1e-6, "MXNet's sparse kernel orders the operations differently from its dense one")
+# A unit in the last place for each of ten steps.
+_ORDER = Expected(10 * 2.0**-23, "MXNet's sparse kernel orders the operations differently from its dense one")
 _ZERO_SIGNS = Expected(0.0, "its zero weights may have the other sign", zero_signs=True)

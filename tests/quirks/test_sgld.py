@@ -54,6 +54,15 @@ def test_a_generator_of_ones_own(fused):
     assert (results[0] != results[2]).mean() > 0.99
 
 
+def test_a_generator_is_not_saved():
+    optimizer = mx.create("sgld")
+    optimizer.generator = np.random.default_rng(7)
+    updater, other = mx.get_updater(optimizer), mx.get_updater(mx.create("sgld", learning_rate=0.5))
+    other.set_states(updater.get_states(dump_optimizer=True))
+    assert other.optimizer.lr == 0.1
+    assert other.optimizer.generator is None
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_stream_for_fused_and_step(dtype):
     """The drift is 0 and the first product exact, so that the noise itself is compared."""
