@@ -1,24 +1,31 @@
 """Sphinx configuration; build with ``tox -e docs``."""
 
+import sys
+from pathlib import Path
+
 import mxopt
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tables  # noqa: E402  (beside this file)
 
 project = "mxopt"
 copyright = "the mxopt developers"
 version = release = mxopt.__version__
 
-extensions = [
-    "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
-    "sphinx.ext.intersphinx",
-    "numpydoc",
-]
-# Names of NumPy and Python are plain text where the network is out of reach.
-intersphinx_mapping = {}
-autosummary_generate = True
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
 default_role = "literal"
+nitpicky = True
+# References to NumPy and Python are not resolved: building needs no network.
+nitpick_ignore_regex = [("py:.*", r"(?!mxopt).*")]
 
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "mxopt"
+html_copy_source = False
+
+
+def setup(app):
+    app.connect("builder-inited", lambda app: tables.write(Path(app.srcdir, "generated")))

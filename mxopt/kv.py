@@ -1,4 +1,4 @@
-"""``mxopt.kvstore` under MXNet's other name."""
+"""`mxopt.kvstore` under MXNet's other name."""
 
 from .face import alias
 

@@ -1,4 +1,4 @@
-"""``mxopt.module` under MXNet's other name."""
+"""`mxopt.module` under MXNet's other name."""
 
 from .face import alias
 

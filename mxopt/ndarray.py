@@ -1,4 +1,4 @@
-"""``mxopt.nd` under MXNet's other name."""
+"""`mxopt.nd` under MXNet's other name."""
 
 from .face import alias
 

@@ -24,7 +24,7 @@ class RowSparseArray:
 
     Parameters
     ----------
-    data : array of shape (k, *shape[1:])
+    data : array of shape ``(k, *shape[1:])``
         The values of the rows; float16, bfloat16, float32 or float64.
     indices : integer array of shape (k,)
         Which row each of them is.

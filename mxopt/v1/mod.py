@@ -1,4 +1,4 @@
-"""``mxopt.v1.module` under MXNet's other name."""
+"""`mxopt.v1.module` under MXNet's other name."""
 
 from ..face import alias
 

@@ -1,0 +1,71 @@
+"""Text that is made from the sources, so that it cannot go stale: the contents, the files, the optimizers."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+#: The order of the pages; others follow.
+ORDER = (
+    *("quickstart", "coming-from-mxnet", "legacy-scripts", "state-files", "numerics", "differences"),
+    *("api", "architecture", "contributing"),
+)
+
+
+def first_sentence(path):
+    """What a file says of itself: the first sentence of its docstring or of its first comment."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        found = re.match(r'\s*"""(.*?)"""', text, re.DOTALL)
+    elif path.suffix == ".h":
+        found = re.match(r"\s*/\*(.*?)\*/", text, re.DOTALL)
+    else:
+        found = re.match(r"((?:#.*\n)+)", text)
+    words = re.sub(r"^\s*[#*] ?", "", found[1] if found else "", flags=re.MULTILINE)
+    paragraph = " ".join(words.strip().split("\n\n")[0].split())
+    ends = [stop.end() for stop in re.finditer(r"\.(?= |$)", paragraph)]
+    # not within ``literal text``
+    return paragraph[: next((end for end in ends if paragraph[:end].count("``") % 2 == 0), None)]
+
+
+def described_files():
+    """Pairs of a file of the package and its sentence."""
+    for path in sorted((ROOT / "mxopt").rglob("*")):
+        if (
+            path.suffix in (".py", ".pyx", ".pxi", ".h")
+            and path.stat().st_size
+            and path.name != "_version.py"
+        ):
+            yield path.relative_to(ROOT).as_posix(), first_sentence(path)
+
+
+def files_page():
+    lines = [".. list-table::", "   :widths: 40 60", ""]
+    for name, sentence in described_files():
+        lines += [f"   * - ``{name}``", f"     - {sentence}"]
+    return "\n".join(lines) + "\n"
+
+
+def contents_page():
+    pages = {path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"}
+    ordered = [name for name in ORDER if name in pages] + sorted(pages - set(ORDER))
+    return "\n".join([".. toctree::", "   :maxdepth: 2", "", *(f"   {name}" for name in ordered)]) + "\n"
+
+
+def optimizers_page():
+    from mxopt.optimizer import opt_registry
+
+    lines = []
+    for cls in sorted(opt_registry.values(), key=lambda cls: cls.__name__.lower()):
+        lines += [f".. autoclass:: {cls.__module__}.{cls.__name__}", ""]
+    return "\n".join(lines)
+
+
+def write(folder):
+    """Write the texts where they have changed."""
+    folder.mkdir(exist_ok=True)
+    pages = {"contents": contents_page(), "files": files_page(), "optimizers": optimizers_page()}
+    for name, text in pages.items():
+        path = folder / f"{name}.txt"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
