@@ -134,3 +134,18 @@ def run(name, package):
     finally:
         registry.clear()
         registry.update(before)
+
+
+def table():
+    """The corpus as a table of the documentation."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 22 34 34 10", ""]
+    rows = [("Script", "What it does", "After", "MXNet")]
+    for name, script in SCRIPTS.items():
+        rows.append((f"``{name}``", title(name), script.pattern, ", ".join(script.dialects)))
+    for row in rows:
+        lines += [f"   {'*' if cell is row[0] else ' '} - {cell}" for cell in row]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table())

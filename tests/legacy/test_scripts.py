@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
-from legacy.corpus import FOLDER, PACKAGES, SCRIPTS, disagreements, recorded, run, scripts
+from legacy.corpus import FOLDER, PACKAGES, SCRIPTS, disagreements, recorded, run, scripts, table
 
 
 def test_every_script_is_listed():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(SCRIPTS)
+
+
+def test_the_documentation_has_the_table():
+    page = FOLDER.parents[2] / "docs" / "legacy-scripts.rst"
+    assert table() in page.read_text(encoding="utf-8"), "python tests/legacy/corpus.py prints it"
 
 
 @pytest.mark.parametrize(
