@@ -10,7 +10,14 @@ import numbers
 
 from . import checks
 
-__all__ = ["CosineScheduler", "FactorScheduler", "LRScheduler", "MultiFactorScheduler", "PolyScheduler"]
+__all__ = [
+    "CosineScheduler",
+    "FactorScheduler",
+    "LRScheduler",
+    "MultiFactorScheduler",
+    "PolyScheduler",
+    "create",
+]
 
 
 class _WrongType(TypeError, AssertionError):
@@ -359,3 +366,39 @@ class CosineScheduler(_ToFinal):
         if self.max_steps == 0:
             return 0.0
         return (self.base_lr_orig - self.final_lr) * (1 + math.cos(math.pi * updates / self.max_steps)) / 2
+
+
+def _classes():
+    """All schedulers by class name, those of the user included; the first of equal names."""
+    found, classes = {}, [LRScheduler]
+    for cls in classes:
+        found.setdefault(cls.__name__, cls)
+        classes += cls.__subclasses__()
+    return {name: cls for name, cls in found.items() if not name.startswith("_")}
+
+
+def create(name, **kwargs):
+    """Make a scheduler by name.
+
+    Parameters
+    ----------
+    name : str
+        The name of its class in any case, with or without ``Scheduler``: ``'factor'``, ``'CosineScheduler'``,
+        or a subclass of one's own.
+    **kwargs
+        The arguments of its constructor.
+
+    Examples
+    --------
+    >>> from mxopt import lr_scheduler
+    >>> lr_scheduler.create("factor", step=2, factor=0.5, base_lr=1.0)(5)
+    0.25
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a scheduler must be a string, got {type(name).__name__}")
+    known = {cls_name.lower(): cls for cls_name, cls in _classes().items()}
+    for key in (name.lower(), f"{name.lower()}scheduler"):
+        if key in known:
+            return known[key](**kwargs)
+    hint = checks.nearest(name, known) or f"; there are {', '.join(sorted(known))}"
+    raise ValueError(f"unknown scheduler {name!r}{hint}")

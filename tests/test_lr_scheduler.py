@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
+from mxopt import lr_scheduler
 from mxopt.lr_scheduler import (
     CosineScheduler,
     FactorScheduler,
@@ -212,3 +213,27 @@ def test_bad_input_is_refused_in_one_line(make, error, words):
     with pytest.raises(error, match=words) as refused:
         make()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["factor", "Factor", "factorscheduler", "FactorScheduler"])
+def test_schedulers_by_name(name):
+    schedule = lr_scheduler.create(name, step=3, base_lr=0.5)
+    assert type(schedule) is lr_scheduler.FactorScheduler
+    assert schedule(1) == 0.5
+
+
+def test_schedulers_of_ones_own_by_name():
+    class Constant(lr_scheduler.LRScheduler):
+        def __call__(self, num_update):
+            return self.base_lr
+
+    assert type(lr_scheduler.create("constant")) is Constant
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [("cosin", ValueError, "did you mean 'cosinescheduler'"), (3, TypeError, "must be a string, got int")],
+)
+def test_unknown_schedulers(name, error, words):
+    with pytest.raises(error, match=words):
+        lr_scheduler.create(name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 from .. import checks, optimizer
 from ..kvstore import for_devices
+from ..optimizer import multipliers
 from .parameter import Parameter
 
 
@@ -123,6 +126,40 @@ class Trainer:
     def set_learning_rate(self, lr):
         """Set the learning rate; with a scheduler this is refused, because it decides."""
         self._optimizer.set_learning_rate(lr)
+
+    def set_lr_mult(self, args_lr_mult):
+        """Set the ``lr_mult`` of parameters by name or pattern of names.
+
+        Parameters
+        ----------
+        args_lr_mult : dict of str to float
+            ``{"*_bias": 2}``. A name's own entry wins over patterns, the last that matches over others.
+
+        Returns
+        -------
+        dict of str to list of str
+            The names that each entry stands for. One that stands for none is warned of.
+        """
+        return self._set_multipliers("lr_mult", args_lr_mult)
+
+    def set_wd_mult(self, args_wd_mult):
+        """Set the ``wd_mult`` of parameters; as `set_lr_mult`."""
+        return self._set_multipliers("wd_mult", args_wd_mult)
+
+    def _set_multipliers(self, which, given):
+        values = {key: checks.number(f"{which} of {key!r}", value) for key, value in given.items()}
+        matched = multipliers.matches(values, list(self._param2idx))
+        for key, names in matched.items():
+            if not names:
+                hint = checks.nearest(key, self._param2idx)
+                warnings.warn(
+                    f"{which} is set for {key!r}, which no parameter bears{hint}", UserWarning, stacklevel=3
+                )
+        touched = {name for names in matched.values() for name in names}
+        for parameter in self._params:
+            if parameter.name in touched:
+                setattr(parameter, which, multipliers.find(values, parameter.name))
+        return matched
 
     # -- steps ---------------------------------------------------------------------------------------
 

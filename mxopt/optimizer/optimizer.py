@@ -451,17 +451,29 @@ class Optimizer:
         return rates
 
     def _warn_of_unmatched_names(self, indices, before):
-        """A multiplier for a name that nobody bears is a typing error: say so at the first update."""
+        """Say at the first update which multipliers will never be used: nobody bears the name, or a parameter
+        that bears it has a multiplier of its own.
+        """
         unnamed = not self.idx2name and not self.param_dict
         if unnamed and len(indices) == 1 and before[0] is None and isinstance(indices[0], str):
             return  # names arrive one by one: judge when the first of them returns
         self._unmatched_names = False
         names = {*self.idx2name.values(), *self._index_update_count, *indices}
-        names |= {getattr(p, "name", None) for p in self.param_dict.values()}
+        owners = {getattr(p, "name", None) for p in self.param_dict.values()}
+        names |= owners
         if self.sym_info:
             names.update(self.sym_info[1])
         for kind, given in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
             for key, matched in multipliers.matches(given, names).items():
+                own = sorted(owners.intersection(matched))
+                if own:
+                    warnings.warn(
+                        f"{kind} is set for {key!r}, but parameter {own[0]!r} has its own, which wins; set "
+                        "that, "
+                        f"or use Trainer.set_{kind}",
+                        UserWarning,
+                        stacklevel=checks.outside(),
+                    )
                 if not matched:
                     known = [n for n in names if isinstance(n, str)]
                     cure = checks.nearest(key, known) or (

@@ -52,6 +52,33 @@ def test_parameters_multipliers_win():
     ]
 
 
+def test_multipliers_by_pattern():
+    params = {name: np.ones(1, np.float32) for name in ("fc_weight", "fc_bias", "bn_gamma")}
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 1.0, "wd": 0.5})
+    assert trainer.set_wd_mult({"*gamma": 0, "*_bias": 0}) == {"*gamma": ["bn_gamma"], "*_bias": ["fc_bias"]}
+    assert trainer.set_lr_mult({"fc_*": 0.5, "fc_bias": 2}) == {
+        "fc_*": ["fc_bias", "fc_weight"],
+        "fc_bias": ["fc_bias"],
+    }
+    assert {e.name: (e.lr, e.wd) for e in trainer.optimizer.effective()} == {
+        "bn_gamma": (1, 0),
+        "fc_bias": (2, 0),
+        "fc_weight": (0.5, 0.5),
+    }
+    with pytest.warns(
+        UserWarning, match="lr_mult is set for 'fc_bais', which no parameter bears; did you mean 'fc_bias'"
+    ):
+        trainer.set_lr_mult({"fc_bais": 3})
+
+
+def test_multipliers_that_parameters_override_are_told_of():
+    """MXNet ignores them without a word."""
+    trainer = gluon.Trainer({"w": np.ones(1, np.float32)}, "sgd")
+    trainer.optimizer.set_lr_mult({"w": 0.0})
+    with pytest.warns(UserWarning, match="lr_mult is set for 'w', but parameter 'w' has its own, which wins"):
+        trainer.step(1, grads={"w": ones(1)})
+
+
 def test_a_stale_gradient_is_named():
     params = [gluon.Parameter(name, np.zeros(2, np.float32)) for name in ("seen", "forgotten")]
     trainer = gluon.Trainer(params, "sgd", {"learning_rate": 1.0})
