@@ -400,5 +400,6 @@ def create(name, **kwargs):
     for key in (name.lower(), f"{name.lower()}scheduler"):
         if key in known:
             return known[key](**kwargs)
-    hint = checks.nearest(name, known) or f"; there are {', '.join(sorted(known))}"
+    short = sorted(key.removesuffix("scheduler") or key for key in known)
+    hint = checks.nearest(name, [*short, *known]) or f"; there are {', '.join(short)}"
     raise ValueError(f"unknown scheduler {name!r}{hint}")

@@ -232,7 +232,7 @@ def test_schedulers_of_ones_own_by_name():
 
 @pytest.mark.parametrize(
     ("name", "error", "words"),
-    [("cosin", ValueError, "did you mean 'cosinescheduler'"), (3, TypeError, "must be a string, got int")],
+    [("cosin", ValueError, "did you mean 'cosine'"), (3, TypeError, "must be a string, got int")],
 )
 def test_unknown_schedulers(name, error, words):
     with pytest.raises(error, match=words):
