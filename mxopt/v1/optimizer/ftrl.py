@@ -8,7 +8,7 @@ from .registry import register
 
 @register
 class Ftrl(Optimizer, ftrl.Ftrl):
-    """Ftrl-proximal, by 2.x's formula; see `mxopt.optimizer.ftrl.Ftrl`.
+    """Ftrl-proximal, by 2.x's formula (but for signs of zeros); see `mxopt.optimizer.ftrl.Ftrl`.
 
     Parameters
     ----------
@@ -20,6 +20,8 @@ class Ftrl(Optimizer, ftrl.Ftrl):
     **kwargs
         Arguments of `Optimizer`.
     """
+
+    rules = ("ftrl_v1",)
 
     def __init__(self, lamda1=0.01, learning_rate=0.1, beta=1, **kwargs):
         super().__init__(learning_rate=None, lamda1=lamda1, beta=beta, **kwargs)
