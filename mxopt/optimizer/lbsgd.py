@@ -225,5 +225,7 @@ def _divided(total, number):
 
 
 def _squares(array):
-    values = array.data if isinstance(array, RowSparseArray) else array
-    return float(np.sum(np.square(values, dtype=np.float64)))
+    # As MXNet sums them: with NumPy, in the array's own type, absent rows as zeros.
+    values = array.todense() if isinstance(array, RowSparseArray) else array
+    values = values.astype(np.float32) if is_half(values.dtype) else values
+    return float(np.sum(np.square(values)))
