@@ -12,7 +12,8 @@ project = "mxopt"
 copyright = "the mxopt developers"
 version = release = mxopt.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
+myst_enable_extensions = ["deflist"]
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False

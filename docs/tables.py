@@ -47,7 +47,7 @@ def files_page():
 
 
 def contents_page():
-    pages = {path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"}
+    pages = {path.stem for path in (ROOT / "docs").iterdir() if path.suffix in (".rst", ".md")} - {"index"}
     ordered = [name for name in ORDER if name in pages] + sorted(pages - set(ORDER))
     return "\n".join([".. toctree::", "   :maxdepth: 2", "", *(f"   {name}" for name in ordered)]) + "\n"
 

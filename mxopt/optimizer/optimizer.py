@@ -88,7 +88,7 @@ class Optimizer:
     text_scalars: tuple[str, ...] = ()
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
-    #: Attributes that steps move on; they are saved with the states, like the counts.
+    #: Attributes that steps move on, saved with the states like the counts; where one is a dict, by index.
     progress: tuple[str, ...] = ()
     #: The states' names by rule, where the rules of one class keep different ones.
     rule_states: dict[str, tuple[str, ...]] = {}

@@ -472,7 +472,11 @@ class _Loading:
         if number is not None:
             translation.count_from(optimizer, counts or {0: {}}, device)
             optimizer.num_update = number
-        vars(optimizer).update(self.progress)
+        for name in optimizer.progress:
+            value = self.progress.get(name, getattr(optimizer, name))
+            if isinstance(value, dict) and (optimizer is not live or name in self.progress):
+                value = {keys[key]: item for key, item in value.items() if key in keys}
+            setattr(optimizer, name, value)
         updater.optimizer = optimizer
         updater.states = states
         updater.states_synced = dict.fromkeys(states, True)

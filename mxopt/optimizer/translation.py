@@ -150,7 +150,8 @@ def registered_class(name, dialect):
 
 def template(optimizer):
     """The structure of a state, one-tuple of what `create_state` makes; None for a class of a user's own."""
-    if not type(optimizer).create_state.__module__.startswith("mxopt."):
+    made_by = getattr(type(optimizer).create_state, "__module__", None) or ""
+    if not made_by.startswith("mxopt."):
         return None
     return (optimizer.create_state(0, np.zeros((1, 1), np.float32)),)
 

@@ -7,6 +7,10 @@ class StateFileError(ValueError):
     The message says what is wrong and where in the file. Nothing has been changed when it is raised.
     """
 
+    def __init__(self, message):
+        # names and keys are quoted from the file, which decides their length
+        super().__init__(message if len(message) <= 800 else f"{message[:700]} ... {message[-90:]}")
+
 
 class DamagedStateFile(StateFileError):
     """The file was a state file once; bytes are missing, altered or left over."""
