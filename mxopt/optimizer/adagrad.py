@@ -60,7 +60,7 @@ class AdaGrad(Optimizer):
     rules = ("adagrad",)
     state_names = ("history",)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
-    text_scalars = ("clip_gradient",)
+    text_scalars: tuple[str, ...] = ("clip_gradient",)
     lazy_by_default = True
 
     def __init__(self, learning_rate=0.01, epsilon=1e-6, use_fused_step=True, lazy_update=None, **kwargs):
