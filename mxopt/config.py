@@ -77,16 +77,17 @@ def show_config(mode="print"):
     return None
 
 
-def aggregation_size(most=None):
-    """What ``MXNET_OPTIMIZER_AGGREGATION_SIZE`` says, 4 when it says nothing.
+def aggregation_size(most=None, default=4):
+    """What ``MXNET_OPTIMIZER_AGGREGATION_SIZE`` says, `default` when it says nothing.
 
     Parameters
     ----------
     most : int, optional
         The result is limited to 1 ... `most`.
+    default : int, default 4
     """
     name = "MXNET_OPTIMIZER_AGGREGATION_SIZE"
-    text = os.environ.get(name, "4")
+    text = os.environ.get(name, str(default))
     try:
         size = int(text)
     except ValueError:

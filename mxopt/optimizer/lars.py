@@ -74,6 +74,7 @@ class LARS(SGD):
 
     def __init__(self, learning_rate=0.1, momentum=0.0, eta=0.001, epsilon=1e-8, lazy_update=False,
                  use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
+        epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
         super().__init__(learning_rate=learning_rate, momentum=momentum, lazy_update=lazy_update,
                          use_fused_step=use_fused_step, aggregate_num=aggregate_num, **kwargs)  # fmt: skip
         self.eta = checks.number("eta", eta, 0)
@@ -87,23 +88,30 @@ class LARS(SGD):
         """Whether the rate of this tensor is scaled."""
         return not str(self.idx2name.get(index, index)).endswith(("gamma", "beta", "bias"))
 
-    def _factor(self, weight_norm, grad_norm, wd):
-        """The rate's factor, from float32 norms as in MXNet, whatever the weight's type; also for arrays."""
+    def _scaled(self, lr, wd, weight_norm, grad_norm):
+        """Rates times their factors; arrays in MXNet's types: lr float64, the others float32."""
         real = np.float32
         with np.errstate(all="ignore"):
             ratio = weight_norm / grad_norm
             factor = real(self.eta) * weight_norm / (grad_norm + wd * weight_norm + real(self.epsilon))
-        return np.where((ratio > 0) & (ratio < np.inf), factor, real(1)).astype(np.float64)
+        return np.where((ratio > 0) & (ratio < np.inf), lr * factor.astype(np.float64), lr)
+
+    @staticmethod
+    def _norms(sums, rescale_grad):
+        """Norms of weights and rescaled gradients, float32, from the sums of the first pass."""
+        squares, scale = np.sqrt(sums[:, :2]).astype(np.float32), sums[:, 2:].astype(np.float32)
+        return np.where(scale > 0, scale * squares, squares).T
 
     def between(self, indices, rule, sums, table, rows, singles):
         rows = np.zeros(len(sums), np.int32) if rows is None else rows
         table = np.array(table)[rows]
         singles = table.copy() if singles is None else np.array(singles)[rows]
-        squares, scale = np.sqrt(sums[:, :2]).astype(np.float32), sums[:, 2:].astype(np.float32)
-        norms = np.where(scale > 0, scale * squares, squares)
-        factor = self._factor(norms[:, 0], norms[:, 1], table[:, 1].astype(np.float32))
-        table[:, 0] *= np.where([self._adapts(index) for index in indices], factor, 1.0)
-        singles[:, 0] = [kernels.as_read_by_mxnet((rate,), (True,))[0] for rate in table[:, 0].tolist()]
+        lr, wd = table[:, 0], table[:, 1].astype(np.float32)
+        scaled = self._scaled(lr, wd, *self._norms(sums, singles[0, 2].astype(np.float32)))
+        table[:, 0] = np.where([self._adapts(index) for index in indices], scaled, lr)
+        singles[:, 0] = table[:, 0]
+        if self._read_as_text[0]:
+            singles[:, 0] = [kernels.as_read_by_mxnet((rate,), (True,))[0] for rate in table[:, 0].tolist()]
         return table, np.arange(len(sums), dtype=np.int32), singles
 
     def _each(self, indices, weights, grads, states):
@@ -113,5 +121,5 @@ class LARS(SGD):
             if self._adapts(index):
                 weight_norm = norm(weight.astype(np.float32))
                 grad_norm = norm(grad.astype(np.float32) * np.float32(self.rescale_grad))
-                lr *= float(self._factor(weight_norm, grad_norm, np.float32(wd)))
+                lr = float(self._scaled(lr, np.float32(wd), weight_norm, grad_norm))
             yield weight, grad, mom, t, lr, wd

@@ -7,11 +7,16 @@ cdef struct LambScalars:
 
 
 cdef inline real lamb_direction(real m, real v, real w, real correct1, real correct2, real epsilon,
-                                real wd) noexcept nogil:
+                                real wd, bint wide) noexcept nogil:
+    # wide: MXNet 1.9's kernel takes the root of a double, and the quotient and the sum follow it.
+    if wide:
+        return <real>(<double>(m / correct1) / (sqrt(<double>(v / correct2)) + <double>epsilon) + <double>(wd * w))
     return m / correct1 / (root(v / correct2) + epsilon) + wd * w
 
 
-cdef void lamb_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, const real* sized,
+                            bint wide) noexcept nogil:
+    # sized: the weights whose norm the step is a multiple of.
     cdef:
         const LambScalars* s = <const LambScalars*>scalars
         const real* weight = arrays[0]
@@ -35,12 +40,21 @@ cdef void lamb_moments(real** arrays, Py_ssize_t n, const double* scalars) noexc
             v = beta2 * var[p + i] + rest2 * g * g
             mean[p + i] = m
             var[p + i] = v
-            update[i] = lamb_direction(m, v, weight[p + i], correct1, correct2, epsilon, wd)
-        add_squares(weight + p, <const real*>update, <const real*>NULL, piece, sums, in_turn)
+            update[i] = lamb_direction(m, v, weight[p + i], correct1, correct2, epsilon, wd, wide)
+        add_squares(sized + p, <const real*>update, <const real*>NULL, piece, sums, in_turn)
         p += PIECE
 
 
-cdef void lamb(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+cdef void lamb_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    lamb_first(arrays, n, scalars, <const real*>arrays[0], False)
+
+
+cdef void lamb_moments_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    # MXNet 1.9 takes the norm of the weights as they are stored, not of their masters.
+    lamb_first(arrays, n, scalars, <const real*>arrays[6], True)
+
+
+cdef inline void lamb_last(real** arrays, Py_ssize_t n, const double* scalars, bint wide) noexcept nogil:
     cdef:
         const LambScalars* s = <const LambScalars*>scalars
         real* weight = arrays[0]
@@ -52,13 +66,25 @@ cdef void lamb(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         real lr = <real>s.lr * trust(norm, root(<real>s.update_squares))
         Py_ssize_t i
     for i in range(n):
-        weight[i] = weight[i] - lr * lamb_direction(mean[i], var[i], weight[i], correct1, correct2, epsilon, wd)
+        weight[i] = weight[i] - lr * lamb_direction(mean[i], var[i], weight[i], correct1, correct2, epsilon, wd, wide)
 
+
+cdef void lamb(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    lamb_last(arrays, n, scalars, False)
+
+
+cdef void lamb_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    lamb_last(arrays, n, scalars, True)
+
+
+cdef str LAMB_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound t "
+                         "weight_squares update_squares")
 
 register("lamb_moments", <rule_fn>lamb_moments[float], <rule_fn>lamb_moments[double], sizeof(LambScalars),
-         "weight grad mean var",
-         "lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound t weight_squares update_squares",
-         writes="mean var", sums="weight_squares update_squares")
+         "weight grad mean var", LAMB_SCALARS, writes="mean var", sums="weight_squares update_squares")
+register("lamb_moments_v1", <rule_fn>lamb_moments_v1[float], <rule_fn>lamb_moments_v1[double], sizeof(LambScalars),
+         "weight grad mean var", LAMB_SCALARS, writes="mean var", sums="weight_squares update_squares")
 register("lamb", <rule_fn>lamb[float], <rule_fn>lamb[double], sizeof(LambScalars), "weight - mean var",
-         "lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound t weight_squares update_squares",
-         writes="weight")
+         LAMB_SCALARS, writes="weight")
+register("lamb_v1", <rule_fn>lamb_v1[float], <rule_fn>lamb_v1[double], sizeof(LambScalars), "weight - mean var",
+         LAMB_SCALARS, writes="weight")

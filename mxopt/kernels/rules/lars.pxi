@@ -62,5 +62,26 @@ cdef void lars_norms(real** arrays, Py_ssize_t n, const double* scalars) noexcep
         p += PIECE
 
 
+cdef void lars_norms_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    # MXNet 1.9 (multi_sum_sq, multi_lars): plain float32 sums, and rescale_grad joins the norm.
+    cdef:
+        const real* grad = arrays[1]
+        double* sums = <double*>arrays[2]
+        bint in_turn = arrays[3] != NULL
+        const real* weight = arrays[4]
+        float weights[PIECE]
+        float grads[PIECE]
+        Py_ssize_t i, p = 0, piece
+    while p < n:
+        piece = min(PIECE, n - p)
+        for i in range(piece):
+            weights[i] = <float>weight[p + i]
+            grads[i] = <float>grad[p + i]
+        add_squares(<const float*>weights, <const float*>grads, <const float*>NULL, piece, sums, in_turn)
+        p += PIECE
+
+
 register("lars_norms", <rule_fn>lars_norms[float], <rule_fn>lars_norms[double], sizeof(LarsScalars), "- grad",
          "lr wd rescale_grad", None, "weight_squares grad_squares weight_scale grad_scale")
+register("lars_norms_v1", <rule_fn>lars_norms_v1[float], <rule_fn>lars_norms_v1[double], sizeof(LarsScalars),
+         "- grad", "lr wd rescale_grad", None, "weight_squares grad_squares")

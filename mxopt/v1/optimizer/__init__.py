@@ -9,6 +9,8 @@ from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
 from .ftml import FTML
 from .ftrl import Ftrl
+from .lamb import LAMB
+from .lars import LARS
 from .lbsgd import LBSGD
 from .nadam import Nadam
 from .nag import NAG

@@ -46,11 +46,16 @@ class SGD(Optimizer, sgd.SGD):
     def passes(self):
         return ("sgd_mom_v1",) if self.momentum else ("sgd_v1",)
 
+    @property
+    def _momentum(self):
+        """The momentum of this step."""
+        return self.momentum
+
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
             delta = (-lr * wd) * weight - lr * self._prepared(grad)
             if mom is not None:
-                mom *= self.momentum
+                mom *= self._momentum
                 mom += delta
                 delta = mom
             weight += delta

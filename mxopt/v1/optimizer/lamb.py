@@ -1,0 +1,46 @@
+"""LAMB as in MXNet 1.9.1."""
+
+from ... import config
+from ...optimizer import lamb
+from .optimizer import Optimizer
+from .registry import register
+
+
+@register
+class LAMB(Optimizer, lamb.LAMB):
+    """LAMB; see `mxopt.optimizer.lamb.LAMB`.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Decays of the moments.
+    epsilon : float, default 1e-6
+        Keeps the division finite.
+    lower_bound, upper_bound : float, optional
+        Limits of the weight's norm in the ratio. None and 0: no limit.
+    bias_correction : bool, default True
+        Whether the moments are corrected for their start at zero.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    The formula is 2.x's; the compiled rules round the update's direction once, from double. Where `multi_precision` keeps a master, the weight's norm is that of the 16-bit weight.
+
+    State: (mean, var), zeros of the weight's shape and dtype; with `multi_precision` the pair of the float32
+    master and that.
+    """
+
+    rules = ("lamb_moments_v1", "lamb_v1")
+
+    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, lower_bound=None,
+                 upper_bound=None, bias_correction=True, *, aggregate_num=None, **kwargs):  # fmt: skip
+        if aggregate_num is None:
+            aggregate_num = config.aggregation_size(most=45, default=45)
+        super().__init__(learning_rate, beta1, beta2, epsilon, lower_bound, upper_bound, bias_correction,
+                         aggregate_num, **kwargs)  # fmt: skip
+
+    def create_state(self, index, weight):
+        return self._zeros(weight), self._zeros(weight)

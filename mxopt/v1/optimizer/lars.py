@@ -1,0 +1,100 @@
+"""LARS as in MXNet 1.9.1."""
+
+import numpy as np
+
+from ... import checks
+from ...optimizer import lars
+from .optimizer import alias
+from .registry import register
+from .sgd import SGD
+
+
+@register
+class LARS(SGD, lars.LARS):
+    """SGD at rates scaled by the norms of weight and gradient; see `mxopt.optimizer.lars.LARS`.
+
+    Updates are applied by::
+
+        w, g = norm(weight), norm(grad) * rescale_grad
+        lr = learning_rate * eta * w / (g + wd * w + eps)        # learning_rate where a norm is 0
+        now = momentum * learning_rate / previous learning_rate  # momentum_correction
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        mom = now * mom - lr * wd * weight - lr * g
+        weight = weight + mom
+
+    Parameters
+    ----------
+    momentum : float, default 0.0
+    lazy_update : bool, default True
+    eta : float, default 0.001
+        How far a step goes, relative to the weight's norm.
+    eps : float, default 0
+        Keeps the division finite. 2.x's ``epsilon`` is accepted with a warning.
+    momentum_correction : bool, default True
+        Whether the momentum of a step is scaled by the change of the learning rate since the step before.
+    **kwargs
+        Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+
+    Notes
+    -----
+    With `param_idx2name` only parameters whose names end in ``_weight`` decay. The correction of momentum
+    holds for every tensor of a step; MXNet forgets it after the first four.
+
+    State: as of `SGD`.
+    """
+
+    rules = ("lars_norms_v1", *SGD.rules)
+    # The kernels get arrays of rates and decays; only the other numbers travel as text.
+    text_scalars = ("rescale_grad", "clip_gradient", "momentum")
+    epsilon = alias("eps")
+    decaying_names = ("_weight",)
+    progress = ("last_lr", "cur_lr", "lr_update")
+
+    def __init__(self, momentum=0.0, lazy_update=True, eta=0.001, eps=0, momentum_correction=True, **kwargs):
+        eps = checks.renamed(kwargs, "epsilon", "eps", eps)
+        super().__init__(momentum=momentum, lazy_update=lazy_update, eta=eta, epsilon=eps, **kwargs)
+        self.momentum_correction = bool(momentum_correction)
+        self.last_lr = self.cur_lr = None
+        self.lr_update = None
+
+    @property
+    def passes(self):
+        return ("lars_norms_v1", *super().passes)
+
+    @property
+    def _momentum(self):
+        if self.momentum_correction and self.last_lr:
+            return self.momentum * (self.cur_lr / self.last_lr)
+        return self.momentum
+
+    def scalars(self, t, lr, wd):
+        return (*super().scalars(t, lr, wd)[:-1], self._momentum)
+
+    def _tick(self, indices, make):
+        def make_after_noting_the_rate(rates):
+            # Once a step, however many calls it takes.
+            lr = self.learning_rate
+            if self.lr_update is None or self.num_update > self.lr_update:
+                self.last_lr = lr if self.cur_lr is None else self.cur_lr
+            self.cur_lr, self.lr_update = lr, self.num_update
+            return make(rates)
+
+        return super()._tick(indices, make_after_noting_the_rate)
+
+    def _snapshot(self):
+        return self.last_lr, self.cur_lr, self.lr_update
+
+    def _restore(self, snapshot):
+        self.last_lr, self.cur_lr, self.lr_update = snapshot
+
+    def _scaled(self, lr, wd, weight_norm, grad_norm):
+        lr, real = np.float32(lr), np.float32
+        with np.errstate(all="ignore"):
+            scaled = lr * real(self.eta) * weight_norm / (grad_norm + wd * weight_norm + real(self.eps))
+        return np.where((weight_norm > 0) & (grad_norm > 0), scaled, lr).astype(np.float64)
+
+    @staticmethod
+    def _norms(sums, rescale_grad):
+        weight_norm, grad_norm = np.sqrt(sums).astype(np.float32).T
+        return weight_norm, grad_norm * rescale_grad
