@@ -496,6 +496,9 @@ def _within_mxnet(case):
         settings["momentum"] = 0.0  # 1.9 fails with momentum
     if case.optimizer == "lars" and v1 and case.path != "list":
         settings["momentum_correction"] = False  # 1.9 corrects the first tensor of a step only
+    if case.optimizer == "lars" and case.dtype == "float16":
+        # Its steps are small; below 1e-4 float16 has few digits left.
+        settings["learning_rate"], settings["eta"], changes["scheduler"] = 0.3, 0.5, None
     if case.optimizer == "lars" and case.path == "aggregated" and case.master:
         changes["idx2name"], changes["keys"] = None, (0, 1, 2)  # 2.x mixes up states beside excluded names
         changes["lr_mult"] = changes["wd_mult"] = None

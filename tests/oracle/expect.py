@@ -74,7 +74,7 @@ def expected(case):
             case.steps * 4 * 2.0**-12, "computed in float32 and rounded once; MXNet rounds each operation"
         )
     if name in ("lars", "lamb", "lans") or (_uses_lars(case) and case.sparse):
-        return Expected(1e-6, "the order of summation in a norm")
+        return _expected_of_norms(case)
     if name == "groupadagrad" and not (case.sparse and kernels):
         return Expected(1e-6, "the order of summation in a mean")
     if name == "ftml" and kernels and case.dtype == "float64":
@@ -92,6 +92,24 @@ def expected(case):
 
 def _uses_lars(case):
     return case.optimizer == "lbsgd" and case.settings.get("warmup_strategy") == "lars"
+
+
+def _expected_of_norms(case):
+    # Norms of tensors this small are summed in MXNet's order.
+    name, v1 = case.optimizer, case.dialect == "1.9"
+    if case.master and v1:
+        # Weights round to a neighbour then.
+        return Expected(2.0**-9, "1.9 rounds the squares of float16 to float16 for its norms")
+    if name == "lars" and case.path == "aggregated":
+        limit = 2.0**-9 if case.master else 2e-6
+        return Expected(limit, "MXNet's kernel for lists writes LARS another way than its Updater's default")
+    if case.sparse and (name == "lars" or (name == "lans" and case.dialect == "2.x step")):
+        return Expected(2e-6, "MXNet sums row-sparse arrays in another order")
+    if name == "lars" and case.master:
+        return Expected(1e-6, "the order of summation in a norm")
+    if case.dtype == "float64" or name == "lbsgd":
+        return Expected(1e-6, "MXNet takes norms in float32, also for float64")
+    return EXACT
 
 
 def _expected_of_sparse(case, kernels):
