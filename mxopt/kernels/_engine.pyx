@@ -249,6 +249,12 @@ cdef class Rule:
                     self.arrays[i] in writes):
                 self.writes |= 1u << i
 
+    @property
+    def streams(self):
+        """What the rule does to each of its arrays: 'written' (and read before), 'read' or None."""
+        return tuple("written" if (self.writes >> a) & 1 else ("read" if (self.uses >> a) & 1 else None)
+                     for a in range(len(self.arrays)))
+
     def __repr__(self):
         return f"<rule {self.name}({', '.join(self.arrays)})>"
 

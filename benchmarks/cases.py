@@ -1,0 +1,405 @@
+"""The cases, each a function that yields rows for the tables. The bars are those the project set itself."""
+
+import gc
+import os
+import time
+
+import numpy as np
+
+import mxopt
+from mxopt import kernels
+
+from . import peers
+from .limit import stream
+from .timing import Times, race
+
+RNG = np.random.default_rng(0)
+FULL = 30_000_000
+
+RESNET_50 = [(64, 3, 7, 7), (64,), (64,)] + [
+    shape
+    for stage, (blocks, width) in enumerate([(3, 64), (4, 128), (6, 256), (3, 512)])
+    for block in range(blocks)
+    for conv in (
+        [(width, (64 if stage == 0 else 2 * width) if block == 0 else 4 * width, 1, 1), (width, width, 3, 3)]
+        + [(4 * width, width, 1, 1)]
+        + ([(4 * width, 64 if stage == 0 else 2 * width, 1, 1)] if block == 0 else [])
+    )
+    for shape in (conv, conv[:1], conv[:1])
+]
+RESNET_50 += [(1000, 2048), (1000,)]
+BERT_BASE = [(30522, 768), (512, 768), (2, 768), (768,), (768,)]
+BERT_BASE += 12 * (4 * [(768, 768), (768,)] + 2 * [(768,)] + [(3072, 768), (3072,), (768, 3072), (768,)] + 2 * [(768,)])
+BERT_BASE += [(768, 768), (768,)]
+assert (len(RESNET_50), len(BERT_BASE)) == (161, 199)
+
+
+class Row:
+    """One line of the report: the times of a case, and the bars it is held against.
+
+    Parameters
+    ----------
+    case : str
+    times : dict of str to Times
+        mxopt's under ``'mxopt'``.
+    bars : dict of str to float
+        ``'limit'``: at least this share of the limit's speed; another contestant: at least so many times as fast;
+        ``'ms'``: at most so many milliseconds.
+    """
+
+    def __init__(self, group, case, times, bars=None, absent=None, elements=None, note=""):
+        self.group, self.case, self.times, self.bars = group, case, times, bars or {}
+        self.absent, self.elements, self.note = absent or {}, elements, note
+
+    def reached(self, what):
+        """What was reached where `bars` has a demand."""
+        own = self.times["mxopt"]
+        if what == "ms":
+            return own.median * 1e3
+        return self.times[what].ratio_to(own) if what in self.times else None
+
+
+def drawn(shapes, dtype=np.float32):
+    return [peers.sized(RNG, shape, dtype) for shape in shapes]
+
+
+def arrays_of(state):
+    if isinstance(state, (tuple, list)):
+        return [array for part in state for array in arrays_of(part)]
+    return [] if state is None else [state]
+
+
+def limit_of(step, weights, grads):
+    """The streams of all passes of an optimizer's step, on its own weights, gradients and states."""
+    updater = step.updater
+    states = [arrays_of(updater.states[i]) for i in range(len(weights))]
+    runs = []
+    for name in updater.optimizer.passes:
+        rule = kernels.RULES[name]
+        columns = [weights, grads, *map(list, zip(*states))]
+        written = [c for c, role in zip(columns, rule.streams) if role == "written"]
+        read = [c for c, role in zip(columns, rule.streams) if role == "read"]
+        runs.append(stream(written, read))
+
+    def run():
+        for one in runs:
+            one()
+
+    return run
+
+
+def contestants(name, weights, grads, names=None, limit=True, **options):
+    """mxopt, the limit and the peers that can take part; and why the others cannot."""
+    step = peers.ours(name, weights, grads, **options)
+    found, absent = {"mxopt": step}, {}
+    if limit:
+        found["limit"] = limit_of(step, weights, grads)
+    for peer, make in peers.DENSE.items():
+        if names is not None and peer not in names:
+            continue
+        try:
+            found[peer] = make(name, weights, grads)
+            found[peer]()
+        except peers.Absent as error:
+            absent[peer] = str(error)
+        except Exception as error:
+            found.pop(peer, None)
+            absent[peer] = f"{type(error).__name__}: {str(error).splitlines()[0][:90] if str(error) else ''}"
+    return found, absent
+
+
+def dense(seconds):
+    """Single tensors of all sizes, the four optimizers that peers fuse."""
+    bars = {FULL: {"limit": 0.95, "torch fused": 1.0, "DeepSpeedCPUAdam": 1.0},
+            1_000_000: {"torch fused": 1.3}, 100_000: {"torch fused": 2.5}, 1000: {"torch fused": 8.0}}  # fmt: skip
+    quick = ("torch fused", "torch foreach", "DeepSpeedCPUAdam", "optax", "MXNet")
+    for name in ("adam", "adamw", "sgd", "adagrad"):
+        for size in (1000, 10_000, 100_000, 1_000_000, 10_000_000, FULL):
+            if name != "adam" and size in (10_000, 10_000_000):
+                continue
+            weights, grads = drawn([size]), drawn([size])
+            found, absent = contestants(name, weights, grads, None if size == 1_000_000 else quick)
+            times = race(found, seconds, (9 if size == FULL else 5, 200))
+            yield Row("dense", f"{name} {size:,}", times, bars.get(size), absent, size)
+            del weights, grads, found
+            gc.collect()
+
+
+def linear(seconds):
+    """Time against size from 10^2 to 10^8."""
+    for size in (100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000,
+                 100_000_000):  # fmt: skip
+        weights, grads = drawn([size]), drawn([size])
+        step = peers.ours("adam", weights, grads)
+        found = {"mxopt": step, "limit": limit_of(step, weights, grads)}
+        yield Row("size", f"adam {size:,}", race(found, seconds / 2), None, None, size)
+        del weights, grads, step, found
+        gc.collect()
+
+
+def family(seconds):
+    """Every optimizer at 30M against the limit for its bytes."""
+    for name in sorted(mxopt.optimizer.opt_registry):
+        optimizer = mxopt.create(name, **peers.settings(name))
+        if not optimizer.rules:
+            continue
+        shape = (FULL // 1000, 1000) if name == "groupadagrad" else (FULL,)
+        weights, grads = drawn([shape]), drawn([shape])
+        step = peers.ours(name, weights, grads)
+        found = {"mxopt": step, "limit": limit_of(step, weights, grads)}
+        note = "draws its noise with NumPy's generator" if name == "sgld" else ""
+        yield Row("family", f"{name} 30M", race(found, seconds, (7, 30)), {"limit": 0.85}, None, FULL, note)
+        del weights, grads, step, found
+        gc.collect()
+
+
+def lists(seconds):
+    """Many tensors in one call."""
+    cases = (
+        ("ResNet-50, 161 tensors", RESNET_50, {"limit": 0.93}, ("torch fused", "torch foreach", "MXNet"), 1),
+        ("BERT-base, 199 tensors", BERT_BASE, {"limit": 0.93}, ("torch fused", "MXNet"), 2),
+        ("500 x 1024", 500 * [(1024,)], {"ms": 0.35, "torch fused": 8.0},
+         ("torch fused", "torch foreach", "optax", "MXNet"), 1),
+        ("10,000 x 64", 10_000 * [(64,)], {"ms": 3.0, "torch fused": 20.0}, ("torch fused", "torch foreach"), 1),
+        ("one of 64, updater(i, g, w)", [(64,)], {"ms": 0.003}, None, 1),
+    )  # fmt: skip
+    for case, shapes, bars, names, factor in cases:
+        weights, grads = drawn(shapes), drawn(shapes)
+        found, absent = contestants("adam", weights, grads, names, limit=len(shapes) < 10_000)
+        rounds = (7, 60) if factor == 2 else (15, 200)
+        yield Row("lists", f"adam {case}", race(found, seconds * factor, rounds), bars, absent)
+
+
+def zipf(rng, rows, count):
+    found = np.unique(np.minimum(rng.zipf(1.1, 40 * count) - 1, 2**62) % rows)
+    rng.shuffle(found)
+    return np.sort(found[:count]).astype(np.int64)
+
+
+def sparse(seconds, rows=1_000_000, width=64, count=8192):
+    """A table of a million rows, 8192 of which have gradients."""
+    rng = np.random.default_rng(1)
+    data = peers.sized(rng, (count, width))
+    draws = {
+        "uniform": [np.sort(rng.choice(rows, count, replace=False)).astype(np.int64) for _ in range(16)],
+        "Zipf": [zipf(rng, rows, count) for _ in range(16)],
+        "the same rows": [np.sort(rng.choice(rows, count, replace=False)).astype(np.int64)],
+    }
+    for kind, picked in draws.items():
+        table, absent = peers.sized(rng, (rows, width)), {}
+        updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
+        grads = [mxopt.RowSparseArray(data[: len(p)], p, table.shape) for p in picked]
+        turn = iter(range(10**9))
+
+        def step():
+            updater(0, grads[next(turn) % len(grads)], table)
+
+        found = {"mxopt": step}
+        step()
+        for state in updater.states[0]:
+            state[...] = 1e-3  # every page is there, as in a table that has been trained
+        if kind == "the same rows":
+            touched = [np.empty((count, width), np.float32) for _ in range(4)]
+            for array in touched:
+                array[...] = 1
+            found["limit"] = stream([[a] for a in touched[:3]], [[touched[3]]])
+        for peer, make in (
+            ("torch SparseAdam", lambda: peers.torch_sparse_adam(table, [(data[: len(p)], p) for p in picked])),
+            ("MXNet", lambda: peers.mxnet("adam", [table], [data[: len(p)] for p in picked], True, picked, table.shape)),
+        ):
+            try:
+                found[peer] = make()
+                found[peer]()
+            except peers.Absent as error:
+                absent[peer] = str(error)
+        bars = {"limit": 0.7} if "limit" in found else {"torch SparseAdam": 9.0, "MXNet": 6.0}
+        yield Row("sparse", f"lazy adam, {kind}", race(found, seconds, (16, 200)), bars, absent)
+        del found, table, updater
+        gc.collect()
+    yield from standard(rng, data, rows, width, count, seconds)
+    yield from touched_rows(rng, rows, width, seconds)
+
+
+def standard(rng, data, rows, width, count, seconds):
+    picked = np.sort(rng.choice(rows, count, replace=False)).astype(np.int64)
+    table, absent = peers.sized(rng, (rows, width)), {}
+    grad = mxopt.RowSparseArray(data, picked, table.shape)
+    full = peers.sized(rng, (rows, width))
+    updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=False))
+    found = {"mxopt": lambda: updater(0, grad, table), "mxopt, dense gradient": lambda: updater(0, full, table)}
+    try:
+        found["MXNet"] = peers.mxnet("adam", [table], [data], False, [picked], table.shape)
+    except peers.Absent as error:
+        absent["MXNet"] = str(error)
+    bars = {"mxopt, dense gradient": 0.8, "MXNet": 4.0}
+    yield Row("sparse", "standard adam from 8192 rows", race(found, seconds, (7, 60)), bars, absent)
+
+    shuffled = rng.permutation(np.concatenate([picked[: count // 2], picked[: count // 2]]))
+    lazy = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
+    ready = mxopt.RowSparseArray(data, shuffled, table.shape)
+    found = {"mxopt": lambda: mxopt.RowSparseArray(data, shuffled, table.shape), "the step": lambda: lazy(0, ready, table)}
+    yield Row("sparse", "summing 8192 unsorted rows, each twice", race(found, seconds), {"the step": 1.0})
+
+
+def touched_rows(rng, rows, width, seconds):
+    table = peers.sized(rng, (rows, width))
+    updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
+    for count in (16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144):
+        data = peers.sized(rng, (count, width))
+        grads = [
+            mxopt.RowSparseArray(data, np.sort(rng.choice(rows, count, replace=False)), table.shape) for _ in range(4)
+        ]
+        turn = iter(range(10**9))
+
+        def step():
+            updater(0, grads[next(turn) % 4], table)
+
+        step()
+        yield Row("rows", f"lazy adam, {count:,} rows", race({"mxopt": step}, seconds / 4), None, None, count)
+
+
+def dtypes(seconds):
+    """Per element against float32; float64 against its own limit."""
+    try:
+        import ml_dtypes
+
+        bfloat16 = ml_dtypes.bfloat16
+    except ImportError:
+        bfloat16 = None
+    size = FULL
+    weights, grads = drawn([size]), drawn([size])
+    base = peers.ours("adam", weights, grads)
+    for label, dtype, options in (
+        ("float16", np.float16, {}),
+        ("float16, float32 masters", np.float16, {"multi_precision": True}),
+        ("bfloat16", bfloat16, {}),
+        ("bfloat16, float32 masters", bfloat16, {"multi_precision": True}),
+    ):
+        if dtype is None:
+            yield Row("dtypes", f"adam {label}", {}, None, {"mxopt": "ml_dtypes is not installed"})
+            continue
+        low, low_grads = [weights[0].astype(dtype)], [grads[0].astype(dtype)]
+        found = {"mxopt": peers.ours("adam", low, low_grads, **options), "mxopt float32": base}
+        yield Row("dtypes", f"adam {label} 30M", race(found, seconds, (7, 40)), {"mxopt float32": 1.0}, None, size)
+        del low, low_grads, found
+        gc.collect()
+    del weights, grads, base
+    weights, grads = drawn([size], np.float64), drawn([size], np.float64)
+    step = peers.ours("adam", weights, grads)
+    found = {"mxopt": step, "limit": limit_of(step, weights, grads)}
+    yield Row("dtypes", "adam float64 30M", race(found, seconds, (7, 40)), {"limit": 0.9}, None, size)
+
+
+def clipping(seconds):
+    """Clipping by the global norm."""
+    if not hasattr(mxopt, "clip_global_norm"):
+        yield Row("clipping", "clip_global_norm", {}, None, {"mxopt": "not there yet"})
+        return
+    for case, shapes, bar in (("500 x 1024", 500 * [(1024,)], 5.0), ("32M", [(32_000_000,)], 1.3)):
+        arrays, absent = drawn(shapes), {}
+        found = {"mxopt": lambda: mxopt.clip_global_norm(arrays, 1e9)}
+        try:
+            lib = peers._need("torch")
+            parameters = [lib.nn.Parameter(lib.zeros(1).expand(a.shape)) for a in arrays]
+            for parameter, array in zip(parameters, arrays):
+                parameter.grad = lib.from_numpy(array.copy())
+            found["torch"] = lambda: lib.nn.utils.clip_grad_norm_(parameters, 1e9)
+        except peers.Absent as error:
+            absent["torch"] = str(error)
+        yield Row("clipping", f"clip_global_norm {case}", race(found, seconds, (9, 200)), {"torch": bar}, absent)
+
+
+def guard(seconds):
+    """The cost of skip_nonfinite."""
+    for case, shapes in (("30M", [(FULL,)]), ("500 x 1024", 500 * [(1024,)])):
+        weights, grads = drawn(shapes), drawn(shapes)
+        found = {"mxopt": peers.ours("adam", weights, grads, skip_nonfinite=True),
+                 "mxopt, no guard": peers.ours("adam", weights, grads)}  # fmt: skip
+        bars = {"mxopt, no guard": 1 / 1.05} if case == "30M" else None
+        yield Row("guard", f"adam {case}, skip_nonfinite=True", race(found, 2 * seconds, (11, 100)), bars)
+
+
+def subnormal(seconds, steps=20_000, size=10_000):
+    """Zero gradients until the moments are subnormal and beyond: the slowest hundred steps against the median."""
+    weights, grads = drawn([size]), [np.zeros(size, np.float32)]
+    step, found = peers.ours("adam", weights, grads), {}
+    for state in step.updater.states[0]:
+        state[...] = 1e-3
+
+    def record(function, steps):
+        taken = []
+        for _ in range(steps):
+            begin = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - begin)
+        # Medians of 100 consecutive steps: what the machine does in between is not the kernels'.
+        return Times([float(np.median(taken[i : i + 100])) for i in range(0, steps, 100)])
+
+    found["mxopt"] = record(step, steps)
+    try:
+        torch = peers.torch("adam", weights, grads, fused=True)
+        lib = peers._need("torch")
+        torch()
+        for state in torch.__self__.state.values():
+            for key in ("exp_avg", "exp_avg_sq"):
+                state[key].fill_(1e-3 if key == "exp_avg" else 1e-6)
+        found["torch fused"] = record(torch, 3000)
+        del lib
+    except (peers.Absent, AttributeError):
+        pass
+    slowest = {name: max(times.seconds) / times.median for name, times in found.items()}
+    note = ", ".join(f"slowest/median {ratio:.2f} ({name})" for name, ratio in slowest.items())
+    yield Row("subnormal", f"adam, {steps:,} zero gradients", found, None, None, size, note)
+
+
+def threads(seconds):
+    """One thread against two."""
+    available = mxopt.get_num_threads()
+    for size in (1000, 10_000, 20_000, 50_000, 100_000, 300_000, 1_000_000, 10_000_000):
+        weights, grads = drawn([size]), drawn([size])
+        step = peers.ours("adam", weights, grads)
+
+        def with_threads(n, step=step):
+            def run():
+                mxopt.set_num_threads(n)
+                step()
+
+            return run
+
+        found = {"mxopt": with_threads(available), "one thread": with_threads(1)}
+        bars = {"one thread": 1.8} if size in (100_000, 300_000) else {"one thread": 1.0}
+        yield Row("threads", f"adam {size:,}, {available} threads", race(found, seconds / 2), bars, None, size)
+        mxopt.set_num_threads(None)
+
+
+def memory(seconds):
+    """Peak memory of a step beyond the arrays, from the kernel's count of resident pages."""
+    if not os.path.exists("/proc/self/clear_refs"):
+        yield Row("memory", "adam", {}, None, {"mxopt": "no /proc/self/clear_refs here"})
+        return
+
+    def status(name):
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(name))
+
+    cases = (
+        ("float32 30M", [(FULL,)], np.float32, {}),
+        ("float16 10M with masters", [(10_000_000,)], np.float16, {"multi_precision": True}),
+        ("10,000 x 64", 10_000 * [(64,)], np.float32, {}),
+    )
+    for case, shapes, dtype, options in cases:
+        weights, grads = drawn(shapes, dtype), drawn(shapes, dtype)
+        step = peers.ours("adam", weights, grads, **options)
+        before = status("VmRSS")
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        step()
+        grown = max(status("VmHWM") - before, 0)
+        yield Row("memory", f"adam {case}", {}, None, None, None,
+                  f"{grown} KB beyond the arrays, {mxopt.get_num_threads()} threads")  # fmt: skip
+
+
+GROUPS = {
+    function.__name__: function
+    for function in (dense, linear, family, lists, sparse, dtypes, clipping, guard, subnormal, threads, memory)
+}

@@ -1,0 +1,205 @@
+"""The peers: for each, a function that makes one step over some tensors, and what it is called.
+
+A peer that is not installed, or cannot do a case, is said to be absent with the reason.
+"""
+
+import functools
+import importlib
+
+import numpy as np
+
+import mxopt
+
+#: mxopt's settings of the optimizers that peers have too, and the peers' spelling.
+SETTINGS = {
+    "adam": {"learning_rate": 1e-3},
+    "adamw": {"learning_rate": 1e-3, "wd": 0.01},
+    "sgd": {"learning_rate": 1e-3, "momentum": 0.9},
+    "adagrad": {"learning_rate": 1e-3},
+}
+
+
+def settings(name):
+    return SETTINGS.get(name, {"momentum": 0.9} if name in ("nag", "signum", "lars", "lbsgd", "ccsgd") else {})
+
+
+class Absent(Exception):
+    """Why a peer cannot take part."""
+
+
+def _need(module):
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        raise Absent(f"not installed ({type(error).__name__})") from None
+
+
+def ours(name, weights, grads, fused=True, **options):
+    """mxopt's public updater: one list call, or ``updater(index, grad, weight)`` for a single tensor."""
+    updater = mxopt.get_updater(mxopt.create(name, use_fused_step=fused, **settings(name), **options))
+    indices = list(range(len(weights)))
+    if len(weights) == 1:
+        (grad,), (weight,) = grads, weights
+
+        def step():
+            updater(0, grad, weight)
+    else:
+
+        def step():
+            updater(indices, grads, weights)
+
+    step()
+    step.updater = updater
+    return step
+
+
+def torch(name, weights, grads, **options):
+    lib = _need("torch")
+    lib.set_num_threads(mxopt.get_num_threads())
+    parameters = [lib.nn.Parameter(lib.from_numpy(w.copy())) for w in weights]
+    for parameter, grad in zip(parameters, grads):
+        parameter.grad = lib.from_numpy(grad)
+    cls = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "adagrad": "Adagrad"}.get(name)
+    if cls is None:
+        raise Absent(f"no {name}")
+    momentum = {"momentum": 0.9} if name == "sgd" else {}
+    return getattr(lib.optim, cls)(parameters, lr=1e-3, **momentum, **options).step
+
+
+def deepspeed(name, weights, grads):
+    lib, ops = _need("torch"), _need("deepspeed.ops.adam")
+    if name not in ("adam", "adamw"):
+        raise Absent(f"no {name} on CPU")
+    parameters = [lib.nn.Parameter(lib.from_numpy(w.copy())) for w in weights]
+    for parameter, grad in zip(parameters, grads):
+        parameter.grad = lib.from_numpy(grad)
+    return ops.DeepSpeedCPUAdam(parameters, lr=1e-3, adamw_mode=name == "adamw").step
+
+
+def bitsandbytes(name, weights, grads):
+    lib, bnb = _need("torch"), _need("bitsandbytes")
+    if name != "adam":
+        raise Absent(f"{name}: not run")
+    parameters = [lib.nn.Parameter(lib.from_numpy(w.copy())) for w in weights]
+    for parameter, grad in zip(parameters, grads):
+        parameter.grad = lib.from_numpy(grad)
+    return bnb.optim.Adam8bit(parameters, lr=1e-3).step
+
+
+def optax(name, weights, grads):
+    jax, lib = _need("jax"), _need("optax")
+    make = {
+        "adam": lambda: lib.adam(1e-3),
+        "adamw": lambda: lib.adamw(1e-3, weight_decay=0.01),
+        "sgd": lambda: lib.sgd(1e-3, momentum=0.9),
+        "adagrad": lambda: lib.adagrad(1e-3),
+    }.get(name)
+    if make is None:
+        raise Absent(f"no {name}")
+    rule = make()
+    values, gradients = [jax.numpy.array(w) for w in weights], [jax.numpy.array(g) for g in grads]
+    now = [values, rule.init(values)]
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def update(values, state, gradients):
+        updates, state = rule.update(gradients, state, values)
+        return lib.apply_updates(values, updates), state
+
+    def step():
+        now[:] = update(*now, gradients)
+        jax.block_until_ready(now[0])
+
+    return step
+
+
+def thinc(name, weights, grads):
+    lib = _need("thinc.optimizers")
+    if name not in ("adam", "sgd"):
+        raise Absent(f"no {name}")
+    optimizer = lib.Adam(1e-3) if name == "adam" else lib.SGD(1e-3)
+    values = [w.copy() for w in weights]
+    gradients = [g.copy() for g in grads]
+
+    def step():
+        for key, grad in enumerate(gradients):
+            values[key], gradients[key] = optimizer((0, str(key)), values[key], grad)
+
+    return step
+
+
+def mxnet(name, weights, grads, lazy=None, rows=None, shape=None):
+    """Real MXNet, in whose environment this runs; `rows` makes the gradients row-sparse."""
+    mx = _need("mxnet")
+    options = dict(settings(name))
+    if lazy is not None:
+        options["lazy_update"] = lazy
+    if mx.__version__.startswith("2"):
+        options["use_fused_step"] = True
+    updater = mx.optimizer.get_updater(mx.optimizer.create(name, **options))
+    values = [mx.nd.array(w) for w in weights]
+    if rows is None:
+        gradients = [mx.nd.array(g) for g in grads]
+    else:
+        make = mx.nd.sparse.row_sparse_array
+        gradients = [make((data, at), shape=shape) for data, at in zip(grads, rows)]
+    turn = iter(range(10**9))
+
+    def step():
+        if rows is None:
+            for key, (value, grad) in enumerate(zip(values, gradients)):
+                updater(key, grad, value)
+        else:
+            updater(0, gradients[next(turn) % len(gradients)], values[0])
+        mx.nd.waitall()
+
+    return step
+
+
+def torch_sparse_adam(table, grads):
+    """SparseAdam; `grads`: (data, rows) pairs that are taken in turn."""
+    lib = _need("torch")
+    parameter = lib.nn.Parameter(lib.from_numpy(table.copy()))
+    gradients = [
+        lib.sparse_coo_tensor(lib.from_numpy(rows[None]), lib.from_numpy(data), table.shape, is_coalesced=True)
+        for data, rows in grads
+    ]
+    optimizer = lib.optim.SparseAdam([parameter], lr=1e-3)
+    turn = iter(range(10**9))
+
+    def step():
+        parameter.grad = gradients[next(turn) % len(gradients)]
+        optimizer.step()
+
+    return step
+
+
+#: Peers for dense tensors and lists, by the name in the tables.
+DENSE = {
+    "torch fused": functools.partial(torch, fused=True),
+    "torch foreach": functools.partial(torch, foreach=True),
+    "DeepSpeedCPUAdam": deepspeed,
+    "optax": optax,
+    "thinc": thinc,
+    "bitsandbytes 8-bit": bitsandbytes,
+    "NumPy (mxopt's step)": functools.partial(ours, fused=False),
+    "MXNet": mxnet,
+}
+
+
+def versions():
+    """The installed versions by distribution, None where absent."""
+    from importlib import metadata
+
+    found = {}
+    for name in ("mxopt", "numpy", "torch", "deepspeed", "optax", "jax", "thinc", "bitsandbytes", "mxnet"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    found["mxopt"] = mxopt.__version__
+    return found
+
+
+def sized(rng, size, dtype=np.float32):
+    """Values like those of weights and gradients."""
+    return (rng.standard_normal(size, np.float32) * np.float32(0.1)).astype(dtype)

@@ -1,0 +1,63 @@
+"""Interleaved timing: every round runs each contestant once, so that all see the same machine."""
+
+import dataclasses
+import statistics
+import time
+
+
+@dataclasses.dataclass
+class Times:
+    """Seconds a call of one contestant, round by round."""
+
+    seconds: list
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self):
+        if len(self.seconds) < 2:
+            return self.median, self.median
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return low, high
+
+    def ratio_to(self, other):
+        """How many times as long as `other`, as the median over the rounds."""
+        return statistics.median(mine / its for mine, its in zip(self.seconds, other.seconds))
+
+
+def race(contestants, seconds=3.0, rounds=(5, 200)):
+    """Time some functions against each other.
+
+    Parameters
+    ----------
+    contestants : dict of str to callable
+    seconds : float
+        About how long all of it may take.
+    rounds : tuple of int
+        At least and at most so many.
+
+    Returns
+    -------
+    dict of str to Times
+    """
+    calls = {}
+    for name, function in contestants.items():
+        function()
+        begin = time.perf_counter()
+        function()
+        once = max(time.perf_counter() - begin, 1e-7)
+        calls[name] = max(1, min(int(5e-4 / once), 1000))
+    found = {name: [] for name in contestants}
+    end = time.perf_counter() + seconds
+    for number in range(rounds[1]):
+        if number >= rounds[0] and time.perf_counter() > end:
+            break
+        for name, function in contestants.items():
+            count = calls[name]
+            begin = time.perf_counter()
+            for _ in range(count):
+                function()
+            found[name].append((time.perf_counter() - begin) / count)
+    return {name: Times(values) for name, values in found.items()}
