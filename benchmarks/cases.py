@@ -1,6 +1,7 @@
 """The cases, each a function that yields rows for the tables. The bars are those the project set itself."""
 
 import gc
+import itertools
 import os
 import time
 
@@ -29,7 +30,9 @@ RESNET_50 = [(64, 3, 7, 7), (64,), (64,)] + [
 ]
 RESNET_50 += [(1000, 2048), (1000,)]
 BERT_BASE = [(30522, 768), (512, 768), (2, 768), (768,), (768,)]
-BERT_BASE += 12 * (4 * [(768, 768), (768,)] + 2 * [(768,)] + [(3072, 768), (3072,), (768, 3072), (768,)] + 2 * [(768,)])
+BERT_BASE += 12 * (
+    4 * [(768, 768), (768,)] + 2 * [(768,)] + [(3072, 768), (3072,), (768, 3072), (768,)] + 2 * [(768,)]
+)
 BERT_BASE += [(768, 768), (768,)]
 assert (len(RESNET_50), len(BERT_BASE)) == (161, 199)
 
@@ -43,8 +46,8 @@ class Row:
     times : dict of str to Times
         mxopt's under ``'mxopt'``.
     bars : dict of str to float
-        ``'limit'``: at least this share of the limit's speed; another contestant: at least so many times as fast;
-        ``'ms'``: at most so many milliseconds.
+        ``'limit'``: at least this share of the limit's speed; another contestant: at least so many times as
+        fast; ``'ms'``: at most so many milliseconds.
     """
 
     def __init__(self, group, case, times, bars=None, absent=None, elements=None, note=""):
@@ -110,8 +113,9 @@ def contestants(name, weights, grads, names=None, limit=True, **options):
 
 def dense(seconds):
     """Single tensors of all sizes, the four optimizers that peers fuse."""
-    bars = {FULL: {"limit": 0.95, "torch fused": 1.0, "DeepSpeedCPUAdam": 1.0},
-            1_000_000: {"torch fused": 1.3}, 100_000: {"torch fused": 2.5}, 1000: {"torch fused": 8.0}}  # fmt: skip
+    full = {"limit": 0.95, "torch fused": 1.0, "DeepSpeedCPUAdam": 1.0}
+    small = {1_000_000: 1.3, 100_000: 2.5, 1000: 8.0}
+    bars = {FULL: full, **{size: {"torch fused": times} for size, times in small.items()}}
     quick = ("torch fused", "torch foreach", "DeepSpeedCPUAdam", "optax", "MXNet")
     for name in ("adam", "adamw", "sgd", "adagrad"):
         for size in (1000, 10_000, 100_000, 1_000_000, 10_000_000, FULL):
@@ -127,8 +131,9 @@ def dense(seconds):
 
 def linear(seconds):
     """Time against size from 10^2 to 10^8."""
-    for size in (100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000,
-                 100_000_000):  # fmt: skip
+    for size in (
+        first * 10**power for power in range(2, 9) for first in (1, 3) if first * 10**power <= 10**8
+    ):
         weights, grads = drawn([size]), drawn([size])
         step = peers.ours("adam", weights, grads)
         found = {"mxopt": step, "limit": limit_of(step, weights, grads)}
@@ -160,7 +165,8 @@ def lists(seconds):
         ("BERT-base, 199 tensors", BERT_BASE, {"limit": 0.93}, ("torch fused", "MXNet"), 2),
         ("500 x 1024", 500 * [(1024,)], {"ms": 0.35, "torch fused": 8.0},
          ("torch fused", "torch foreach", "optax", "MXNet"), 1),
-        ("10,000 x 64", 10_000 * [(64,)], {"ms": 3.0, "torch fused": 20.0}, ("torch fused", "torch foreach"), 1),
+        ("10,000 x 64", 10_000 * [(64,)], {"ms": 3.0, "torch fused": 20.0},
+         ("torch fused", "torch foreach"), 1),
         ("one of 64, updater(i, g, w)", [(64,)], {"ms": 0.003}, None, 1),
     )  # fmt: skip
     for case, shapes, bars, names, factor in cases:
@@ -186,38 +192,56 @@ def sparse(seconds, rows=1_000_000, width=64, count=8192):
         "the same rows": [np.sort(rng.choice(rows, count, replace=False)).astype(np.int64)],
     }
     for kind, picked in draws.items():
-        table, absent = peers.sized(rng, (rows, width)), {}
-        updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
-        grads = [mxopt.RowSparseArray(data[: len(p)], p, table.shape) for p in picked]
-        turn = iter(range(10**9))
-
-        def step():
-            updater(0, grads[next(turn) % len(grads)], table)
-
-        found = {"mxopt": step}
-        step()
-        for state in updater.states[0]:
-            state[...] = 1e-3  # every page is there, as in a table that has been trained
-        if kind == "the same rows":
-            touched = [np.empty((count, width), np.float32) for _ in range(4)]
-            for array in touched:
-                array[...] = 1
-            found["limit"] = stream([[a] for a in touched[:3]], [[touched[3]]])
-        for peer, make in (
-            ("torch SparseAdam", lambda: peers.torch_sparse_adam(table, [(data[: len(p)], p) for p in picked])),
-            ("MXNet", lambda: peers.mxnet("adam", [table], [data[: len(p)] for p in picked], True, picked, table.shape)),
-        ):
-            try:
-                found[peer] = make()
-                found[peer]()
-            except peers.Absent as error:
-                absent[peer] = str(error)
-        bars = {"limit": 0.7} if "limit" in found else {"torch SparseAdam": 9.0, "MXNet": 6.0}
-        yield Row("sparse", f"lazy adam, {kind}", race(found, seconds, (16, 200)), bars, absent)
-        del found, table, updater
+        yield lazy_rows(rng, kind, data, picked, (rows, width), seconds)
         gc.collect()
     yield from standard(rng, data, rows, width, count, seconds)
-    yield from touched_rows(rng, rows, width, seconds)
+    for touched in (16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144):
+        yield touched_rows(rng, touched, (rows, width), seconds / 4)
+
+
+def in_turn(function, choices):
+    """Call a function with one of several arguments after the other."""
+    turn = itertools.cycle(choices)
+
+    def step():
+        function(next(turn))
+
+    return step
+
+
+def lazy_rows(rng, kind, data, picked, shape, seconds):
+    table, absent = peers.sized(rng, shape), {}
+    updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
+    grads = [mxopt.RowSparseArray(data[: len(p)], p, shape) for p in picked]
+    found = {"mxopt": in_turn(lambda grad: updater(0, grad, table), grads)}
+    found["mxopt"]()
+    for state in updater.states[0]:
+        state[...] = 1e-3  # every page is there, as in a table that has been trained
+    if len(picked) == 1:
+        touched = [np.ones(data.shape, np.float32) for _ in range(4)]
+        found["limit"] = stream([[a] for a in touched[:3]], [[touched[3]]])
+    pairs = [(data[: len(p)], p) for p in picked]
+    peers_of_rows = {
+        "torch SparseAdam": lambda: peers.torch_sparse_adam(table, pairs),
+        "MXNet": lambda: peers.mxnet("adam", [table], [d for d, _ in pairs], True, picked, shape),
+    }
+    for peer, make in peers_of_rows.items():
+        try:
+            found[peer] = make()
+            found[peer]()
+        except peers.Absent as error:
+            absent[peer] = str(error)
+    bars = {"limit": 0.7} if "limit" in found else {"torch SparseAdam": 9.0, "MXNet": 6.0}
+    return Row("sparse", f"lazy adam, {kind}", race(found, seconds, (16, 200)), bars, absent)
+
+
+def touched_rows(rng, count, shape, seconds):
+    table, data = peers.sized(rng, shape), peers.sized(rng, (count, shape[1]))
+    updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
+    picked = [np.sort(rng.choice(shape[0], count, replace=False)) for _ in range(4)]
+    grads = [mxopt.RowSparseArray(data, p, shape) for p in picked]
+    step = in_turn(lambda grad: updater(0, grad, table), grads)
+    return Row("rows", f"lazy adam, {count:,} rows", race({"mxopt": step}, seconds), None, None, count)
 
 
 def standard(rng, data, rows, width, count, seconds):
@@ -226,7 +250,10 @@ def standard(rng, data, rows, width, count, seconds):
     grad = mxopt.RowSparseArray(data, picked, table.shape)
     full = peers.sized(rng, (rows, width))
     updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=False))
-    found = {"mxopt": lambda: updater(0, grad, table), "mxopt, dense gradient": lambda: updater(0, full, table)}
+    found = {
+        "mxopt": lambda: updater(0, grad, table),
+        "mxopt, dense gradient": lambda: updater(0, full, table),
+    }
     try:
         found["MXNet"] = peers.mxnet("adam", [table], [data], False, [picked], table.shape)
     except peers.Absent as error:
@@ -237,25 +264,11 @@ def standard(rng, data, rows, width, count, seconds):
     shuffled = rng.permutation(np.concatenate([picked[: count // 2], picked[: count // 2]]))
     lazy = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
     ready = mxopt.RowSparseArray(data, shuffled, table.shape)
-    found = {"mxopt": lambda: mxopt.RowSparseArray(data, shuffled, table.shape), "the step": lambda: lazy(0, ready, table)}
+    found = {
+        "mxopt": lambda: mxopt.RowSparseArray(data, shuffled, table.shape),
+        "the step": lambda: lazy(0, ready, table),
+    }
     yield Row("sparse", "summing 8192 unsorted rows, each twice", race(found, seconds), {"the step": 1.0})
-
-
-def touched_rows(rng, rows, width, seconds):
-    table = peers.sized(rng, (rows, width))
-    updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
-    for count in (16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144):
-        data = peers.sized(rng, (count, width))
-        grads = [
-            mxopt.RowSparseArray(data, np.sort(rng.choice(rows, count, replace=False)), table.shape) for _ in range(4)
-        ]
-        turn = iter(range(10**9))
-
-        def step():
-            updater(0, grads[next(turn) % 4], table)
-
-        step()
-        yield Row("rows", f"lazy adam, {count:,} rows", race({"mxopt": step}, seconds / 4), None, None, count)
 
 
 def dtypes(seconds):
@@ -280,7 +293,9 @@ def dtypes(seconds):
             continue
         low, low_grads = [weights[0].astype(dtype)], [grads[0].astype(dtype)]
         found = {"mxopt": peers.ours("adam", low, low_grads, **options), "mxopt float32": base}
-        yield Row("dtypes", f"adam {label} 30M", race(found, seconds, (7, 40)), {"mxopt float32": 1.0}, None, size)
+        yield Row(
+            "dtypes", f"adam {label} 30M", race(found, seconds, (7, 40)), {"mxopt float32": 1.0}, None, size
+        )
         del low, low_grads, found
         gc.collect()
     del weights, grads, base
@@ -296,17 +311,16 @@ def clipping(seconds):
         yield Row("clipping", "clip_global_norm", {}, None, {"mxopt": "not there yet"})
         return
     for case, shapes, bar in (("500 x 1024", 500 * [(1024,)], 5.0), ("32M", [(32_000_000,)], 1.3)):
-        arrays, absent = drawn(shapes), {}
-        found = {"mxopt": lambda: mxopt.clip_global_norm(arrays, 1e9)}
-        try:
-            lib = peers._need("torch")
-            parameters = [lib.nn.Parameter(lib.zeros(1).expand(a.shape)) for a in arrays]
-            for parameter, array in zip(parameters, arrays):
-                parameter.grad = lib.from_numpy(array.copy())
-            found["torch"] = lambda: lib.nn.utils.clip_grad_norm_(parameters, 1e9)
-        except peers.Absent as error:
-            absent["torch"] = str(error)
-        yield Row("clipping", f"clip_global_norm {case}", race(found, seconds, (9, 200)), {"torch": bar}, absent)
+        yield clipped(case, drawn(shapes), bar, seconds)
+
+
+def clipped(case, arrays, bar, seconds):
+    absent, found = {}, {"mxopt": lambda: mxopt.clip_global_norm(arrays, 1e9)}
+    try:
+        found["torch"] = peers.torch_clip(arrays, 1e9)
+    except peers.Absent as error:
+        absent["torch"] = str(error)
+    return Row("clipping", f"clip_global_norm {case}", race(found, seconds, (9, 200)), {"torch": bar}, absent)
 
 
 def guard(seconds):
@@ -320,7 +334,7 @@ def guard(seconds):
 
 
 def subnormal(seconds, steps=20_000, size=10_000):
-    """Zero gradients until the moments are subnormal and beyond: the slowest hundred steps against the median."""
+    """Zero gradients until the moments are subnormal and beyond: the slowest steps against the median."""
     weights, grads = drawn([size]), [np.zeros(size, np.float32)]
     step, found = peers.ours("adam", weights, grads), {}
     for state in step.updater.states[0]:
@@ -368,7 +382,9 @@ def threads(seconds):
 
         found = {"mxopt": with_threads(available), "one thread": with_threads(1)}
         bars = {"one thread": 1.8} if size in (100_000, 300_000) else {"one thread": 1.0}
-        yield Row("threads", f"adam {size:,}, {available} threads", race(found, seconds / 2), bars, None, size)
+        yield Row(
+            "threads", f"adam {size:,}, {available} threads", race(found, seconds / 2), bars, None, size
+        )
         mxopt.set_num_threads(None)
 
 
@@ -401,5 +417,17 @@ def memory(seconds):
 
 GROUPS = {
     function.__name__: function
-    for function in (dense, linear, family, lists, sparse, dtypes, clipping, guard, subnormal, threads, memory)
+    for function in (
+        dense,
+        linear,
+        family,
+        lists,
+        sparse,
+        dtypes,
+        clipping,
+        guard,
+        subnormal,
+        threads,
+        memory,
+    )
 }

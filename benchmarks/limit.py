@@ -11,7 +11,7 @@ from pathlib import Path
 import mxopt
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _library():
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or "cc"
     target = Path(tempfile.mkdtemp(), "streams.so")

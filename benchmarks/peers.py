@@ -20,7 +20,9 @@ SETTINGS = {
 
 
 def settings(name):
-    return SETTINGS.get(name, {"momentum": 0.9} if name in ("nag", "signum", "lars", "lbsgd", "ccsgd") else {})
+    return SETTINGS.get(
+        name, {"momentum": 0.9} if name in ("nag", "signum", "lars", "lbsgd", "ccsgd") else {}
+    )
 
 
 class Absent(Exception):
@@ -64,6 +66,15 @@ def torch(name, weights, grads, **options):
         raise Absent(f"no {name}")
     momentum = {"momentum": 0.9} if name == "sgd" else {}
     return getattr(lib.optim, cls)(parameters, lr=1e-3, **momentum, **options).step
+
+
+def torch_clip(arrays, max_norm):
+    """Clipping by the global norm; torch finds the arrays as gradients of parameters."""
+    lib = _need("torch")
+    parameters = [lib.nn.Parameter(lib.from_numpy(a.copy())) for a in arrays]
+    for parameter, array in zip(parameters, arrays):
+        parameter.grad = lib.from_numpy(array.copy())
+    return lambda: lib.nn.utils.clip_grad_norm_(parameters, max_norm)
 
 
 def deepspeed(name, weights, grads):
@@ -160,7 +171,9 @@ def torch_sparse_adam(table, grads):
     lib = _need("torch")
     parameter = lib.nn.Parameter(lib.from_numpy(table.copy()))
     gradients = [
-        lib.sparse_coo_tensor(lib.from_numpy(rows[None]), lib.from_numpy(data), table.shape, is_coalesced=True)
+        lib.sparse_coo_tensor(
+            lib.from_numpy(rows[None]), lib.from_numpy(data), table.shape, is_coalesced=True
+        )
         for data, rows in grads
     ]
     optimizer = lib.optim.SparseAdam([parameter], lr=1e-3)

@@ -9,8 +9,8 @@ def machine():
     model, cache = platform.machine(), ""
     try:
         with open("/proc/cpuinfo") as file:
-            lines = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line)
-        lines = {key.strip(): value.strip() for key, value in lines.items()}
+            first = file.read().split("\n\n")[0]
+        lines = dict(map(str.strip, line.split(":", 1)) for line in first.splitlines() if ":" in line)
         model, cache = lines.get("model name", model), lines.get("cache size", "")
     except OSError:
         pass
@@ -19,9 +19,8 @@ def machine():
 
 def spell(seconds):
     """A time with three digits and a unit."""
-    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
-        if seconds * factor >= 1 or unit == "us":
-            return f"{seconds * factor:.3g} {unit}"
+    factor, unit = (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "us")
+    return f"{seconds * factor:.3g} {unit}"
 
 
 def line(row):
@@ -32,7 +31,9 @@ def line(row):
         yield f"{row.case:<38} {row.note or 'absent: ' + reasons}"
         return
     low, high = own.quartiles
-    yield f"{row.case:<38} {spell(own.median):>9}  [{spell(low)} .. {spell(high)}]" + (f"  {row.note}" if row.note else "")
+    yield f"{row.case:<38} {spell(own.median):>9}  [{spell(low)} .. {spell(high)}]" + (
+        f"  {row.note}" if row.note else ""
+    )
     for name, times in row.times.items():
         if name == "mxopt":
             continue
@@ -62,7 +63,8 @@ def as_json(rows, head):
     cases = []
     for row in rows:
         cases.append({
-            "group": row.group, "case": row.case, "elements": row.elements, "note": row.note, "absent": row.absent,
+            "group": row.group, "case": row.case, "elements": row.elements,
+            "note": row.note, "absent": row.absent,
             "seconds": {n: {"median": t.median, "quartiles": t.quartiles, "rounds": len(t.seconds)}
                         for n, t in row.times.items()},
             "speed_against": {n: t.ratio_to(row.times["mxopt"]) for n, t in row.times.items()
@@ -96,8 +98,12 @@ def pictures(rows, folder):
     sizes = [row for row in sizes if row.case.startswith("adam ")]
     if sizes:
         figure, axes = pyplot.subplots(figsize=(7, 4.5))
-        for name in sorted({n for row in sizes for n in row.times}, key=lambda n: (n not in ("mxopt", "limit"), n)):
-            points = sorted({row.elements: row.times[name].median * 1e6 for row in sizes if name in row.times}.items())
+        for name in sorted(
+            {n for row in sizes for n in row.times}, key=lambda n: (n not in ("mxopt", "limit"), n)
+        ):
+            points = sorted(
+                {row.elements: row.times[name].median * 1e6 for row in sizes if name in row.times}.items()
+            )
             style = {"mxopt": "o-", "limit": "k--"}.get(name, ".:")
             axes.loglog(*zip(*points), style, label=name, linewidth=2 if name == "mxopt" else 1)
         axes.set(xlabel="elements", ylabel="microseconds a step", title="Adam, float32: time against size")
@@ -110,7 +116,10 @@ def pictures(rows, folder):
         axes.barh([row.case.split()[0] for row in family], [row.reached("limit") for row in family])
         axes.axvline(1, color="k", linestyle="--")
         axes.axvline(0.85, color="k", linestyle=":")
-        axes.set(xlabel="share of the streaming limit for its own bytes (dotted: the bar)", title="30 million elements")
+        axes.set(
+            xlabel="share of the streaming limit for its own bytes (dotted: the bar)",
+            title="30 million elements",
+        )
         save(figure, "family")
     scaling = of("threads")
     if scaling:
@@ -123,10 +132,17 @@ def pictures(rows, folder):
     touched = of("rows")
     if touched:
         figure, axes = pyplot.subplots(figsize=(7, 4))
-        axes.loglog([r.elements for r in touched], [r.times["mxopt"].median * 1e3 for r in touched], "o-", label="lazy")
+        axes.loglog(
+            [r.elements for r in touched],
+            [r.times["mxopt"].median * 1e3 for r in touched],
+            "o-",
+            label="lazy",
+        )
         for row in of("sparse"):
             if "mxopt, dense gradient" in row.times:
-                axes.axhline(row.times["mxopt"].median * 1e3, color="C1", label="standard update from 8192 rows")
+                axes.axhline(
+                    row.times["mxopt"].median * 1e3, color="C1", label="standard update from 8192 rows"
+                )
         axes.set(xlabel="rows touched", ylabel="milliseconds a step", title="Adam, a table of 1,000,000 x 64")
         axes.legend()
         axes.grid(alpha=0.3)
