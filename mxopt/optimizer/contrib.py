@@ -74,7 +74,7 @@ class GroupAdaGrad(AdaGrad):
     def _plan(self, indices, weights, *args, **kwargs):
         plan = super()._plan(indices, weights, *args, **kwargs)
         for index, weight in zip(indices, weights):
-            if np.ndim(weight) != 2:
+            if (weight.ndim if type(weight) is np.ndarray else np.ndim(weight)) != 2:
                 raise checks.not_a_matrix(self, index, weight)
         return plan
 
