@@ -1130,21 +1130,39 @@ cdef class Plan:
         return result
 
     cdef int run_drawn(self, const Pass* c, object draw, char* scratch) except -1:
-        # Block by block: the input is never there as a whole, and is the same for any list. Drawing a block takes
-        # far longer than stepping it, so more threads would only wait for each other.
+        # Block by block: the input is never there as a whole, and is the same for any list. Drawing a block
+        # takes far longer than stepping it, so more threads would only wait for each other.
         cdef Tensor* t
-        cdef Py_ssize_t i, begin, end
+        cdef Py_ssize_t i = 0, k, last, count, begin
+        cdef int slot = self.narrays - 1
         cdef cnp.ndarray block
-        for i in range(self.ntensors):
+        while i < self.ntensors:
             t = &self.tensors[i]
-            drawn = np.empty(min(t.size, DRAWN_BLOCK), np.float64 if t.compute == F64 else np.float32)
-            for begin in range(0, t.size, DRAWN_BLOCK):
-                end = min(begin + DRAWN_BLOCK, t.size)
-                block = drawn[:end - begin]
+            count, last = 0, i
+            while (last < self.ntensors and self.tensors[last].compute == t.compute
+                    and count + self.tensors[last].size <= DRAWN_BLOCK):
+                count += self.tensors[last].size
+                last += 1
+            if last > i:  # small tensors share a block
+                block = np.empty(count, np.float64 if t.compute == F64 else np.float32)
                 draw(block)
-                t.data[self.narrays - 1] = <char*>cnp.PyArray_DATA(block) - begin * ITEMSIZE[t.compute]
+                count = 0
+                for k in range(i, last):
+                    self.tensors[k].data[slot] = <char*>cnp.PyArray_DATA(block) + count * ITEMSIZE[t.compute]
+                    count += self.tensors[k].size
                 with nogil:
-                    run_part(c, t.start + begin, t.start + end, scratch)
+                    run_part(c, t.start, self.tensors[last - 1].start + self.tensors[last - 1].size, scratch)
+                i = last
+                continue
+            drawn = np.empty(DRAWN_BLOCK, np.float64 if t.compute == F64 else np.float32)
+            for begin in range(0, t.size, DRAWN_BLOCK):
+                count = min(DRAWN_BLOCK, t.size - begin)
+                block = drawn[:count]
+                draw(block)
+                t.data[slot] = <char*>cnp.PyArray_DATA(block) - begin * ITEMSIZE[t.compute]
+                with nogil:
+                    run_part(c, t.start + begin, t.start + begin + count, scratch)
+            i += 1
         return 0
 
 

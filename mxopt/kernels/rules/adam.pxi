@@ -4,7 +4,8 @@ cdef struct AdamScalars:
     double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon
 
 
-cdef inline void adam_span(real** arrays, Py_ssize_t n, const double* scalars, bint clips_decay) noexcept nogil:
+cdef inline void adam_span(real** arrays, Py_ssize_t n, const double* scalars,
+                             bint clips_decay) noexcept nogil:
     cdef:
         const AdamScalars* s = <const AdamScalars*>scalars
         real* weight = arrays[0]

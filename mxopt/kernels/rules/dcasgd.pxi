@@ -68,5 +68,5 @@ register("dcasgd_mom", <rule_fn>dcasgd_mom[float], <rule_fn>dcasgd_mom[double], 
          "weight grad mom previous", "lr wd rescale_grad clip_gradient lamda momentum")
 register("dcasgd_v1", <rule_fn>dcasgd_v1[float], <rule_fn>dcasgd_v1[double], sizeof(DcasgdScalars),
          "weight grad previous", "lr wd rescale_grad clip_gradient lamda momentum")
-register("dcasgd_mom_v1", <rule_fn>dcasgd_mom_v1[float], <rule_fn>dcasgd_mom_v1[double], sizeof(DcasgdScalars),
-         "weight grad mom previous", "lr wd rescale_grad clip_gradient lamda momentum")
+register("dcasgd_mom_v1", <rule_fn>dcasgd_mom_v1[float], <rule_fn>dcasgd_mom_v1[double],
+         sizeof(DcasgdScalars), "weight grad mom previous", "lr wd rescale_grad clip_gradient lamda momentum")

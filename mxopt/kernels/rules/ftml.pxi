@@ -4,7 +4,8 @@ cdef struct FtmlScalars:
     double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon, t
 
 
-cdef inline void ftml_span(real** arrays, Py_ssize_t n, const double* scalars, bint clips_decay) noexcept nogil:
+cdef inline void ftml_span(real** arrays, Py_ssize_t n, const double* scalars,
+                             bint clips_decay) noexcept nogil:
     cdef:
         const FtmlScalars* s = <const FtmlScalars*>scalars
         real* weight = arrays[0]

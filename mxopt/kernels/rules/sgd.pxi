@@ -59,7 +59,8 @@ cdef void sgd_mom_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcep
         real* weight = arrays[0]
         const real* grad = arrays[1]
         real* mom = arrays[2]
-        real lr = <real>s.lr, clip = <real>s.clip_gradient, decay = lr * <real>s.wd, momentum = <real>s.momentum
+        real lr = <real>s.lr, clip = <real>s.clip_gradient, decay = lr * <real>s.wd
+        real momentum = <real>s.momentum
         bint clips = clip < INFINITY
         real rescale = <real>s.rescale_grad if clips else <real>1
         real rate = lr if clips else lr * <real>s.rescale_grad
