@@ -226,6 +226,24 @@ def refused(error, optimizer, indices, weights, grads, states, names=None):
     return error
 
 
+def refused_arrays(error):
+    """Word what the engine refused of a plain list of arrays."""
+    what, i, _, *rest = error.args
+    if what == "dtype":
+        return TypeError(f"arrays[{i}] must be {_DTYPES}, got {rest[0]}; cast it with .astype('float32')")
+    if what == "overlap":
+        return ValueError(
+            f"arrays[{i}] and arrays[{rest[0]}] share memory, and both are scaled; give each its own array (.copy())"
+        )
+    reason = {
+        "read-only": "is scaled in place but is read-only",
+        "itself": "repeats its own elements (a stride is 0)",
+        "aligned": "is not aligned in memory",
+        "masked": "is masked",
+    }.get(what, "has a memory layout that cannot be stepped")
+    return ValueError(f"arrays[{i}] {reason}; pass a copy made by numpy.array(...)")
+
+
 def _shape(optimizer, state, grad, role):
     if role == 1:
         return grad.shape

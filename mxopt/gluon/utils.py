@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-
-import numpy as np
-
-from ..arrays import as_array
+from ..clipping import clip_global_norm
 from ..nd import array, view
-from ..sparse import RowSparseArray
 
 __all__ = ["clip_global_norm", "split_and_load", "split_data"]
 
@@ -65,39 +59,3 @@ def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
         return [data.as_in_context(ctx_list[0])]
     slices = split_data(data, len(ctx_list), batch_axis, even_split)
     return [part.as_in_context(ctx) for part, ctx in zip(slices, ctx_list)]
-
-
-def clip_global_norm(arrays, max_norm, check_isfinite=True):
-    """Scale arrays in place so that the norm of all of them together is at most `max_norm`.
-
-    Parameters
-    ----------
-    arrays : list of array
-    max_norm : float
-    check_isfinite : bool, default True
-        Warn when the norm is not finite; the arrays are scaled all the same.
-
-    Returns
-    -------
-    float
-        The norm before scaling.
-    """
-    if not len(arrays):
-        raise ValueError("arrays must not be empty: there is no norm to clip")
-    parts = [
-        as_array(x.data if isinstance(x, RowSparseArray) else x, f"arrays[{i}]") for i, x in enumerate(arrays)
-    ]
-    total = np.float32(0)
-    for part in parts:
-        total += np.float32(np.square(part, dtype=np.float64).sum())
-    norm = float(np.sqrt(total))
-    if check_isfinite and not math.isfinite(norm):
-        warnings.warn(
-            f"the global norm is {norm}; the arrays will hold nan or inf", UserWarning, stacklevel=2
-        )
-    scale = np.float32(max_norm) / (np.float32(norm) + np.float32(1e-8))
-    scale = min(scale, np.float32(1)) if scale == scale else scale
-    with np.errstate(invalid="ignore"):  # the warning above has said it
-        for part in parts:
-            np.multiply(part, part.dtype.type(scale), out=part)
-    return norm

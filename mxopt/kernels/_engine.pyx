@@ -576,6 +576,7 @@ cdef class Plan:
     rule : Rule
         The first rule that will run; the others must have the same arrays.
     weights, grads : list of ndarray
+        No `grads` (and no `states`): for rules of one array.
     states : list
         Per tensor None, an array, or a tuple of arrays, None and tuples; None entries are left out.
     master : int
@@ -597,7 +598,7 @@ cdef class Plan:
     cdef Py_ssize_t ntensors, total, nelements, nsum_blocks, widest
     cdef int narrays, nstates, ndrawn
     cdef unsigned int per_row
-    cdef bint by_row, lazy, mirrored, staged, rowed, ordered
+    cdef bint by_row, lazy, mirrored, staged, rowed, ordered, alone
     cdef object owners  # keeps every array alive while its address is used
     cdef uintptr_t* low
     cdef uintptr_t* high
@@ -609,18 +610,21 @@ cdef class Plan:
         self.tensors = NULL
         self.low = NULL
 
-    def __init__(self, Rule rule not None, list weights, list grads, list states, int master=-1, list rows=None,
+    def __init__(self, Rule rule not None, list weights, list grads=None, list states=None, int master=-1, list rows=None,
                  bint lazy=False, bint ordered=False):
         cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
+        self.alone = grads is None
+        if self.alone:
+            grads, states = weights, [None] * n
         if PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
             raise Refused("lengths", -1, 0)
         if rows is not None and len(rows) != n:
             raise Refused("lengths", -1, 0)
         self.narrays = len(rule.arrays)
         self.ndrawn = rule.drawn
-        self.nstates = self.narrays - 2 - self.ndrawn
+        self.nstates = max(self.narrays - 2 - self.ndrawn, 0)
         self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
         # A drawn input and sums follow the elements, not the memory.
         self.ordered = ordered or self.ndrawn
@@ -753,7 +757,7 @@ cdef class Plan:
         for a in range(2 + self.nstates):
             t.data[a] = data_of(<Array*>arrays[a])
             t.dtype[a] = t.compute
-            if size > 0:
+            if size > 0 and not (a == GRAD and self.alone):
                 self.low[self.nranges] = <uintptr_t>t.data[a]
                 self.high[self.nranges] = <uintptr_t>t.data[a] + size * ITEMSIZE[t.compute]
                 self.origin[self.nranges] = <int>(i * 16 + (a + 2) * 2 + (a != GRAD))
@@ -809,7 +813,8 @@ cdef class Plan:
             raise Refused("dtype", i, -1, "float64")
 
         # The gradient: the weight's shape, or the rows of it.
-        self.place(i, GRAD, g, 1, False)
+        if not self.alone:
+            self.place(i, GRAD, g, 1, False)
         if sparse:
             if ndim < 1:
                 raise Refused("sparse-scalar", i, 1)

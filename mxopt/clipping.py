@@ -1,0 +1,73 @@
+"""Clipping by the norm of many arrays together."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from . import checks, kernels
+from .arrays import as_array
+from .sparse import RowSparseArray
+
+__all__ = ["clip_global_norm"]
+
+
+def clip_global_norm(arrays, max_norm, check_isfinite=True):
+    """Scale arrays in place so that the norm of all of them together is at most `max_norm`.
+
+    Parameters
+    ----------
+    arrays : list of array
+        float32, float64, float16 or bfloat16; of a `RowSparseArray` its rows.
+    max_norm : float
+    check_isfinite : bool, default True
+        Warn when the norm is not finite; the arrays are scaled all the same, and hold NaN then.
+
+    Returns
+    -------
+    float
+        The norm before scaling, rounded to float32 as in MXNet; without `check_isfinite` an array of one
+        element that holds it. It does not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> grads = [np.array([3.0], np.float32), np.array([4.0], np.float32)]
+    >>> mxopt.clip_global_norm(grads, 1.0)
+    5.0
+    >>> grads
+    [array([0.6], dtype=float32), array([0.8], dtype=float32)]
+    """
+    if not len(arrays):
+        raise ValueError("arrays must not be empty: there is no norm to clip")
+    max_norm = checks.number("max_norm", max_norm, 0)
+    parts = [
+        array if type(array) is np.ndarray else as_array(_stored(array), f"arrays[{i}]")
+        for i, array in enumerate(arrays)
+    ]
+    try:
+        plan = kernels.Plan(kernels.RULES["square_sum"], parts, ordered=True)
+    except kernels.Refused as error:
+        refused = checks.refused_arrays(error)
+    else:
+        refused = None
+    if refused is not None:
+        raise refused
+    with np.errstate(all="ignore"):
+        norm = np.float32(np.sqrt(plan.run(kernels.RULES["square_sum"], [(1.0,)]).sum()))
+        factor = np.float32(max_norm) / (norm + np.float32(1e-8))
+    if check_isfinite and not math.isfinite(norm):
+        warnings.warn(
+            f"the global norm is {norm}; the arrays will hold nan or inf",
+            UserWarning,
+            stacklevel=checks.outside(),
+        )
+    if not factor >= 1:
+        plan.run(kernels.RULES["scale"], [(float(factor),)])
+    return float(norm) if check_isfinite else norm.reshape(1)
+
+
+def _stored(array):
+    return array.data if isinstance(array, RowSparseArray) else array
