@@ -85,11 +85,12 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
     """Enter a rule in the table.
 
     arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes; "name/row" for one with
-        one element a row: then the rule is called once per row; "name/drawn", the last one, for an input that
-        has no array: the caller's function fills it block by block.
+        one element a row: then n is the length of a row, and one more array points to the number of rows
+        (Py_ssize_t), which lie one after the other; "name/drawn", the last one, for an input that has no
+        array: the caller's function fills it block by block.
     scalars: the fields of its struct of scalars, in order.
     writes: the arrays it writes; all but the gradient when not given.
-    sums: how many doubles of partial sums it adds up (see norms.pxi for the arrays that it gets for them).
+    sums: the partial sums it adds to, by name (see norms.pxi); the next pass finds them among its scalars.
     on_master: the float32 loop for master copies, where MXNet's kernel for them orders operations otherwise.
     """
     if scalar_bytes != len(scalars.split()) * sizeof(double):
