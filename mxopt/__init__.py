@@ -14,6 +14,7 @@ from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
 from .face import lazy
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray
+from .states import StateFileError
 
 __getattr__ = lazy(__name__)  # nd, gluon, kv, mod, ...
 stand_in(__name__)  # sym, autograd, io, ...

@@ -108,7 +108,10 @@ def set_states(updater, states, num_update=None, strict=True, rename=None, forma
     StateFileError
         With the reason. The updater is then exactly as it was.
     """
-    return _Loading(updater, num_update, strict, rename, format).run(files.BufferSource(states))
+    loading = _Loading(updater, num_update, strict, rename, format)
+    if not isinstance(states, (bytes, bytearray, memoryview)):
+        raise TypeError(f"states must be bytes, got {type(states).__name__}; load_states reads files")
+    return loading.run(files.BufferSource(states))
 
 
 def load_states(updater, path, num_update=None, strict=True, rename=None, format=None):

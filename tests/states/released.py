@@ -1,4 +1,4 @@
-"""The files that every release leaves in `fixtures/mxopt-states/<version>`: ``python tests/states/released.py``.
+"""The files that a release leaves in `fixtures/mxopt-states/<version>`: ``python tests/states/released.py``.
 
 Run once for each release; `test_released.py` reads those of all releases with the code of today.
 """

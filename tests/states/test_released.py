@@ -24,11 +24,10 @@ def test_a_file_of_a_release_reads_as_it_was_meant(path):
         assert getattr(updater.optimizer, attribute) == getattr(expected.optimizer, attribute)
     if dump:
         got, wanted = updater.optimizer.__getstate__(), expected.optimizer.__getstate__()
-        schedules = [state.pop("lr_scheduler") for state in (got, wanted)]
+        for state in (got, wanted):
+            scheduler = state["lr_scheduler"]
+            state["lr_scheduler"] = (type(scheduler), scheduler and vars(scheduler))
         assert got == wanted
-        assert [schedule and vars(schedule) for schedule in schedules][:1] == [
-            schedules[1] and vars(schedules[1])
-        ]
 
 
 def arguments(name):
