@@ -1,6 +1,7 @@
 """A handful of cases to follow over time: ``pytest benchmarks/track.py`` with pytest-benchmark.
 
-Save a run with ``--benchmark-autosave`` and compare the next with ``--benchmark-compare``. Nothing gates on time.
+Save a run with ``--benchmark-autosave`` and compare the next with ``--benchmark-compare``. Nothing gates on
+time.
 """
 
 import numpy as np

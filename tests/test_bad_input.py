@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from runs import assert_same_bits, everything, flat, gradients, tensors
+from runs import assert_same_bits, everything, gradients, tensors
 
 import mxopt as mx
 
@@ -30,8 +30,12 @@ class Call:
         """All that an error must leave alone."""
         optimizer = {k: v for k, v in vars(self.optimizer).items() if k != "lr_scheduler"}
         scheduler = self.optimizer.lr_scheduler
-        return (everything(self.updater, [w for w in self.weights if isinstance(w, np.ndarray)]),
-                list(self.updater.states), copy.deepcopy(optimizer), scheduler and dict(vars(scheduler)))
+        return (
+            everything(self.updater, [w for w in self.weights if isinstance(w, np.ndarray)]),
+            list(self.updater.states),
+            copy.deepcopy(optimizer),
+            scheduler and dict(vars(scheduler)),
+        )
 
     def refuses(self, error, words, step=None):
         arrays, keys, optimizer, scheduler = self.picture()
@@ -42,7 +46,9 @@ class Call:
         assert_same_bits(after[0], arrays)
         assert after[1] == keys
         assert after[3] == scheduler
-        assert {k: v for k, v in after[2].items() if k != "param_dict"} == {k: v for k, v in optimizer.items() if k != "param_dict"}
+        assert {k: v for k, v in after[2].items() if k != "param_dict"} == {
+            k: v for k, v in optimizer.items() if k != "param_dict"
+        }
 
 
 def read_only(array):
@@ -59,22 +65,62 @@ def misaligned(array):
 
 
 SPOILT = {
-    "gradient of another shape": ("grads", lambda a: a[:5], ValueError, r"gradient of index 2 \('fc_weight'\) must fit its weight of shape \(6, 4\), got shape \(5, 4\)"),
+    "gradient of another shape": (
+        "grads",
+        lambda a: a[:5],
+        ValueError,
+        r"gradient of index 2 \('fc_weight'\) must fit its weight of shape \(6, 4\), got shape \(5, 4\)",
+    ),
     "gradient with as many elements": ("grads", lambda a: a.reshape(4, 6), ValueError, r"got shape \(4, 6\)"),
-    "integer gradient": ("grads", lambda a: a.astype(int), TypeError, r"gradient of index 2 .*float32, float64, float16 or bfloat16, got int64; cast"),
+    "integer gradient": (
+        "grads",
+        lambda a: a.astype(int),
+        TypeError,
+        r"gradient of index 2 .*float32, float64, float16 or bfloat16, got int64; cast",
+    ),
     "complex gradient": ("grads", lambda a: a.astype(complex), TypeError, "got complex128"),
     "gradient of objects": ("grads", lambda a: a.astype(object), TypeError, "got object"),
     "gradient in the other byte order": ("grads", lambda a: a.astype(">f4"), TypeError, "got >f4"),
-    "gradient that is a list": ("grads", lambda a: a.tolist(), TypeError, "gradient of index 2 .* must be an array, got list; make one"),
-    "gradient that is None": ("grads", lambda a: None, TypeError, "gradient of index 2 .* must be an array, got NoneType"),
+    "gradient that is a list": (
+        "grads",
+        lambda a: a.tolist(),
+        TypeError,
+        "gradient of index 2 .* must be an array, got list; make one",
+    ),
+    "gradient that is None": (
+        "grads",
+        lambda a: None,
+        TypeError,
+        "gradient of index 2 .* must be an array, got NoneType",
+    ),
     "misaligned gradient": ("grads", misaligned, ValueError, "gradient of index 2 .* is not aligned"),
     "masked gradient": ("grads", np.ma.masked_invalid, TypeError, "masked"),
-    "weight of another shape": ("weights", lambda a: a[:5].copy(), ValueError, "must fit its weight of shape"),
+    "weight of another shape": (
+        "weights",
+        lambda a: a[:5].copy(),
+        ValueError,
+        "must fit its weight of shape",
+    ),
     "integer weight": ("weights", lambda a: a.astype(int), TypeError, "weight of index 2 .* got int64"),
-    "read-only weight": ("weights", read_only, ValueError, "weight of index 2 .* is read-only; pass a writable copy"),
+    "read-only weight": (
+        "weights",
+        read_only,
+        ValueError,
+        "weight of index 2 .* is read-only; pass a writable copy",
+    ),
     "misaligned weight": ("weights", misaligned, ValueError, "weight of index 2 .* is not aligned"),
-    "weight that is a list": ("weights", lambda a: a.tolist(), TypeError, "weight of index 2 .* must be an array, got list"),
-    "weight that repeats itself": ("weights", lambda a: np.lib.stride_tricks.as_strided(a.copy(), a.shape, (0, 4)), ValueError, "repeats its own elements"),
+    "weight that is a list": (
+        "weights",
+        lambda a: a.tolist(),
+        TypeError,
+        "weight of index 2 .* must be an array, got list",
+    ),
+    "weight that repeats itself": (
+        "weights",
+        lambda a: np.lib.stride_tricks.as_strided(a.copy(), a.shape, (0, 4)),
+        ValueError,
+        "repeats its own elements",
+    ),
 }
 
 
@@ -118,7 +164,9 @@ def test_overlap_among_thousands_of_tensors():
 def test_interleaved_views_do_not_overlap():
     room = np.ones((6, 8), np.float32)
     left, right = room[:, ::2], room[:, 1::2]
-    mx.get_updater(mx.create("sgd", learning_rate=1.0))([0, 1], [np.ones((6, 4), np.float32), np.full((6, 4), 2, np.float32)], [left, right])
+    mx.get_updater(mx.create("sgd", learning_rate=1.0))(
+        [0, 1], [np.ones((6, 4), np.float32), np.full((6, 4), 2, np.float32)], [left, right]
+    )
     assert (room == np.array([0, -1] * 4)).all()
 
 
@@ -130,14 +178,22 @@ def test_one_gradient_for_two_weights_is_fine():
 
 
 STATES = {
-    "wrong shape": (lambda m, v: (m[:3].copy(), v), ValueError, r"state 'mean' of index 2 .* must fit its weight of shape \(6, 4\)"),
+    "wrong shape": (
+        lambda m, v: (m[:3].copy(), v),
+        ValueError,
+        r"state 'mean' of index 2 .* must fit its weight of shape \(6, 4\)",
+    ),
     "one of two": (lambda m, v: m, ValueError, r"must hold 2 arrays \(mean, var\), got 1"),
     "None": (lambda m, v: None, ValueError, r"must hold 2 arrays \(mean, var\), got 0"),
     "three": (lambda m, v: (m, v, m.copy()), ValueError, "must hold 2 arrays .*, got 3"),
     "a number": (lambda m, v: (m, 3.0), TypeError, "state of index 2 .* got float"),
     "integers": (lambda m, v: (m, v.astype(int)), TypeError, "state 'var' of index 2 .* got int64"),
     "read-only": (lambda m, v: (read_only(m), v), ValueError, "state 'mean' of index 2 .* is read-only"),
-    "twice the same": (lambda m, v: (m, m), ValueError, "state 'mean' of index 2 .* and state 'var' of index 2 .* share memory"),
+    "twice the same": (
+        lambda m, v: (m, m),
+        ValueError,
+        "state 'mean' of index 2 .* and state 'var' of index 2 .* share memory",
+    ),
 }
 
 
@@ -157,11 +213,17 @@ def test_bad_state(what, fused):
 def test_master_pair_is_asked_for():
     call = Call(dtype="float16", multi_precision=True)
     call.updater.states[BAD] = call.updater.states[BAD][1]
-    with pytest.raises(TypeError, match="must be the pair of the float32 master and the state.*create_state_multi_precision"):
+    with pytest.raises(
+        TypeError, match="must be the pair of the float32 master and the state.*create_state_multi_precision"
+    ):
         call.step()
 
 
-LENGTHS = {"weights": lambda c: c.weights.pop(), "grads": lambda c: c.grads.pop(), "indices": lambda c: c.indices.pop()}
+LENGTHS = {
+    "weights": lambda c: c.weights.pop(),
+    "grads": lambda c: c.grads.pop(),
+    "indices": lambda c: c.indices.pop(),
+}
 
 
 @pytest.mark.parametrize("what", LENGTHS)
@@ -188,7 +250,11 @@ def test_index_that_is_no_index():
 def test_index_that_cannot_be_a_key_of_a_direct_call():
     call = Call("sgd")
     call.indices[BAD] = []
-    call.refuses(TypeError, "unhashable", lambda: call.optimizer.update(call.indices, call.weights, call.grads, [None] * 10))
+    call.refuses(
+        TypeError,
+        "unhashable",
+        lambda: call.optimizer.update(call.indices, call.weights, call.grads, [None] * 10),
+    )
 
 
 def sparse(rows, shape=(6, 4), dtype="float32"):
@@ -244,15 +310,19 @@ def test_hyper_parameter_that_is_no_number(name, value):
         mx.create("adam", **{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("beta1", 1.0), ("beta1", -0.1), ("beta2", 1.5), ("epsilon", -1e-8)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("beta1", 1.0), ("beta1", -0.1), ("beta2", 1.5), ("epsilon", -1e-8)]
+)
 def test_hyper_parameter_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
         mx.create("adam", **{name: value})
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
-@pytest.mark.parametrize(("attribute", "words"), [("lr", "learning_rate must be a finite number, got nan"),
-                                                  ("wd", "wd must be a finite number, got nan")])
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [("lr", "learning_rate must be a finite number, got nan"), ("wd", "wd must be a finite number, got nan")],
+)
 def test_hyper_parameter_spoilt_later(attribute, words, fused):
     call = Call(use_fused_step=fused)
     setattr(call.optimizer, attribute, math.nan)
@@ -311,5 +381,3 @@ def test_lazy_needs_the_fused_step():
 def test_number_of_threads(name, value):
     with pytest.raises(ValueError, match="must be an integer of 1 or more"):
         mx.set_num_threads(value)
-
-

@@ -79,6 +79,22 @@ def test_readme_starts_with_the_example_and_the_tests():
     assert re.search(r"\btox\b", second)
 
 
+def test_readme_snippet_runs():
+    (snippet,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    shapes = {"fc_weight": (4, 3), "fc_bias": (3,), "embedding": (9, 2)}
+    weights = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    names = {
+        "grads": [np.ones(shapes["fc_weight"], np.float32), np.ones(3, np.float32)],
+        "weights": [weights["fc_weight"], weights["fc_bias"]],
+        "row_sparse_grad": mxopt.nd.sparse.row_sparse_array((np.ones((1, 2), np.float32), [4]), shape=(9, 2)),
+        "embedding": weights["embedding"],
+    }
+    exec(snippet, names)
+    assert all((weight != 1).any() for weight in weights.values())
+
+
 # --- examples -----------------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,9 @@ def test_every_16_bit_value_is_widened_and_narrowed_exactly(dtype):
     weight = EVERY_16_BITS.copy().view(dtype)
     wide = weight.astype(np.float32)
     # Without infinities (0 * inf is NaN) and bfloat16's subnormals, which are float32's and flushed.
-    weight = weight[~np.isinf(wide) & ((np.abs(wide) >= np.finfo(np.float32).tiny) | (wide == 0) | np.isnan(wide))]
+    weight = weight[
+        ~np.isinf(wide) & ((np.abs(wide) >= np.finfo(np.float32).tiny) | (wide == 0) | np.isnan(wide))
+    ]
     before = weight.copy()
     assert len(weight) > 65_000
     with pytest.warns(UserWarning, match="states of"):
@@ -45,9 +47,16 @@ def test_rounding_is_numpy_s(dtype):
     wide = EVERY_16_BITS.view(dtype).astype(np.float32)
     wide = np.sort(wide[np.isfinite(wide)])
     midpoints = (wide[1:].astype(np.float64) + wide[:-1]) / 2
-    near = np.concatenate([midpoints.astype(np.float32), np.nextafter(midpoints.astype(np.float32), np.float32(np.inf)),
-                           np.nextafter(midpoints.astype(np.float32), np.float32(-np.inf))])  # fmt: skip
-    master = np.concatenate([bits.view(np.float32), near, np.float32([65504, 65519.996, 65520, 3.39e38, 3.4e38])])
+    near = np.concatenate(
+        [
+            midpoints.astype(np.float32),
+            np.nextafter(midpoints.astype(np.float32), np.float32(np.inf)),
+            np.nextafter(midpoints.astype(np.float32), np.float32(-np.inf)),
+        ]
+    )
+    master = np.concatenate(
+        [bits.view(np.float32), near, np.float32([65504, 65519.996, 65520, 3.39e38, 3.4e38])]
+    )
     tiny = (np.abs(master) < np.finfo(np.float32).tiny) & (master != 0)
     master = master[~tiny & ~np.isnan(master)]  # subnormals are flushed, by promise
     weight = np.zeros(len(master), dtype)
@@ -77,7 +86,9 @@ def test_nan_passes_the_clip():
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
 def test_no_clip(clip, fused):
     weight = np.zeros(1, np.float32)
-    mx.create("sgd", learning_rate=1.0, clip_gradient=clip, use_fused_step=fused).update(0, weight, np.float32([9]), None)
+    mx.create("sgd", learning_rate=1.0, clip_gradient=clip, use_fused_step=fused).update(
+        0, weight, np.float32([9]), None
+    )
     assert weight == -9
 
 
@@ -104,6 +115,7 @@ def test_plan_refuses_another_rule_s_arrays_and_scalars():
 
 def test_two_python_threads_step_at_once():
     """The GIL is released, and neither disturbs the other's numbers."""
+
     def train(seed, out):
         updater = mx.get_updater(mx.create("adam"))
         weights = tensors([(50_000,)], seed=seed)
@@ -140,15 +152,25 @@ def test_float64_takes_full_double_scalars():
     sgd_once(weight, np.ones(1), lr=0.1)
     assert weight == -0.1
     weights = [np.zeros(1), np.zeros(1, np.float32)]
-    mx.get_updater(mx.create("sgd", learning_rate=1.2345678901e-5))([0, 1], [np.ones(1), np.ones(1, np.float32)], weights)
+    mx.get_updater(mx.create("sgd", learning_rate=1.2345678901e-5))(
+        [0, 1], [np.ones(1), np.ones(1, np.float32)], weights
+    )
     assert weights[0] == -1.2345678901e-5
 
 
-#: How MXNet 1.9.1 and 2.0.0b1 read some numbers (sgd_update on weight 0 and gradient -1): the last six not as the
-#: nearest float32.
-READ_BY_MXNET = [(7.150396986001917e-06, "0x1.dfdae2p-18"), (1.5776241933827015, "0x1.93df2ep+0"), (1.35, "0x1.59999ap+0"),
-                 (9.87654321e-05, "0x1.9e4092p-14"), (6.02e23, "0x1.fde9fp+78"), (1.4759, "0x1.79d494p+0"),
-                 (1.1311, "0x1.218fc4p+0"), (3.11e-06, "0x1.a16ac8p-19"), (1.145e-06, "0x1.335bccp-20")]  # fmt: skip
+#: How MXNet 1.9.1 and 2.0.0b1 read some numbers (sgd_update on weight 0 and gradient -1): the last six not
+#: as the nearest float32.
+READ_BY_MXNET = [
+    (7.150396986001917e-06, "0x1.dfdae2p-18"),
+    (1.5776241933827015, "0x1.93df2ep+0"),
+    (1.35, "0x1.59999ap+0"),
+    (9.87654321e-05, "0x1.9e4092p-14"),
+    (6.02e23, "0x1.fde9fp+78"),
+    (1.4759, "0x1.79d494p+0"),
+    (1.1311, "0x1.218fc4p+0"),
+    (3.11e-06, "0x1.a16ac8p-19"),
+    (1.145e-06, "0x1.335bccp-20"),
+]
 
 
 @pytest.mark.parametrize(("number", "bits"), READ_BY_MXNET)
