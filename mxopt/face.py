@@ -21,6 +21,8 @@ MODULES = {
     "random": "random",
     "context": "context",
     "device": "context",
+    "base": "base",
+    "test_utils": "test_utils",
 }
 
 

@@ -21,7 +21,7 @@ LAYERS = [
     {"mxopt.optimizer.*"},  # the optimizers, one a file
     {"mxopt.optimizer.updater", "mxopt.optimizer.saving", "mxopt.optimizer.translation"},
     {"mxopt.optimizer"},
-    {"mxopt.absent", "mxopt.face"},
+    {"mxopt.absent", "mxopt.face", "mxopt.base", "mxopt.test_utils"},
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},
     {"mxopt"},
     {"mxopt.v1"},

@@ -13,6 +13,10 @@ from ..sparse import RowSparseArray, as_gradient
 _REQUESTS = ("write", "add", "null")
 
 
+class DeferredInitializationError(RuntimeError):
+    """A parameter is asked for what it gets by `Parameter.initialize`."""
+
+
 class Weight(NDArray):
     """A parameter's array; MXNet keeps the mark of a fresh gradient there."""
 
@@ -205,7 +209,9 @@ class Parameter:
 
     def _held(self):
         if self._data is None:
-            raise RuntimeError(f"parameter {self.name!r} has no data yet; call initialize() or pass data")
+            raise DeferredInitializationError(
+                f"parameter {self.name!r} has no data yet; call initialize() or pass data"
+            )
         return self._data
 
     def list_data(self):

@@ -20,7 +20,8 @@ class NDArray(np.ndarray):
     * reductions and single elements have shape ``(1,)``, so `asscalar` works on them;
     * what a comparison gives computes as zeros and ones in the array's own dtype;
     * an array of float numbers can serve as an index;
-    * ``if state:`` asks whether there is one; only a comparison's result is ambiguous.
+    * ``if array:`` is the value of a single element, and true for more; only the result of a comparison is
+      ambiguous.
     """
 
     _context = _CPU
@@ -233,6 +234,19 @@ class Comparison(NDArray):
         return NDArray.__bool__(self)
 
 
+class State(NDArray):
+    """A state that the updater hands to a custom optimizer: ``if state:`` asks whether there is one.
+
+    Also when it has one element, which is zero at first; there MXNet takes the value of the element.
+    """
+
+    def __bool__(self):
+        return True
+
+    def __getitem__(self, key):
+        return super().__getitem__(key).view(NDArray)
+
+
 class RowSparseNDArray(RowSparseArray):
     """A row-sparse array whose parts are NDArrays, as custom optimizers expect them."""
 
@@ -301,13 +315,13 @@ def view(x):
 
 
 def view_state(state):
-    """A state as a custom optimizer expects it: its arrays are NDArrays, everything else is as it was.
+    """A state as a custom optimizer expects it: its arrays are `State`, everything else is as it was.
 
     The same object comes back when nothing had to change, and lists are changed in place, because the
     optimizer may put new objects into them.
     """
-    if type(state) is np.ndarray:
-        return state.view(NDArray)
+    if isinstance(state, np.ndarray):
+        return state if type(state) is State else state.view(State)
     if isinstance(state, list):
         state[:] = [view_state(part) for part in state]
     elif type(state) is tuple:

@@ -16,40 +16,40 @@ from ..arrays import as_array
 from ..sparse import RowSparseArray, as_gradient
 from .ndarray import NDArray, view
 
-_COMMON = {"wd": 0.0, "rescale_grad": 1.0, "clip_gradient": -1.0}
-_REQUIRED = object()
-_SGD = {"lr": _REQUIRED, **_COMMON, "lazy_update": True}
-_MOMENTUM = {"lr": _REQUIRED, "momentum": 0.0, **_COMMON}
+COMMON = {"wd": 0.0, "rescale_grad": 1.0, "clip_gradient": -1.0}
+REQUIRED = object()
+_SGD = {"lr": REQUIRED, **COMMON, "lazy_update": True}
+_MOMENTUM = {"lr": REQUIRED, "momentum": 0.0, **COMMON}
 _LAZY_MOMENTUM = {**_MOMENTUM, "lazy_update": True}
-_ADAM = {"lr": _REQUIRED, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, **_COMMON}
+_ADAM = {"lr": REQUIRED, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, **COMMON}
 
 #: operator: (rule, its states, its scalars with their defaults)
 SINGLE = {
     "sgd_update": ("sgd", "", _SGD),
     "sgd_mom_update": ("sgd_mom", "mom", _LAZY_MOMENTUM),
     "nag_mom_update": ("nag", "mom", _MOMENTUM),
-    "signsgd_update": ("signsgd", "", {"lr": _REQUIRED, **_COMMON}),
+    "signsgd_update": ("signsgd", "", {"lr": REQUIRED, **COMMON}),
     "signum_update": ("signum", "mom", {**_MOMENTUM, "wd_lh": 0.0}),
     "ftml_update": (
         "ftml",
         "d v z",
-        {"lr": _REQUIRED, "beta1": 0.6, "beta2": 0.999, "epsilon": 1e-8, "t": _REQUIRED, "wd": 0.0,
+        {"lr": REQUIRED, "beta1": 0.6, "beta2": 0.999, "epsilon": 1e-8, "t": REQUIRED, "wd": 0.0,
          "rescale_grad": 1.0, "clip_grad": -1.0},
     ),
     "adam_update": ("adam", "mean var", {**_ADAM, "lazy_update": True}),
     "rmsprop_update": (
-        "rmsprop", "n", {"lr": _REQUIRED, "rho": 0.95, "epsilon": 1e-8, **_COMMON, "clip_weights": -1.0},
+        "rmsprop", "n", {"lr": REQUIRED, "rho": 0.95, "epsilon": 1e-8, **COMMON, "clip_weights": -1.0},
     ),
     "rmspropalex_update": (
         "rmsprop_centered",
         "n g delta",
-        {"lr": _REQUIRED, "rho": 0.95, "momentum": 0.9, "epsilon": 1e-8, **_COMMON, "clip_weights": -1.0},
+        {"lr": REQUIRED, "rho": 0.95, "momentum": 0.9, "epsilon": 1e-8, **COMMON, "clip_weights": -1.0},
     ),
-    "ftrl_update": ("ftrl", "z n", {"lr": _REQUIRED, "lamda1": 0.01, "beta": 1.0, **_COMMON}),
-    "adagrad_update": ("adagrad", "history", {"lr": _REQUIRED, "epsilon": 1e-7, **_COMMON}),
+    "ftrl_update": ("ftrl", "z n", {"lr": REQUIRED, "lamda1": 0.01, "beta": 1.0, **COMMON}),
+    "adagrad_update": ("adagrad", "history", {"lr": REQUIRED, "epsilon": 1e-7, **COMMON}),
     "group_adagrad_update": (
         "groupadagrad", "history",
-        {"lr": _REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0, "epsilon": 1e-5},
+        {"lr": REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0, "epsilon": 1e-5},
     ),
 }  # fmt: skip
 
@@ -60,7 +60,7 @@ _LISTS = ("sgd_update", "sgd_mom_update")
 _ALIASES = {"gamma1": "rho", "gamma2": "momentum", "clip_grad": "clip_gradient", "eps": "epsilon"}
 
 
-class _Words:
+class Words:
     """What `mxopt.checks` asks of an optimizer, for an operator."""
 
     def __init__(self, name, states):
@@ -105,7 +105,7 @@ def _row(rule, given):
     return tuple(float(values[name]) for name in rule.scalars)
 
 
-def _scalars(name, known, positional, keywords):
+def scalars_of(name, known, positional, keywords):
     """MXNet's scalars by name, from arguments in any of its forms."""
     names = list(known)
     if len(positional) > len(names):
@@ -121,7 +121,7 @@ def _scalars(name, known, positional, keywords):
         given[word] = value
     for word, default in known.items():
         if word not in given:
-            if default is _REQUIRED:
+            if default is REQUIRED:
                 raise TypeError(f"{name} needs {word}=")
             given[word] = default
     lazy = bool(given.pop("lazy_update", False))
@@ -145,7 +145,7 @@ def _target(weight, out):
 
 def _operator(name, rule, states, known, mixed, rules):
     arrays = ("weight", "grad", *states, *(("weight32",) if mixed else ()))
-    words = _Words(name, states)
+    words = Words(name, states)
 
     def operator(*args, out=None, **kwargs):
         taken = list(args[: len(arrays)])
@@ -153,7 +153,7 @@ def _operator(name, rule, states, known, mixed, rules):
         if len(taken) < len(arrays):
             raise TypeError(f"{name} takes the arrays {', '.join(arrays)}, got {len(taken)}")
         kwargs.pop("name", None)
-        scalars, lazy = _scalars(name, known, args[len(arrays) :], kwargs)
+        scalars, lazy = scalars_of(name, known, args[len(arrays) :], kwargs)
         compiled = rules(rule, single=True)
         weight = as_array(taken[0], "weight", writable=False)
         grad = as_gradient(taken[1], "gradient")
@@ -171,38 +171,55 @@ def _state(arrays):
     return None if not arrays else arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
+def run_list(words, rule, columns, scalars, out, mixed):
+    """Run a rule over a list of tensors; returns `out`, new arrays where that has None.
+
+    Parameters
+    ----------
+    words : Words
+    rule : Rule
+    columns : list of lists
+        Weights, gradients, each state, and with `mixed` the float32 masters.
+    scalars : list of dict
+        One for each tensor.
+    """
+    weights = [as_array(w, f"weight {i}", writable=False) for i, w in enumerate(columns[0])]
+    grads = [as_gradient(g, f"gradient {i}") for i, g in enumerate(columns[1])]
+    own = [[as_array(x, f"state {i}") for i, x in enumerate(column)] for column in columns[2:]]
+    count = len(words.state_names)
+    packed = [_state(list(row)) for row in zip(*own[:count])] if count else [None] * len(weights)
+    if mixed:
+        packed = list(zip(own[-1], packed))
+    targets = [_target(weight, o) for weight, o in zip(weights, out)]
+    _run(words, rule, targets, grads, packed, [_row(rule, row) for row in scalars], False, mixed)
+    return [o if o is not None else target.view(NDArray) for o, target in zip(out, targets)]
+
+
 def _lists(name, rule, states, known, mixed, preloaded, rules):
     """``multi_...``: weights, gradients and states of several tensors interleaved; rates one a tensor."""
     each = 2 + len(states) + mixed
     known = {word: value for word, value in known.items() if word not in ("lr", "wd", "lazy_update")}
-    words = _Words(name, states)
+    words = Words(name, states)
 
     def operator(*args, out=None, lrs=None, wds=None, num_weights=None, **kwargs):
         arrays = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
         if preloaded:
             *arrays, lrs, wds = arrays
         kwargs.pop("name", None)
-        scalars, _ = _scalars(name, known, (), kwargs)
+        scalars, _ = scalars_of(name, known, (), kwargs)
         count = len(arrays) // each if num_weights is None else int(num_weights)
         if len(arrays) != count * each or lrs is None or wds is None or not len(lrs) == len(wds) == count:
-            raise ValueError(f"{name} takes {each} arrays a weight, and lrs and wds with one number each; "
-                             "got "
-                             f"{len(arrays)} arrays for {count} weights")  # fmt: skip
+            raise ValueError(
+                f"{name} takes {each} arrays a weight, and lrs and wds with one number each; got "
+                f"{len(arrays)} "
+                f"arrays for {count} weights"
+            )
         out = list(out) if isinstance(out, (list, tuple)) else [out] * count if out is None else [out]
         if len(out) != count:
             raise ValueError(f"{name} needs one out for each of the {count} weights, got {len(out)}")
-        compiled = rules(rule)
         columns = [arrays[start::each] for start in range(each)]
-        weights = [as_array(w, f"weight {i}", writable=False) for i, w in enumerate(columns[0])]
-        grads = [as_gradient(g, f"gradient {i}") for i, g in enumerate(columns[1])]
-        own = [[as_array(x, f"state {i}") for i, x in enumerate(column)] for column in columns[2:]]
-        packed = [_state(list(row)) for row in zip(*own[: len(states)])] if states else [None] * count
-        if mixed:
-            packed = list(zip(own[-1], packed))
-        rows = [_row(compiled, {"lr": float(lr), "wd": float(wd), **scalars}) for lr, wd in zip(lrs, wds)]
-        targets = [_target(weight, o) for weight, o in zip(weights, out)]
-        _run(words, compiled, targets, grads, packed, rows, False, mixed)
-        return [o if o is not None else target.view(NDArray) for o, target in zip(out, targets)]
+        rows = [{"lr": float(lr), "wd": float(wd), **scalars} for lr, wd in zip(lrs, wds)]
+        return run_list(words, rules(rule), columns, rows, out, mixed)
 
     return _named(operator, name, f"MXNet's operator for lists, over the rule {rule!r}.")
 
@@ -237,17 +254,17 @@ def _lamb_phase1(weight, grad, mean, var, scalars):
     return mean_hat / (np.sqrt(var_hat) + dtype(scalars["epsilon"])) + dtype(scalars["wd"]) * weight
 
 
-_PHASE1 = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "t": _REQUIRED, "bias_correction": True,
-           "wd": _REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0}  # fmt: skip
-_PHASE2 = {"lr": _REQUIRED, "lower_bound": -1.0, "upper_bound": -1.0}
+_PHASE1 = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "t": REQUIRED, "bias_correction": True,
+           "wd": REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0}  # fmt: skip
+_PHASE2 = {"lr": REQUIRED, "lower_bound": -1.0, "upper_bound": -1.0}
 
 
 def lamb_update_phase1(weight, grad, mean, var, *args, out=None, **kwargs):
     """Moments and direction of LAMB; `mean` and `var` are written, the direction is the result."""
-    scalars, _ = _scalars("lamb_update_phase1", _PHASE1, args, kwargs)
+    scalars, _ = scalars_of("lamb_update_phase1", _PHASE1, args, kwargs)
     arrays = [as_array(x, name) for x, name in ((weight, "weight"), (mean, "mean"), (var, "var"))]
     grad = as_array(grad, "gradient", writable=False)
-    return _result(_lamb_phase1(arrays[0], grad, *arrays[1:], scalars), out)
+    return result_to(_lamb_phase1(arrays[0], grad, *arrays[1:], scalars), out)
 
 
 def mp_lamb_update_phase1(weight, grad, mean, var, weight32, *args, out=None, **kwargs):
@@ -259,7 +276,7 @@ def mp_lamb_update_phase1(weight, grad, mean, var, weight32, *args, out=None, **
 
 def lamb_update_phase2(weight, g, r1, r2, *args, out=None, **kwargs):
     """The weight moved along LAMB's direction `g`, by the ratio of the norms `r1` and `r2`."""
-    scalars, _ = _scalars("lamb_update_phase2", _PHASE2, args, kwargs)
+    scalars, _ = scalars_of("lamb_update_phase2", _PHASE2, args, kwargs)
     weight = as_array(weight, "weight", writable=False)
     dtype = weight.dtype.type
     size, length = (dtype(float(np.asarray(r).reshape(-1)[0])) for r in (r1, r2))
@@ -270,13 +287,13 @@ def lamb_update_phase2(weight, g, r1, r2, *args, out=None, **kwargs):
     lr = dtype(scalars["lr"])
     if size != 0 and length != 0:
         lr = lr * size / length
-    return _result(weight - lr * np.asarray(g), out)
+    return result_to(weight - lr * np.asarray(g), out)
 
 
 def mp_lamb_update_phase2(weight, g, r1, r2, weight32, *args, out=None, **kwargs):
     """As `lamb_update_phase2`, on the float32 master, which is written too."""
     lamb_update_phase2(weight32, g, r1, r2, *args, out=weight32, **kwargs)
-    return _result(np.asarray(weight32).astype(np.asarray(weight).dtype), out)
+    return result_to(np.asarray(weight32).astype(np.asarray(weight).dtype), out)
 
 
 def multi_lars(lrs, weights_sum_sq, grads_sum_sq, wds, eta, eps, rescale_grad=1.0, out=None, **_attributes):
@@ -286,10 +303,10 @@ def multi_lars(lrs, weights_sum_sq, grads_sum_sq, wds, eta, eps, rescale_grad=1.
     size = np.sqrt(squares)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = lrs * eta * size / (np.sqrt(grads) * rescale + wds * size + eps)
-    return _result(np.where((size > 0) & (grads > 0), scaled, lrs), out)
+    return result_to(np.where((size > 0) & (grads > 0), scaled, lrs), out)
 
 
-def _result(values, out):
+def result_to(values, out):
     if out is None:
         return view(np.asarray(values))
     np.copyto(as_array(out, "out"), values, casting="unsafe")

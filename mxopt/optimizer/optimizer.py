@@ -6,6 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -231,6 +232,11 @@ class Optimizer:
     def _matches(self, given):
         names = {**self.idx2name, **{index: getattr(p, "name", None) for index, p in self.param_dict.items()}}
         return multipliers.matches(given, [*names.values(), *self._index_update_count])
+
+    @property
+    def sym(self):
+        """What was known of the symbol, for classes that ask it again; None without one."""
+        return _Symbol(*self.sym_info) if self.sym_info else None
 
     def _multipliers(self, attribute, given):
         self._unmatched_names = True
@@ -773,6 +779,19 @@ class Optimizer:
             # The one number that MXNet's step reads from text, too.
             clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
         return np.clip(array, -clip, clip)
+
+
+class _Symbol(NamedTuple):
+    """The two answers of a symbol that an optimizer keeps."""
+
+    attributes: dict
+    arguments: list
+
+    def attr_dict(self):
+        return self.attributes
+
+    def list_arguments(self):
+        return self.arguments
 
 
 def _list(sequence):

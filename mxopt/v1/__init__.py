@@ -7,13 +7,13 @@ True
 
 import mxopt
 
-from .. import context, face, lr_scheduler, random
+from .. import base, context, face, lr_scheduler, random, test_utils
 from ..absent import stand_in
 from . import optimizer
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 
 # One module under two names, so that `import mxopt.v1.nd.sparse` makes no second copy of it.
-for _shared in (context, lr_scheduler, random):
+for _shared in (base, context, lr_scheduler, random, test_utils):
     face.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
 del _shared
 

@@ -9,6 +9,7 @@ import pytest
 import mxopt
 import mxopt.v1
 from mxopt import nd
+from mxopt.nd.ndarray import State
 
 dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
 
@@ -54,8 +55,7 @@ def test_update_with_one_tensor_gets_views_of_the_callers_memory(mx):
         mx.optimizer.create("first", learning_rate=0.5), weights, [ones(3), ones(2)], [0, 1], times=2
     )
     assert seen[:2] == [
-        (i, weight.ctypes.data, nd.NDArray, nd.NDArray, nd.NDArray, "default")
-        for i, weight in enumerate(weights)
+        (i, weight.ctypes.data, nd.NDArray, nd.NDArray, State, "default") for i, weight in enumerate(weights)
     ]
     assert weights[0].tolist() == [-1.25] * 3
     assert updater.optimizer.num_update == 2
@@ -116,7 +116,10 @@ def test_gradients_changed_in_place_are_the_callers():
     assert weight.tolist() == grad.tolist() == [-1, -1]
 
 
-def test_if_state_asks_whether_there_is_one():
+@pytest.mark.parametrize("size", [1, 2])
+def test_if_state_asks_whether_there_is_one(size):
+    """Also for a single element, which is zero at first."""
+
     class Momentum(mxopt.optimizer.Optimizer):
         def create_state(self, index, weight):
             return nd.zeros(weight.shape) if index else None
@@ -128,9 +131,9 @@ def test_if_state_asks_whether_there_is_one():
             else:
                 weight[:] += grad
 
-    weights = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
-    step(Momentum(), weights, [ones(2), ones(2)], [0, 1], times=2)
-    assert [w.tolist() for w in weights] == [[2, 2], [-3, -3]]
+    weights = [np.zeros(size, np.float32), np.zeros(size, np.float32)]
+    step(Momentum(), weights, [ones(size), ones(size)], [0, 1], times=2)
+    assert [w.tolist() for w in weights] == [[2] * size, [-3] * size]
 
 
 def test_states_may_be_anything():
@@ -316,6 +319,37 @@ def test_callbacks_after_each_step(custom):
     step(optimizer, weights[0], grads[0], 5)
     assert log == [(1, (0, 1)), (2, (0, 1)), (2, (5,))]
     assert pickle.loads(pickle.dumps(mxopt.create("sgd"))).step_callbacks == ()
+
+
+@dialects
+def test_names_from_where_scripts_import_them(mx):
+    package = mx.__name__
+    exec(f"from {package}.optimizer import SGD, Optimizer, clip, zeros, register, sgd_mom_update", {})
+    exec(f"from {package}.base import _LIB, check_call, c_array, mx_uint, OptimizerHandle, MXNetError", {})
+    exec(f"from {package}.ndarray.contrib import adamw_update, multi_mp_adamw_update", {})
+    exec(f"from {package}.gluon.parameter import ParameterDict, DeferredInitializationError", {})
+    exec(f"import {package}.optimizer as optimizer, {package}.lr_scheduler, {package}.random", {})
+    assert mx.optimizer.clip is mx.nd.clip
+    assert list(mx.test_utils.list_gpus()) == []
+    with pytest.raises(NotImplementedError, match="C library of MXNet"):
+        mx.base._LIB.MXNDArrayCreate()
+    with pytest.raises(AttributeError, match="no attribute 'sgdd_update'"):
+        assert mx.optimizer.sgdd_update
+
+
+def test_the_symbol_is_remembered_by_its_answers():
+    class Symbol:
+        def attr_dict(self):
+            return {"fc_weight": {"__lr_mult__": "0.5"}}
+
+        def list_arguments(self):
+            return ["fc_weight"]
+
+    optimizer = mxopt.create("sgd", learning_rate=1.0, sym=Symbol(), param_idx2name={0: "fc_weight"})
+    assert optimizer._get_lr(0) == 0.5
+    assert optimizer.sym.attr_dict()["fc_weight"]["__lr_mult__"] == "0.5"
+    assert optimizer.sym.list_arguments() == ["fc_weight"]
+    assert mxopt.create("sgd").sym is None
 
 
 def test_a_schedule_of_ones_own():

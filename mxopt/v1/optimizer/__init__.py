@@ -25,3 +25,13 @@ from .updater import Updater, get_updater
 
 __all__ = ["Optimizer", "Updater", "create", "get_updater", "opt_registry", "register"]
 __all__ += [cls.__name__ for cls in opt_registry.values()]
+
+
+def __getattr__(name):
+    # Scripts take array functions and update operators from here, where MXNet's own optimizers imported them.
+    if not name.startswith("_"):
+        from .. import nd
+
+        if name in nd.__all__:
+            return getattr(nd, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
