@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "mxopt"
 LAYERS = [
     {"mxopt.kernels"},
     {"mxopt._version", "mxopt.config", "mxopt.context", "mxopt.arrays", "mxopt.checks", "mxopt.sparse"},
-    {"mxopt.states", "mxopt.lr_scheduler"},
+    {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping"},
     {"mxopt.nd", "mxopt.random"},
     {"mxopt.optimizer.registry", "mxopt.optimizer.multipliers"},
     {"mxopt.optimizer.optimizer"},
