@@ -13,6 +13,7 @@ import atheris
 
 with atheris.instrument_imports(include=["mxopt.states"]):
     from mxopt.states import StateFileError, mxnet, native
+    from mxopt.states.dtypes import numpy_dtype
     from mxopt.states.ndarray import read_array, read_layout
 
 FORBIDDEN = (
@@ -78,7 +79,9 @@ def one_input(data):
 
 
 def main():
-    # codecs and warnings that are loaded when they are first used
+    # what is loaded when it is first used
+    with contextlib.suppress(StateFileError):
+        numpy_dtype("bfloat16")
     for encoding in ("raw-unicode-escape", "latin-1", "utf-8"):
         b"".decode(encoding)
     for reader in READERS:

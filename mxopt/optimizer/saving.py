@@ -374,19 +374,28 @@ class _Loading:
         )
 
     def _arrange(self, sources):
-        """Bring the states into the optimizer's order from the first of some orders that all of them have."""
+        """Bring the states into the optimizer's order from the first of some orders that they can have."""
+        fitting, misfits = [], []
         for source in sources:
             arrange = translation.Arrangement(source, self.optimizer)
             arranged = {key: arrange(state) for key, state in self.states.items()}
             misfit = next((key for key, state in arranged.items() if state is None), None)
-            if misfit is None and None not in arranged.values():
-                self.states = {key: state[0] for key, state in arranged.items()}
-                return
-        raise StateMismatch(
-            f"the file's state of {self._who(misfit)} is {translation.spelled(self.states[misfit])}, and "
-            "this updater's "
-            f"{translation.name_of(self.optimizer)!r} with its hyper-parameters keeps {arrange.spelled}"
+            if misfit is None:
+                fitting.append((arrange, arranged))
+            else:
+                misfits.append((arrange, misfit))
+        if not fitting:
+            arrange, key = misfits[0]
+            raise StateMismatch(
+                f"the file's state of {self._who(key)} is {translation.spelled(self.states[key])}, and this "
+                f"updater's {translation.name_of(self.optimizer)!r} with its hyper-parameters keeps "
+                f"{arrange.spelled}"
+            )
+        plausible = (
+            arranged for arrange, arranged in fitting if all(map(arrange.is_plausible, self.states.values()))
         )
+        chosen = next(plausible, fitting[0][1]) if len(fitting) > 1 else fitting[0][1]
+        self.states = {key: state[0] for key, state in chosen.items()}
 
     def _who(self, key):
         name = (self.names or {}).get(key)

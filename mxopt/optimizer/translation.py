@@ -201,6 +201,19 @@ class Arrangement:
             return (inner,)
         return ((master, inner) if self._target.master_position == 0 else (inner, master),)
 
+    def is_plausible(self, state):
+        """Whether a state's contents agree with this order: a mean of squares is not negative.
+
+        The two orders of a centered RMSProp are built alike, and a file may not say which it has.
+        """
+        parts = self.take_apart(state)
+        if parts is None:
+            return False
+        by_name = dict(zip(self._source.state_names, _leaves(parts[1])))
+        squares = by_name.get("n")
+        values = squares.data if isinstance(squares, RowSparseArray) else squares
+        return not isinstance(values, np.ndarray) or not (values < 0).any()
+
     def leaf_names(self, state):
         """The names of a state's arrays by their path in it: ``{(0,): 'master', (1, 0): 'mean', ...}``."""
         master, inner = self.take_apart(state) or (None, None)

@@ -494,6 +494,18 @@ def test_states_in_the_other_dialect_are_in_its_order(name):
     mxnet_files.assert_same(loaded(name, other).states, expected)
 
 
+@pytest.mark.parametrize("version", DIALECTS)
+@pytest.mark.parametrize("mx", DIALECTS.values(), ids=["1.x", "2.x"])
+def test_the_order_of_a_centered_rmsprop_is_seen_in_its_contents(version, mx):
+    name = f"{version}-rmsprop-centered"
+    content = mxnet.read(mxnet_files.data(name))
+    # both generations may have written the layout of 1.x
+    data = b"".join(mxnet.to_pieces(content.states, None, "mxnet-1.x"))
+    updater = updater_for(name, mx)
+    updater.set_states(data, num_update=1)
+    mxnet_files.assert_same(updater.states, loaded(name, mx).states)
+
+
 @pytest.mark.parametrize("name", mxnet_files.NAMES)
 @pytest.mark.parametrize("format", mxnet.FORMATS)
 def test_what_was_loaded_is_written_for_either_generation(name, format):
