@@ -98,11 +98,10 @@ def _expected_of_norms(case):
     # Norms of tensors this small are summed in MXNet's order.
     name, v1 = case.optimizer, case.dialect == "1.9"
     if case.master and v1:
-        # Weights round to a neighbour then.
-        return Expected(2.0**-9, "1.9 rounds the squares of float16 to float16 for its norms")
+        return Expected(1e-3, "1.9 rounds the squares of float16 to float16 for its norms")
     if name == "lars" and case.path == "aggregated":
-        limit = 2.0**-9 if case.master else 2e-6
-        return Expected(limit, "MXNet's kernel for lists writes LARS another way than its Updater's default")
+        # It adds up to 4099 squares here one by one, in float32: 2**-24 * 4099**0.5.
+        return Expected(4e-6, "MXNet's kernel for lists writes LARS another way than its Updater's default")
     if case.sparse and (name == "lars" or (name == "lans" and case.dialect == "2.x step")):
         return Expected(2e-6, "MXNet sums row-sparse arrays in another order")
     if name == "lars" and case.master:
