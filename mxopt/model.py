@@ -10,6 +10,11 @@ __all__ = ["load_checkpoint", "load_params", "save_checkpoint"]
 _create_kvstore = for_devices
 
 
+def _create_sparse_kvstore(kvstore):
+    """The store for row-sparse weights, which always updates them."""
+    return for_devices(kvstore, 2, {})[0], True
+
+
 def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_on_kvstore):
     """Put the weights in the store under their names; copy them to all devices if the store updates them."""
     for name, arrays in zip(param_names, param_arrays):

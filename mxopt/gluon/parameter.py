@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from .. import checks
 from ..arrays import as_array
 from ..context import Context, current_context, memory_context
-from ..nd import NDArray, RowSparseNDArray, ops, sparse, view
+from ..nd import NDArray, RowSparseNDArray, load, ops, save, sparse, view
 from ..sparse import RowSparseArray, as_gradient
 
 _REQUESTS = ("write", "add", "null")
@@ -248,6 +250,9 @@ class Parameter:
             )
         for array in self._data:
             array[...] = values
+        trainer = self._trainer() if self._trainer is not None else None
+        if trainer is not None:
+            trainer._weight_was_set(self)
 
     def row_sparse_data(self, row_id):
         """The rows of the weight that `row_id` names, as a row-sparse array."""
@@ -339,6 +344,15 @@ class Parameter:
 
     # what MXNet's own modules and scripts reach for
 
+    _trainer = None
+
+    def _set_trainer(self, trainer):
+        self._trainer = weakref.ref(trainer)
+
+    @staticmethod
+    def _check_and_get(arrays, ctx):
+        return arrays if ctx is list else arrays[0]
+
     @property
     def _stype(self):
         return self.stype
@@ -377,6 +391,25 @@ class ParameterDict(dict):
         """Set all gradients to zero."""
         for parameter in self.values():
             parameter.zero_grad()
+
+    def save(self, filename, strip_prefix=""):
+        """Write the weights to a ``.params`` file."""
+        save(filename, {name.removeprefix(strip_prefix): p.data() for name, p in self.items()})
+
+    def load(self, filename, ctx=None, allow_missing=False, ignore_extra=False, **_options):
+        """Copy the weights of a ``.params`` file into the parameters of the same names."""
+        arrays = load(filename)
+        missing, extra = sorted(set(self) - set(arrays)), sorted(set(arrays) - set(self))
+        if missing and not allow_missing:
+            raise ValueError(
+                f"{filename} has no parameter {missing[0]!r}; pass allow_missing=True to keep its values"
+            )
+        if extra and not ignore_extra:
+            raise ValueError(
+                f"{filename} has {extra[0]!r}, but no parameter has that name; pass ignore_extra=True"
+            )
+        for name in self.keys() & arrays.keys():
+            self[name].set_data(arrays[name])
 
     def setattr(self, name, value):
         """Set an attribute of all, such as ``grad_req`` or ``lr_mult``."""

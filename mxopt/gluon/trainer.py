@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from .. import checks, optimizer
 from ..kvstore import for_devices
 from ..optimizer import multipliers
@@ -43,6 +45,8 @@ class Trainer:
     def __init__(self, params, optimizer, optimizer_params=None, kvstore="device", compression_params=None,
                  update_on_kvstore=None):  # fmt: skip
         self._params = _parameters(params)
+        for parameter in self._params:
+            parameter._set_trainer(self)
         self._param2idx = {parameter.name: i for i, parameter in enumerate(self._params)}
         self._contexts = self._check_contexts()
         self._init_optimizer(optimizer, optimizer_params or {})
@@ -100,6 +104,17 @@ class Trainer:
             for i, parameter in enumerate(self._params):
                 self._kvstore.broadcast(i, parameter.data(), parameter.list_data())
         self._kv_initialized = True
+
+    #: Parameters that wait for their shape: there are none.
+    _params_to_init = ()
+
+    def _init_params(self):
+        """Nothing to do; here for scripts that carry a copy of MXNet's `save_states`."""
+
+    def _weight_was_set(self, parameter):
+        # The store has a copy of the weight, and the next pull would bring the old values back.
+        if self._update_on_kvstore:
+            self._kvstore._stored[self._param2idx[parameter.name]].set(parameter.data())
 
     def _ready(self):
         if not self._kv_initialized:
@@ -211,10 +226,17 @@ class Trainer:
             )
 
     def _rescaled(self, batch_size):
-        batch_size = checks.number("batch_size", batch_size)
-        if not batch_size:
+        # It may be an array, and not finite: that is how loss scaling tells AdamW to skip an update.
+        batch_size = np.asarray(batch_size)
+        if batch_size.size != 1 or batch_size.dtype.kind not in "iuf":
+            raise TypeError(f"batch_size must be a number, got {batch_size.tolist()!r}")
+        batch_size = batch_size.item()
+        if batch_size == 0:
             raise ValueError("batch_size must not be 0: gradients are divided by it")
         return _Rescaled(self._optimizer, self._scale / batch_size)
+
+    def _check_and_rescale_grad(self, scale):
+        self._optimizer.rescale_grad = scale
 
     def _take(self, grads):
         if grads is None:

@@ -20,7 +20,8 @@ __all__ = [
     "sparse",
     "view",
 ]
+random_normal, random_uniform = random.normal, random.uniform
 _updates = operators()
 globals().update(_updates)
 sparse.__dict__.update({name: _updates[name] for name in sparse.UPDATES})
-__all__ += [*ops.__all__, *_updates]
+__all__ += ["random_normal", "random_uniform", *ops.__all__, *_updates]

@@ -12,13 +12,18 @@ from .ops import isfinite, isinf, isnan
 from .updates import COMMON, REQUIRED, Words, operators, result_to, run_list, scalars_of
 
 __all__ = [
-    "adamw_update", "group_adagrad_update", "isfinite", "isinf", "isnan", "mp_adamw_update",
+    "adamw_update", "boolean_mask", "group_adagrad_update", "isfinite", "isinf", "isnan", "mp_adamw_update",
     "multi_adamw_update", "multi_mp_adamw_update",
 ]  # fmt: skip
 
 _ADAMW = {"lr": REQUIRED, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, **COMMON, "eta": REQUIRED}
 
 group_adagrad_update = operators()["group_adagrad_update"]
+
+
+def boolean_mask(data, index, axis=0):
+    """The slices whose entry of `index` is not zero."""
+    return result_to(np.compress(np.asarray(index) != 0, np.asarray(data), axis=axis), None)
 
 
 def adamw_update(weight, grad, mean, var, rescale_grad=1.0, *args, out=None, **kwargs):

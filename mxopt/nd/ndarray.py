@@ -186,6 +186,10 @@ class NDArray(np.ndarray):
         one = slice(last, last + 1 if last != -1 else None)
         return np.ndarray.__getitem__(self, (*key[:-1], one) if isinstance(key, tuple) else one)
 
+    def take(self, indices, axis=0, out=None, mode="clip"):
+        """Slices by number, which may be float numbers, MXNet's usual indices."""
+        return np.ndarray.take(self, _index(np.asarray(indices)), axis=axis, out=out, mode=mode)
+
     def __setitem__(self, key, value):
         if isinstance(value, RowSparseArray):
             value = value.todense()
@@ -274,6 +278,10 @@ class RowSparseNDArray(RowSparseArray):
         return self
 
     as_in_ctx = as_in_context
+
+    def norm(self, **kwargs):
+        """The norm of all elements."""
+        return self.data.norm(**kwargs)
 
     def copyto(self, other):
         """Copy into another array: its rows become these."""

@@ -9,6 +9,12 @@ from . import kvstore
 __all__ = ["load_checkpoint", "load_params", "params_file", "save_checkpoint", "states_file"]
 
 _create_kvstore = kvstore.for_devices
+
+
+def _create_sparse_kvstore(store):
+    return kvstore.for_devices(store, 2, {})[0], True
+
+
 _initialize_kvstore = model._initialize_kvstore
 _update_params = model._update_params
 _update_params_on_kvstore = model._update_params_on_kvstore

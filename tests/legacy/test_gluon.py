@@ -260,6 +260,69 @@ def test_a_failed_step_changes_nothing():
     assert trainer._updaters[0].states == {}
 
 
+def test_the_batch_size_may_be_an_array():
+    """Loss scaling divides by one; an overflow travels in it, and AdamW skips the update."""
+    weight = np.ones(2, np.float32)
+    trainer = gluon.Trainer({"w": weight}, "adamw", {"learning_rate": 0.1})
+    trainer.step(nd.array([2.0]), grads={"w": ones(2)})
+    moved = weight.copy()
+    assert trainer.optimizer.rescale_grad == 0.5
+    trainer.step(nd.array([np.nan]), grads={"w": ones(2)})
+    trainer.step(np.inf, grads={"w": ones(2)})
+    np.testing.assert_array_equal(weight, moved)
+    assert trainer.optimizer.num_update == 3
+
+
+def test_new_weights_reach_the_store():
+    copies = [np.zeros(2, np.float32) for _ in range(2)]
+    param = gluon.Parameter("w", copies)
+    trainer = gluon.Trainer([param], "sgd", {"learning_rate": 1.0})
+    param.set_grad([ones(2), ones(2)])
+    trainer.step(2)
+    param.set_data(np.full(2, 5, np.float32))
+    param.set_grad([ones(2), ones(2)])
+    trainer.step(2)
+    assert [copy.tolist() for copy in copies] == [[4, 4], [4, 4]]
+
+
+def test_a_trainer_with_its_own_reduction():
+    """As Horovod's: the scale is divided by the workers, and the gradients are reduced elsewhere."""
+
+    class Distributed(gluon.Trainer):
+        def __init__(self, params, optimizer, optimizer_params=None):
+            super().__init__(params, optimizer, optimizer_params=optimizer_params, kvstore=None)
+            self._scale /= 4
+
+        def _allreduce_grads(self):
+            for param in self._params:
+                if param.grad_req != "null":
+                    param.list_grad()[0][:] = param.list_grad()[0] * 4
+
+    weight, grad = np.zeros(2, np.float32), ones(2)
+    trainer = Distributed([gluon.Parameter("w", weight, grad=grad)], "sgd", {"learning_rate": 1.0})
+    trainer.step(1)
+    assert weight.tolist() == [-1, -1]
+    assert not trainer._params_to_init
+
+
+def test_parameters_by_name_go_to_a_file(tmp_path):
+    path = str(tmp_path / "net.params")
+    params = gluon.ParameterDict()
+    params.get("w", shape=(2,), lr_mult=0.5)
+    params.get("b", shape=(3,), init="ones")
+    params.initialize()
+    params.save(path)
+    params["b"].set_data(np.zeros(3))
+    params.load(path)
+    assert params["b"].data().tolist() == [1, 1, 1]
+    params.setattr("grad_req", "null")
+    assert {param.grad_req for param in params.values()} == {"null"}
+    del params["b"]
+    with pytest.raises(ValueError, match="has 'b', but no parameter has that name"):
+        params.load(path)
+    assert params.get("x") is None
+
+
 def test_clip_global_norm():
     arrays = [np.full(4, 3, np.float32), nd.full((3,), 0.0)]
     norm = gluon.utils.clip_global_norm(arrays, 1.0)

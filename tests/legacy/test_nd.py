@@ -175,6 +175,16 @@ def test_functions_with_axes():
         nd.topk(array, ret_typ="nothing")
 
 
+def test_float_numbers_select_slices():
+    array = nd.array([[1, 2], [3, 4], [5, 6]])
+    assert array.take(nd.array([2, 0])).tolist() == [[5, 6], [1, 2]]
+    assert nd.take(array, nd.array([9])).tolist() == [[5, 6]]
+    assert np.take(array, [1, 2]).tolist() == [2, 3]
+    assert nd.contrib.boolean_mask(array, nd.array([1, 0, 1])).tolist() == [[1, 2], [5, 6]]
+    assert nd.contrib.isfinite(nd.array([1, np.inf, np.nan])).tolist() == [1, 0, 0]
+    assert nd.random_uniform(2, 3, shape=(4,)).shape == (4,)
+
+
 def test_row_sparse_constructors():
     made = nd.sparse.row_sparse_array(([[1, 2], [3, 4]], [4, 1]), shape=(5, 2))
     assert made.stype == "row_sparse"
