@@ -233,7 +233,8 @@ def refused_arrays(error):
         return TypeError(f"arrays[{i}] must be {_DTYPES}, got {rest[0]}; cast it with .astype('float32')")
     if what == "overlap":
         return ValueError(
-            f"arrays[{i}] and arrays[{rest[0]}] share memory, and both are scaled; give each its own array (.copy())"
+            f"arrays[{i}] and arrays[{rest[0]}] share memory, and both are scaled; "
+            "give each its own array (.copy())"
         )
     reason = {
         "read-only": "is scaled in place but is read-only",

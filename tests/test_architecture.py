@@ -19,7 +19,7 @@ LAYERS = [
     {"mxopt.optimizer.registry", "mxopt.optimizer.multipliers"},
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
-    {"mxopt.optimizer.updater", "mxopt.optimizer.saving", "mxopt.optimizer.translation"},
+    {"mxopt.optimizer.updater", "mxopt.optimizer.saving", "mxopt.optimizer.translation", "mxopt.optimizer.listing"},
     {"mxopt.optimizer"},
     {"mxopt.absent", "mxopt.face", "mxopt.base", "mxopt.test_utils"},
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},
@@ -35,6 +35,7 @@ EXCEPTIONS = {
         "mxopt.optimizer.translation",
         "mxopt.v1",
     ): "a state file of the 1.9 dialect names a class of that dialect",
+    ("mxopt.optimizer.listing", "mxopt.v1"): "a description says what the other dialect does",
 }
 
 

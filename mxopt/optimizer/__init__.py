@@ -15,6 +15,7 @@ from .lamb import LAMB
 from .lans import LANS
 from .lars import LARS
 from .lbsgd import LBSGD
+from .listing import describe, list_optimizers
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer
@@ -28,7 +29,10 @@ from .updater import Updater, get_updater
 
 opt_registry = Optimizer.opt_registry
 
-__all__ = ["Optimizer", "Updater", "create", "get_updater", "opt_registry", "register"]
+__all__ = [
+    "Optimizer", "Updater", "create", "describe", "get_updater",
+    "list_optimizers", "opt_registry", "register",
+]  # fmt: skip
 __all__ += [cls.__name__ for cls in opt_registry.values()]
 
 

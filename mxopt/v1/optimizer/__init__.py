@@ -12,6 +12,7 @@ from .ftrl import Ftrl
 from .lamb import LAMB
 from .lars import LARS
 from .lbsgd import LBSGD
+from .listing import describe, list_optimizers
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer
@@ -23,7 +24,10 @@ from .signum import Signum
 from .test import Test
 from .updater import Updater, get_updater
 
-__all__ = ["Optimizer", "Updater", "create", "get_updater", "opt_registry", "register"]
+__all__ = [
+    "Optimizer", "Updater", "create", "describe", "get_updater",
+    "list_optimizers", "opt_registry", "register",
+]  # fmt: skip
 __all__ += [cls.__name__ for cls in opt_registry.values()]
 
 

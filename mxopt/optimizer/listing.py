@@ -1,0 +1,223 @@
+"""What is registered, and what each of it is: as data and as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import inspect
+import re
+
+from .. import checks
+from .registry import opt_registry
+
+ABSENT = "absent"
+
+
+def list_optimizers(pattern="*", dialect="2.x"):
+    """Names of the registered optimizers, sorted.
+
+    Parameters
+    ----------
+    pattern : str, default '*'
+        As in file names, in any case: ``'ada*'``.
+    dialect : {'2.x', '1.9'}
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> import mxopt
+    >>> mxopt.list_optimizers("la*")
+    ['lamb', 'lans', 'lars']
+    """
+    return sorted(fnmatch.filter(_registries()[_dialect(dialect)], pattern.lower()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What `describe` returns; its ``str`` is text to read.
+
+    Attributes
+    ----------
+    name, dialect, summary : str
+    cls : type
+    parameters : dict of str to object
+        The constructor's own arguments and their defaults; those of `Optimizer` are accepted besides.
+    states : tuple of str
+        Names of the state's arrays, in order.
+    state : str
+        When and how the state is made.
+    update : str
+        The formula, as pseudo-code.
+    lazy : bool
+        Whether ``lazy_update=True`` is accepted.
+    not_lazy_because : str or None
+    rules : tuple of str
+        The compiled rules that `fused_step` runs.
+    differences : dict of str to dict
+        Parameters whose defaults differ between the dialects: name -> {dialect: default}.
+    other_formula : str or None
+        The formula of the other dialect where it is another one.
+    """
+
+    name: str
+    dialect: str
+    cls: type
+    summary: str
+    parameters: dict
+    states: tuple
+    state: str
+    update: str
+    lazy: bool
+    not_lazy_because: str | None
+    rules: tuple
+    differences: dict
+    other_formula: str | None
+
+    @property
+    def signature(self):
+        """The constructor as one would write it."""
+        own = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"{self.cls.__name__}({own}{', ' if own else ''}**kwargs)"
+
+    def __str__(self):
+        lazy = "yes" if self.lazy else f"no: {self.not_lazy_because}"
+        lines = [
+            f"{self.name} ({self.dialect}): {self.summary}",
+            "",
+            self.signature,
+            "",
+            *(f"    {line}".rstrip() for line in self.update.splitlines()),
+            "",
+            f"state:  {self.state}",
+            f"lazy:   {lazy}",
+            f"rules:  {', '.join(self.rules)}",
+        ]
+        other = _other(self.dialect)
+        for name, values in self.differences.items():
+            lines.append(f"{other}:    {name} is {values[other]!r} there, {values[self.dialect]!r} here")
+        if self.other_formula:
+            lines += [f"{other}:    another formula", ""]
+            lines += [f"    {line}".rstrip() for line in self.other_formula.splitlines()]
+        return "\n".join(lines)
+
+
+def describe(name, dialect="2.x"):
+    """Describe an optimizer: signature, defaults, states, laziness, and what the other dialect does.
+
+    Parameters
+    ----------
+    name : str
+        The registered name, in any case.
+    dialect : {'2.x', '1.9'}
+
+    Returns
+    -------
+    Description
+        Print it to read it.
+
+    Examples
+    --------
+    >>> import mxopt
+    >>> mxopt.describe("adam").states
+    ('mean', 'var')
+    >>> mxopt.describe("adam").differences["lazy_update"]
+    {'2.x': False, '1.9': True}
+    """
+    registries = _registries()
+    registry = registries[_dialect(dialect)]
+    if not isinstance(name, str):
+        raise TypeError(f"the name of an optimizer must be a string, got {type(name).__name__}")
+    cls = registry.get(name.lower())
+    if cls is None:
+        raise checks.unknown_optimizer(name, registry)
+    other = registries[_other(dialect)].get(name.lower())
+    parameters = _parameters(cls)
+    document = inspect.getdoc(cls) or ""
+    update = _update(cls)
+    return Description(
+        name=name.lower(),
+        dialect=dialect,
+        cls=cls,
+        summary=document.partition("\n\n")[0].replace("\n", " "),
+        parameters=parameters,
+        states=tuple(_of(cls, "state_names")),
+        state=_paragraph(cls, "State: ") or "None.",
+        update=update,
+        lazy=not cls.not_lazy_because,
+        not_lazy_because=cls.not_lazy_because,
+        rules=tuple(_of(cls, "rules")),
+        differences={} if other is None else _differences(parameters, _parameters(other), dialect),
+        other_formula=_update(other) if other is not None and _update(other) != update else None,
+    )
+
+
+def _dialect(dialect):
+    if dialect not in ("2.x", "1.9"):
+        raise ValueError(f"dialect must be '2.x' or '1.9', got {dialect!r}")
+    return dialect
+
+
+def _other(dialect):
+    return "1.9" if dialect == "2.x" else "2.x"
+
+
+def _registries():
+    from .. import v1  # only where somebody asks: it is another surface
+
+    return {"2.x": opt_registry, "1.9": v1.optimizer.opt_registry}
+
+
+def _of(cls, attribute):
+    """An attribute of a class; where arguments decide it, with the default ones."""
+    value = getattr(cls, attribute)
+    return getattr(cls(), attribute) if isinstance(value, property) else value
+
+
+def _parameters(cls):
+    """Arguments that a class's constructor names, and their defaults; those of `Optimizer` aside."""
+    constructor = next(vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base))
+    if constructor.__qualname__.startswith("Optimizer."):
+        return {}
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(constructor).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and name != "self"
+    }
+
+
+def _differences(own, others, dialect):
+    rows = {}
+    for name in {**own, **others}:
+        here, there = own.get(name, ABSENT), others.get(name, ABSENT)
+        if here != there and name not in ("use_fused_step", "aggregate_num"):
+            rows[name] = dict(sorted({dialect: here, _other(dialect): there}.items(), reverse=True))
+    return rows
+
+
+def _documents(cls):
+    """The docstrings of a class and of those that it refines."""
+    return (
+        inspect.cleandoc(base.__doc__)
+        for base in cls.__mro__
+        if base.__doc__ and base.__name__ != "Optimizer"
+    )
+
+
+def _update(cls):
+    """The indented block after the first ``::``."""
+    for document in _documents(cls):
+        block = re.search(r"::\n\n((?:    .*\n|\n)+)", document)
+        if block:
+            return inspect.cleandoc("\n" + block[1]).strip()
+    return ""
+
+
+def _paragraph(cls, start):
+    for document in _documents(cls):
+        found = re.search(rf"^{start}(.+?)(?:\n\n|\Z)", document, re.DOTALL | re.MULTILINE)
+        if found:
+            return " ".join(found[1].split())
+    return None

@@ -1,0 +1,57 @@
+"""Listing and describing optimizers: as data and as text, from the registry and the classes alone."""
+
+import inspect
+
+import pytest
+
+import mxopt
+import mxopt.v1
+
+EVERY = [
+    pytest.param(package, name, id=f"{dialect}-{name}")
+    for dialect, package in (("2.x", mxopt), ("1.9", mxopt.v1))
+    for name in package.list_optimizers()
+]
+
+
+def test_lists_the_registry():
+    assert mxopt.list_optimizers() == sorted(mxopt.optimizer.opt_registry)
+    assert mxopt.v1.list_optimizers() == sorted(mxopt.v1.optimizer.opt_registry)
+
+
+def test_patterns_are_as_in_file_names():
+    assert mxopt.list_optimizers("LA*") == ["lamb", "lans", "lars"]
+    assert mxopt.list_optimizers("adam?") == ["adamw"]
+    assert mxopt.v1.list_optimizers("la*") == ["lamb", "lars"]
+    assert mxopt.list_optimizers("nothing") == []
+
+
+@pytest.mark.parametrize(("package", "name"), EVERY)
+def test_every_optimizer_is_described(package, name):
+    told = package.describe(name)
+    assert told.cls is package.optimizer.opt_registry[name]
+    assert told.states == package.create(name).state_names
+    assert told.lazy == (told.cls.not_lazy_because is None)
+    optimizer = package.create(name, **told.parameters)
+    assert optimizer.lr == package.create(name).lr
+    text = str(told)
+    assert told.signature in text and told.update.splitlines()[0] in text
+    assert inspect.isclass(told.cls) and told.summary and told.state
+
+
+def test_says_what_the_other_dialect_does():
+    told = mxopt.describe("rmsprop")
+    assert told.differences["rho"] == {"2.x": 0.9, "1.9": "absent"}
+    assert told.differences["gamma1"] == {"2.x": "absent", "1.9": 0.9}
+    assert mxopt.describe("adabelief").differences == {}
+    assert mxopt.describe("sgd").differences["lazy_update"] == {"2.x": False, "1.9": True}
+    assert "history + eps" in mxopt.describe("adagrad").other_formula
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'lamb'"):
+        mxopt.describe("lamp")
+    with pytest.raises(TypeError, match="must be a string, got int"):
+        mxopt.describe(3)
+    with pytest.raises(ValueError, match="dialect must be"):
+        mxopt.describe("sgd", dialect="3.0")
