@@ -1,0 +1,98 @@
+"""Several Python threads, and libraries that bring their own OpenMP."""
+
+import importlib.util
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import mxopt
+
+
+def run_of(seed, size, steps):
+    """Train one tensor of one's own; its bits in the end."""
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal(size, np.float32)
+    updater = mxopt.get_updater(mxopt.create("adam"))
+    for _ in range(steps):
+        updater(0, rng.standard_normal(size, np.float32), weight)
+    return weight.tobytes()
+
+
+@pytest.mark.parametrize("size", [64, 40_000], ids=["small", "with threads of their own"])
+def test_python_threads_step_their_own_updaters(size):
+    alone = [run_of(seed, size, 30) for seed in range(4)]
+    together = [None] * 4
+
+    def work(seed):
+        together[seed] = run_of(seed, size, 30)
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert together == alone
+
+
+def test_other_threads_go_on_during_a_step():
+    # With the GIL held throughout, the other thread could not run between `begin` and `end` at all.
+    weight = np.ones(20_000_000)
+    updater = mxopt.get_updater(mxopt.create("adam"))
+    updater(0, weight * 0.5, weight)
+    grad, ticks, done = np.ones_like(weight), [], threading.Event()
+
+    def tick():
+        small, own = np.ones(64, np.float32), mxopt.get_updater(mxopt.create("adam"))
+        while not done.is_set():
+            own(0, small * 0.5, small)
+            ticks.append(time.perf_counter())
+
+    with mxopt.num_threads(1):
+        other = threading.Thread(target=tick)
+        other.start()
+        try:
+            begin = time.perf_counter()
+            updater(0, grad, weight)
+            end = time.perf_counter()
+        finally:
+            done.set()
+            other.join()
+    # At its two ends the step needs the GIL for a moment, so ticks in its middle half are what counts.
+    middle = [t for t in ticks if begin + (end - begin) / 4 < t < end - (end - begin) / 4]
+    assert len(middle) > 10
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("library", ["torch", "sklearn.ensemble"])
+def test_other_openmp_users_keep_their_threads(library, order):
+    if importlib.util.find_spec(library.partition(".")[0]) is None:
+        pytest.skip(f"{library} is not installed")
+    imports = [f"import {library}", "import mxopt"]
+    if order == "after":
+        imports.reverse()
+    code = "\n".join(
+        [
+            *imports,
+            "import numpy as np, threadpoolctl",
+            "mxopt.set_num_threads(2)",
+            "weight, grad = np.ones(100_000, np.float32), np.ones(100_000, np.float32)",
+            "updater = mxopt.get_updater(mxopt.create('sgd'))",
+            "updater(0, grad, weight)",
+            f"import {library}",
+            "print(mxopt.get_num_threads())",
+            "pools = threadpoolctl.threadpool_info()",
+            "print(min(pool['num_threads'] for pool in pools if pool['user_api'] == 'openmp'))",
+        ]
+    )
+    command = [sys.executable, "-c", code]
+    environ = {
+        "OMP_NUM_THREADS": "2",
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": ":".join(p for p in sys.path if p),
+    }
+    out = subprocess.run(command, capture_output=True, text=True, env=environ, check=True, timeout=300)
+    assert out.stdout.split() == ["2", "2"]
