@@ -7,7 +7,15 @@ ROOT = Path(__file__).parents[1]
 
 #: The order of the pages; others follow.
 ORDER = (
-    *("quickstart", "coming-from-mxnet", "legacy-scripts", "state-files", "numerics", "differences"),
+    *(
+        "quickstart",
+        "coming-from-mxnet",
+        "legacy-scripts",
+        "state-files",
+        "gallery",
+        "numerics",
+        "differences",
+    ),
     *("api", "architecture", "contributing"),
 )
 
@@ -64,8 +72,17 @@ def optimizers_page():
 def write(folder):
     """Write the texts where they have changed."""
     folder.mkdir(exist_ok=True)
-    pages = {"contents": contents_page(), "files": files_page(), "optimizers": optimizers_page()}
+    import gallery  # beside this file; it steps every optimizer
+
+    pages = {
+        "contents.txt": contents_page(),
+        "files.txt": files_page(),
+        "optimizers.txt": optimizers_page(),
+        "gallery.txt": gallery.table(),
+        "dialects.txt": gallery.dialects(),
+        "paths.svg": gallery.picture(),
+    }
     for name, text in pages.items():
-        path = folder / f"{name}.txt"
+        path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

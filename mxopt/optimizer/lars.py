@@ -1,5 +1,7 @@
 """LARS."""
 
+import warnings
+
 import numpy as np
 
 from .. import checks, kernels
@@ -75,6 +77,13 @@ class LARS(SGD):
     def __init__(self, learning_rate=0.1, momentum=0.0, eta=0.001, epsilon=1e-8, lazy_update=False,
                  use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
         epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
+        if kwargs.pop("momentum_correction", False):
+            warnings.warn(
+                "momentum_correction=True is without effect here: only MXNet 1.x corrects the momentum; "
+                "mxopt.v1 has it",
+                DeprecationWarning,
+                stacklevel=checks.outside(),
+            )
         super().__init__(learning_rate=learning_rate, momentum=momentum, lazy_update=lazy_update,
                          use_fused_step=use_fused_step, aggregate_num=aggregate_num, **kwargs)  # fmt: skip
         self.eta = checks.number("eta", eta, 0)

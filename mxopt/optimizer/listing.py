@@ -8,6 +8,7 @@ import inspect
 import re
 
 from .. import checks
+from .optimizer import Optimizer
 from .registry import opt_registry
 
 ABSENT = "absent"
@@ -189,10 +190,13 @@ def _parameters(cls):
 
 
 def _differences(own, others, dialect):
-    rows = {}
+    rows, base = {}, inspect.signature(Optimizer.__init__).parameters
     for name in {**own, **others}:
-        here, there = own.get(name, ABSENT), others.get(name, ABSENT)
-        if here != there and name not in ("use_fused_step", "aggregate_num"):
+        # What only one constructor names, the other takes all the same if `Optimizer` does.
+        default = base[name].default if name in base else ABSENT
+        here, there = own.get(name, default), others.get(name, default)
+        extension = name == "lazy_update" and ABSENT in (here, there)
+        if here != there and not extension and name not in ("use_fused_step", "aggregate_num"):
             rows[name] = dict(sorted({dialect: here, _other(dialect): there}.items(), reverse=True))
     return rows
 

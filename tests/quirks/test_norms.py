@@ -167,3 +167,12 @@ def test_sums_of_any_size_have_the_same_bits_on_every_path(name, size):
     assert_same_bits(results[1:] + [np.ascontiguousarray(strided)], [results[0]] * 3)
     exact = trained(mx, name, weight.astype(np.float64), grad.astype(np.float64), **keywords)[1]
     np.testing.assert_allclose(results[0], exact, rtol=1e-5, atol=1e-6)
+
+
+def test_lars_takes_the_keywords_of_the_other_dialect():
+    with pytest.warns(DeprecationWarning, match="pass epsilon=0.5"):
+        assert mx.create("lars", eps=0.5).epsilon == 0.5
+    with pytest.warns(DeprecationWarning, match="pass eps=0.5"):
+        assert v1.create("lars", epsilon=0.5).eps == 0.5
+    with pytest.warns(DeprecationWarning, match="only MXNet 1.x corrects the momentum"):
+        mx.create("lars", momentum_correction=True)

@@ -1,0 +1,123 @@
+"""The gallery of optimizers, made from the registry: a table, and a picture of their paths down a valley."""
+
+import numpy as np
+
+import mxopt
+import mxopt.v1
+
+#: f(x, y) = x**2 / 20 + y**2 / 2, a valley ten times as long as wide.
+START, CURVATURE = (-8.0, 2.0), np.array([0.1, 1.0])
+STEPS = 60
+RATES = 10 ** np.linspace(-3, 1.5, 19)
+PANEL, COLUMNS = (220, 130), 4
+
+
+def path(name, rate):
+    """The places that an optimizer visits from `START`."""
+    mxopt.random.seed(0)
+    updater = mxopt.get_updater(mxopt.create(name, learning_rate=float(rate)))
+    weight = np.array([START])
+    places = [weight[0].copy()]
+    for _ in range(STEPS):
+        updater(0, weight * CURVATURE, weight)
+        places.append(weight[0].copy())
+    return np.array(places)
+
+
+def best_path(name):
+    """The path at that of the `RATES` which ends lowest."""
+    paths = [(rate, path(name, rate)) for rate in RATES]
+
+    def height(entry):
+        last = (entry[1][-1] ** 2 * CURVATURE).sum()
+        return last if np.isfinite(entry[1]).all() and np.abs(entry[1]).max() < 12 else np.inf
+
+    return min(paths, key=height)
+
+
+def at(place):
+    """Where a place of the valley is in its panel."""
+    return 110 + 11 * place[0], 75 - 11 * place[1]
+
+
+def panel(name, left, top):
+    rate, places = best_path(name)
+    x, y = at((0, 0))
+    lines = [f'<g transform="translate({left} {top})">']
+    for level in (0.1, 0.5, 1.5, 3.0, 5.0):
+        radii = 11 * np.sqrt(2 * level / CURVATURE)
+        lines.append(f'<ellipse cx="{x}" cy="{y}" rx="{radii[0]:.1f}" ry="{radii[1]:.1f}" class="level"/>')
+    points = " ".join(f"{px:.1f},{py:.1f}" for px, py in map(at, places))
+    lines.append(f'<polyline points="{points}" class="path"/>')
+    px, py = at(places[-1])
+    lines.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" class="end"/>')
+    lines.append(f'<text x="6" y="14">{name}, {rate:.2g}</text></g>')
+    return "\n".join(lines)
+
+
+def picture():
+    """The picture, as SVG."""
+    names = mxopt.list_optimizers()
+    rows = -(-len(names) // COLUMNS)
+    width, height = PANEL[0] * COLUMNS, PANEL[1] * rows
+    panels = [panel(name, i % COLUMNS * PANEL[0], i // COLUMNS * PANEL[1]) for i, name in enumerate(names)]
+    style = (
+        "text{font:12px sans-serif;fill:#222}.level{fill:none;stroke:#bbb}"
+        ".path{fill:none;stroke:#1f5fa8;stroke-width:1.3}.end{fill:#c0392b}"
+    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
+    background = f'<rect width="{width}" height="{height}" fill="#fff"/>'
+    return "\n".join([head, f"<style>{style}</style>", background, *panels, "</svg>\n"])
+
+
+def table():
+    """The table, as reStructuredText."""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :widths: 14 40 16 15 15",
+        "",
+        "   * - Name",
+        "     - What it is",
+        "     - State",
+        "     - ``lazy_update``",
+        "     - In 1.9",
+    ]
+    old = mxopt.v1.list_optimizers()
+    for name in mxopt.list_optimizers():
+        told = mxopt.describe(name)
+        link = f":class:`{name} <{told.cls.__module__}.{told.cls.__name__}>`"
+        lines += [
+            f"   * - {link}",
+            f"     - {told.summary}",
+            f"     - {', '.join(told.states) or 'none'}",
+            f"     - {'yes' if told.lazy else 'no'}",
+            f"     - {_in_old(told) if name in old else 'not there'}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _in_old(told):
+    parts = [
+        part for part, differs in (("defaults", told.differences), ("formula", told.other_formula)) if differs
+    ]
+    return f"other {' and '.join(parts)}" if parts else "the same"
+
+
+def dialects():
+    """What the two dialects give other defaults, as a reStructuredText table."""
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - Optimizer", "     - Parameter"]
+    lines += ["     - 2.x", "     - 1.9"]
+    for name in mxopt.list_optimizers():
+        first = name
+        for parameter, values in mxopt.describe(name).differences.items():
+            told = [
+                value if value == "absent" else f"``{value!r}``" for value in (values["2.x"], values["1.9"])
+            ]
+            lines += [
+                f"   * - {first}".rstrip(),
+                f"     - ``{parameter}``",
+                *(f"     - {value}" for value in told),
+            ]
+            first = ""
+    return "\n".join(lines) + "\n"
