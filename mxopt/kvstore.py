@@ -222,13 +222,13 @@ class KVStore(KVStoreBase):
 
     _set_updater = set_updater
 
-    def save_optimizer_states(self, fname, dump_optimizer=False):
-        """Write the updater's states to a file."""
-        self._own_updater("save_optimizer_states").save_states(fname, dump_optimizer=dump_optimizer)
+    def save_optimizer_states(self, fname, dump_optimizer=False, **options):
+        """Write the updater's states to a file; options as in `mxopt.Updater.save_states`."""
+        self._own_updater("save_optimizer_states").save_states(fname, dump_optimizer, **options)
 
-    def load_optimizer_states(self, fname):
-        """Take the updater's states from a file."""
-        self._own_updater("load_optimizer_states").load_states(fname)
+    def load_optimizer_states(self, fname, **options):
+        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`."""
+        return self._own_updater("load_optimizer_states").load_states(fname, **options)
 
     def _own_updater(self, what):
         if not isinstance(self._updater, self._optimizers.Updater):

@@ -80,7 +80,7 @@ class ParameterModule:
     # -- the optimizer -------------------------------------------------------------------------------
 
     def init_optimizer(self, kvstore="local", optimizer="sgd", optimizer_params=(("learning_rate", 0.01),),
-                       force_init=False):  # fmt: skip
+                       force_init=False, param_idx2name=None):  # fmt: skip
         """Create the optimizer with the parameters' names and ``rescale_grad = 1 / batch_size``.
 
         Parameters
@@ -89,6 +89,8 @@ class ParameterModule:
         optimizer : str or Optimizer
         optimizer_params : dict or tuple of pairs
             Arguments of the optimizer when it is given by name.
+        param_idx2name : dict of int to str, optional
+            Names of the indices; by default the weights' names, as Module gives them.
         force_init : bool
             Replace an optimizer that is already there; otherwise it stays, with a warning in the log.
         """
@@ -99,7 +101,9 @@ class ParameterModule:
         store, on_store = self._model._create_kvstore(kvstore, self._num_device, weights)
         rescale_grad = 1.0 / self.batch_size
         devices = 1 if on_store else self._num_device
-        names = {i * devices + k: name for k in range(devices) for i, name in enumerate(self._param_names)}
+        names = param_idx2name or {
+            i * devices + k: name for k in range(devices) for i, name in enumerate(self._param_names)
+        }
         if isinstance(optimizer, str):
             arguments = {"rescale_grad": rescale_grad, **dict(optimizer_params)}
             optimizer = self._optimizers.create(optimizer, sym=self.symbol, param_idx2name=names, **arguments)
@@ -203,21 +207,20 @@ class ParameterModule:
             if name in self._aux_params:
                 as_array(self._aux_params[name], name)[...] = value
 
-    def save_optimizer_states(self, fname):
-        """Write the updater's states; update counts are in the file as well."""
+    def save_optimizer_states(self, fname, **options):
+        """Write the updater's states; options as in `mxopt.Updater.save_states`."""
         self._needs_optimizer("save_optimizer_states")
         if self._update_on_kvstore:
-            self._kvstore.save_optimizer_states(fname)
+            self._kvstore.save_optimizer_states(fname, **options)
         else:
-            self._updater.save_states(fname)
+            self._updater.save_states(fname, **options)
 
-    def load_optimizer_states(self, fname):
-        """Take the updater's states from a file."""
+    def load_optimizer_states(self, fname, **options):
+        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`."""
         self._needs_optimizer("load_optimizer_states")
         if self._update_on_kvstore:
-            self._kvstore.load_optimizer_states(fname)
-        else:
-            self._updater.load_states(fname)
+            return self._kvstore.load_optimizer_states(fname, **options)
+        return self._updater.load_states(fname, **options)
 
     def save_checkpoint(self, prefix, epoch, save_optimizer_states=False, **_options):
         """Write ``prefix-0001.params``, and ``prefix-0001.states`` if asked."""

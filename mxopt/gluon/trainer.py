@@ -315,26 +315,50 @@ class Trainer:
 
     # -- files ---------------------------------------------------------------------------------------
 
-    def save_states(self, fname):
-        """Write states, update counts, hyper-parameters and scheduler to a file."""
-        self._ready()
-        if self._update_on_kvstore:
-            self._kvstore.save_optimizer_states(fname, dump_optimizer=True)
-        else:
-            self._updaters[0].save_states(fname, dump_optimizer=True)
+    def save_states(self, fname, **options):
+        """Write states, update counts, hyper-parameters and scheduler to a file.
 
-    def load_states(self, fname):
-        """Take states and optimizer from a file; multipliers stay those of the trainer's parameters."""
+        Parameters
+        ----------
+        fname : str or os.PathLike
+        **options
+            As in `mxopt.Updater.save_states`.
+        """
         self._ready()
         if self._update_on_kvstore:
-            self._kvstore.load_optimizer_states(fname)
+            self._kvstore.save_optimizer_states(fname, dump_optimizer=True, **options)
+        else:
+            self._updaters[0].save_states(fname, dump_optimizer=True, **options)
+
+    def load_states(self, fname, **options):
+        """Take states and optimizer from a file; multipliers stay those of the trainer's parameters.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+        **options
+            As in `mxopt.Updater.load_states`, whose report is returned.
+        """
+        self._ready()
+        before = type(self._optimizer)
+        if self._update_on_kvstore:
+            report = self._kvstore.load_optimizer_states(fname, **options)
             self._optimizer = self._kvstore._updater.optimizer
         else:
-            for updater in self._updaters:
-                updater.load_states(fname)
-                updater.optimizer = self._updaters[0].optimizer
+            report = self._updaters[0].load_states(fname, **options)
             self._optimizer = self._updaters[0].optimizer
+            for updater in self._updaters[1:]:
+                updater.load_states(fname, **options)
+                updater.optimizer = self._optimizer
         self._optimizer.param_dict = dict(enumerate(self._params))
+        if type(self._optimizer) is not before:
+            warnings.warn(
+                f"{fname} was saved with {type(self._optimizer).__name__}, which now replaces this trainer's "
+                f"{before.__name__}",
+                UserWarning,
+                stacklevel=2,
+            )
+        return report
 
 
 class _Rescaled:

@@ -344,7 +344,7 @@ def _operand(x):
     """What NumPy is to compute with: plain arrays, and scalars that do not widen."""
     if isinstance(x, NDArray):
         return x.asnumpy() if isinstance(x, Comparison) and x.dtype.kind == "b" else x.view(np.ndarray)
-    return x.item() if isinstance(x, np.generic) else x
+    return x.item() if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and not x.ndim) else x
 
 
 def _wrapped(result, context):

@@ -204,6 +204,34 @@ def test_states_come_back_with_counts_and_rate(mx, tmp_path):
     assert resumed._optimizer.param_dict == {0: other}
 
 
+def test_states_of_renamed_parameters_are_matched_by_name(tmp_path):
+    path = str(tmp_path / "trainer.states")
+
+    def make(*names):
+        params = [gluon.Parameter(n, np.zeros(2, np.float32), ones(2) * len(n)) for n in names]
+        return gluon.Trainer(params, "adam")
+
+    trainer = make("a", "bb")
+    trainer.step(1)
+    trainer.save_states(path, keep_previous=True)
+    other = make("bb", "a")
+    other.load_states(path)
+    np.testing.assert_array_equal(other._updaters[0].states[0][0], trainer._updaters[0].states[1][0])
+    with pytest.raises(ValueError, match="different parameters"):
+        make("a", "ccc").load_states(path)
+    make("a", "ccc").load_states(path, rename={"bb": "ccc"})
+
+
+def test_a_file_of_another_optimizer_is_told_of(tmp_path):
+    path = str(tmp_path / "trainer.states")
+    trainer, other = (gluon.Trainer([gluon.Parameter("w", np.zeros(2, np.float32), ones(2))], name)
+                      for name in ("adam", "adadelta"))  # fmt: skip
+    trainer.step(1)
+    trainer.save_states(path)
+    with pytest.warns(UserWarning, match="saved with Adam, which now replaces this trainer's AdaDelta"):
+        other.load_states(path)
+
+
 def test_torch_parameters_bring_their_gradients():
     torch = pytest.importorskip("torch")
     model = torch.nn.Linear(3, 2)
