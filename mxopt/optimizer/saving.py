@@ -276,6 +276,10 @@ class _Loading:
                 raise StateMismatch(
                     f"the file says how far {key!r} of {name!r} had come, which {name!r} does not have"
                 )
+            try:
+                translation.check_kind(key, self.progress[key], getattr(self.live, key))
+            except TypeError as error:
+                raise StateMismatch(f"the file's {name} cannot be: {error}") from None
         self._arrange([source])
 
     def _restored(self, described, name, dialect):
@@ -318,7 +322,7 @@ class _Loading:
         if record is not None:
             dialects[:1] = [self._take_record(record, dialects)]
         sources = [translation.counterpart(self.optimizer, dialect) for dialect in dialects]
-        self._arrange([source for source in sources if source is not None])
+        self._arrange([source for source in sources if source is not None] or [self.optimizer])
         if self.counts is None and self.num_update is None:
             self._warn_of_counts()
 
@@ -454,9 +458,13 @@ class _Loading:
     def _placed(self, state, key):
         """A state as the updater keeps it, compared with the one that is there."""
         state = _dense(state, f"the state of {checks.who(self.optimizer, key)}")
-        if key in self.updater.states and self.optimizer is self.live:
+        # an optimizer from the file may keep other states than this one, but not of other weights
+        if key in self.updater.states:
             present = self.updater.states[key]
-            if translation.spelled(present) != translation.spelled(state):
+            comparable = self.optimizer is self.live or translation.skeleton(present) == translation.skeleton(
+                state
+            )
+            if comparable and translation.spelled(present) != translation.spelled(state):
                 raise StateMismatch(
                     f"the file's state of {checks.who(self.optimizer, key)} is {translation.spelled(state)}, "
                     f"and the updater's is {translation.spelled(present)}"
@@ -547,6 +555,8 @@ class _Document:
                     described["scheduler"], {"class": str, "attributes": dict}, "the document's scheduler"
                 )
         self._check(self.counts, {"num_update": int, "device": int, "devices": dict}, "the document's counts")
+        if not all(isinstance(name, str) for name in self.names.values()):
+            raise ForeignStateFile("the document's names must be strings")
 
     @staticmethod
     def _check(part, types, where):

@@ -8,6 +8,7 @@ files know: class paths, and the attributes that were renamed between 1.x and 2.
 from __future__ import annotations
 
 import inspect
+import math
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .. import lr_scheduler
 from ..sparse import RowSparseArray
 from ..states import StateMismatch
 from ..states.pickles import Record
-from . import registry
+from .optimizer import Optimizer
 from .updater import is_built_in
 
 DIALECTS = ("1.x", "2.x")
@@ -114,13 +115,18 @@ def dialect_of(optimizer):
     return "1.x" if any(f"{base.__module__}.".startswith("mxopt.v1.") for base in cls.__mro__) else "2.x"
 
 
-def registry_of(dialect):
-    """The optimizer classes of a dialect by registered name."""
+def base_of(dialect):
+    """The base class of a dialect's optimizers."""
     if dialect == "2.x":
-        return registry.opt_registry
+        return Optimizer
     from .. import v1
 
-    return v1.optimizer.Optimizer.opt_registry
+    return v1.optimizer.Optimizer
+
+
+def registry_of(dialect):
+    """The optimizer classes of a dialect by registered name."""
+    return base_of(dialect).opt_registry
 
 
 def name_of(optimizer):
@@ -169,8 +175,8 @@ class Arrangement:
         self._source, self._target = source, target
         self._from, self._to = template(source), template(target)
         same = source is target or self._from is None or self._to is None
-        self._reorders = not same and (_skeleton(self._from), source.state_names) != (
-            _skeleton(self._to),
+        self._reorders = not same and (skeleton(self._from), source.state_names) != (
+            skeleton(self._to),
             target.state_names,
         )
 
@@ -252,7 +258,8 @@ def _is_array(value):
     return isinstance(value, (np.ndarray, RowSparseArray))
 
 
-def _skeleton(structure):
+def skeleton(structure):
+    """A state's structure without its arrays: nested tuples of whether there is None."""
     if isinstance(structure, tuple):
         return tuple(map(_skeleton, structure))
     return structure is None
@@ -293,32 +300,64 @@ def attributes_of(optimizer):
 def from_attributes(cls, attributes):
     """A new optimizer with these attributes.
 
-    A built-in class checks them with its constructor; of a user's own class they are taken as they are.
+    A constructor checks them: that of a built-in class all of them, that of the base class those which a
+    class of a user's own has from it; the others are taken as they are.
     """
-    if not is_built_in(cls):
-        new = cls.__new__(cls)
-        new.__setstate__({"lr_scheduler": None, **attributes})
-        return new
-    # only what differs: some constructors refuse keywords that only the other dialect has
-    default = vars(cls())
-    arguments = {
-        name: attributes[source]
-        for name in _arguments(cls)
-        for source in ["lr" if name == "learning_rate" else name]
-        if source in attributes and not _same(attributes[source], default.get(source))
-    }
+    built_in = is_built_in(cls)
+    judge = cls if built_in else base_of(dialect_of(cls))
     try:
-        for which in ("lr_mult", "wd_mult", "idx2name"):
-            if not isinstance(attributes.get(which, {}), dict):
-                raise TypeError(f"{which} must be a dict, got {attributes[which]!r}")
+        for name in attributes:
+            if not isinstance(name, str):
+                raise TypeError(f"the name of an attribute must be a string, got {name!r}")
+        # only what differs: some constructors refuse keywords that only the other dialect has
+        default = vars(judge())
+        for name, value in default.items():
+            check_kind(name, attributes.get(name, value), value)
+        new = judge(
+            **{
+                name: attributes[source]
+                for name in _arguments(judge)
+                for source in ["lr" if name == "learning_rate" else name]
+                if source in attributes and not _same(attributes[source], default.get(source))
+            }
+        )
         checked_count(attributes.get("begin_num_update", 0))
-        new = cls(**arguments)
+        for index, name in attributes.get("idx2name", {}).items():
+            if not isinstance(name, str):
+                raise TypeError(f"the name of index {index!r} must be a string, got {type(name).__name__}")
         for which in ("lr_mult", "wd_mult"):
             new._multipliers("", attributes.get(which, {}))
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
         raise StateMismatch(f"the file's {cls.__name__} cannot be: {error}") from None
-    new.__setstate__({**new.__getstate__(), **attributes})
+    checked = {**new.__getstate__(), **attributes}
+    if not built_in:
+        new = cls.__new__(cls)
+    new.__setstate__(checked)
     return new
+
+
+#: a one-element array is what some scripts make of rescale_grad
+_NUMBERS = (int, float, np.number, np.ndarray)
+#: for the type of an attribute's default, what a file may have there
+_KINDS = {
+    bool: ((bool, np.bool_, int), "True or False"),
+    int: (_NUMBERS, "a number"),
+    float: (_NUMBERS, "a number"),
+    dict: (dict, "a dict"),
+    tuple: ((tuple, list), "a tuple"),
+}
+
+
+def check_kind(name, value, default):
+    """Refuse an attribute that is of another kind than its default; None is one's own concern.
+
+    Raises
+    ------
+    TypeError
+    """
+    kinds, must_be = _KINDS.get(type(default), (object, ""))
+    if value is not None and not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {must_be}, got {value!r}")
 
 
 def _same(one, other):
@@ -404,7 +443,10 @@ def scheduler_from(name, attributes):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
+    try:
+        return isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 # MXNet's records
@@ -464,12 +506,16 @@ def linked_counts(counts, selected):
         counts = {0: selected}
     if not isinstance(counts, dict) or not all(isinstance(one, dict) for one in [*counts.values(), selected]):
         raise StateMismatch("the file's update counts are not dicts of counts")
-    device = next((number for number, one in counts.items() if one is selected), None)
+    if not all(isinstance(device, int) for device in counts):
+        raise StateMismatch("the file's update counts are not those of numbered devices")
+    checked = {
+        device: {key: checked_count(value) for key, value in one.items()} for device, one in counts.items()
+    }
+    device = next((device for device, one in counts.items() if one is selected), None)
     if device is None:
-        device = next((number for number, one in counts.items() if one == selected), 0)
-    return {
-        number: {key: checked_count(value) for key, value in one.items()} for number, one in counts.items()
-    }, device
+        selected = {key: checked_count(value) for key, value in selected.items()}
+        device = next((device for device, one in checked.items() if one == selected), 0)
+    return checked, device
 
 
 def checked_count(value):

@@ -178,6 +178,18 @@ def test_states_of_another_shape_or_dtype_name_both(change, words):
     assert_unchanged(other, before)
 
 
+def test_a_dump_of_other_shapes_names_both():
+    data = trained()[0].get_states(dump_optimizer=True)
+    other = mxopt.get_updater(mxopt.create("adam"))
+    other(0, np.ones((3, 2), "f4"), np.ones((3, 2), "f4"))
+    before = picture(other)
+    with pytest.raises(
+        StateMismatch, match=r"index 0 is \(float32 \(2, 3\), .* the updater's is \(float32 \(3, 2\)"
+    ):
+        other.set_states(data)
+    assert_unchanged(other, before)
+
+
 def edited(data, edit):
     """The file with its document changed and every checksum right."""
     tree = native.loads(data)
@@ -624,3 +636,89 @@ def test_what_is_no_state_file_is_named(data, error, words):
 def test_states_must_be_bytes(data):
     with pytest.raises(TypeError, match="states must be bytes, got .*; load_states reads files"):
         mxopt.get_updater(mxopt.create("adam")).set_states(data)
+
+
+# dumps whose contents lie
+
+ODD = [
+    None,
+    True,
+    "x",
+    -1,
+    2**70,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    (1,),
+    {"a": [1]},
+    {0: {1: 2}},
+    np.zeros(2),
+]
+
+
+def lies(tree, path=()):
+    """The paths of everything in a tree that can be replaced."""
+    yield path
+    parts = (
+        tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
+    )
+    for key, part in parts:
+        yield from lies(part, (*path, key))
+
+
+def replaced(tree, path, value):
+    if not path:
+        return value
+    if isinstance(tree, dict):
+        return {
+            key: replaced(part, path[1:], value) if key == path[0] else part for key, part in tree.items()
+        }
+    parts = [replaced(part, path[1:], value) if i == path[0] else part for i, part in enumerate(tree)]
+    return type(tree)(parts)
+
+
+def assert_taken_or_refused(data, make):
+    updater = make()
+    before = picture(updater)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            updater.set_states(data, strict=False)
+        except StateFileError:
+            assert_unchanged(updater, before)
+
+
+def scheduled(name="adam", **arguments):
+    return trained(
+        name, lr_scheduler=schedules()["factor"], learning_rate=0.01, names={0: "a", 1: "b"}, **arguments
+    )[0]
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "signed"])
+def test_our_files_that_lie(name, own_class):
+    tree = native.loads(scheduled(name).get_states(dump_optimizer=True))
+    for path in lies(tree):
+        for value in ODD:
+            assert_taken_or_refused(native.dumps(replaced(tree, path, value)), lambda: scheduled("adam"))
+
+
+@pytest.mark.parametrize("name", ["2.0.0b1-adam-dump-sched", "1.9.1-trainer-adam"])
+def test_files_of_mxnet_that_lie(name):
+    content = mxnet.read(mxnet_files.data(name))
+    scheduler = content.optimizer.attributes.pop("lr_scheduler")
+    tree = {"states": content.states, "attributes": content.optimizer.attributes}
+    tree["scheduler"] = scheduler.attributes if scheduler else {}
+    for path in lies(tree):
+        if path in ((), ("states",), ("attributes",), ("scheduler",)):
+            continue
+        for value in ODD:
+            lie = replaced(tree, path, value)
+            attributes = dict(lie["attributes"])
+            if scheduler:
+                attributes["lr_scheduler"] = type(scheduler)(
+                    scheduler.module, scheduler.name, lie["scheduler"]
+                )
+            optimizer = type(content.optimizer)(content.optimizer.module, content.optimizer.name, attributes)
+            data = b"".join(mxnet.to_pieces(lie["states"], optimizer, "mxnet-2.x"))
+            assert_taken_or_refused(data, lambda: trained("adam")[0])
