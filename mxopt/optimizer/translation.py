@@ -261,7 +261,7 @@ def _is_array(value):
 def skeleton(structure):
     """A state's structure without its arrays: nested tuples of whether there is None."""
     if isinstance(structure, tuple):
-        return tuple(map(_skeleton, structure))
+        return tuple(map(skeleton, structure))
     return structure is None
 
 
