@@ -8,7 +8,7 @@ import mxopt.v1
 #: f(x, y) = x**2 / 20 + y**2 / 2, a valley ten times as long as wide.
 START, CURVATURE = (-8.0, 2.0), np.array([0.1, 1.0])
 STEPS = 60
-RATES = 10 ** np.linspace(-3, 1.5, 19)
+RATES = 10 ** np.linspace(-3, 3, 25)
 PANEL, COLUMNS = (220, 130), 4
 
 
