@@ -19,7 +19,12 @@ LAYERS = [
     {"mxopt.optimizer.registry", "mxopt.optimizer.multipliers"},
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
-    {"mxopt.optimizer.updater", "mxopt.optimizer.saving", "mxopt.optimizer.translation", "mxopt.optimizer.listing"},
+    {
+        "mxopt.optimizer.updater",
+        "mxopt.optimizer.saving",
+        "mxopt.optimizer.translation",
+        "mxopt.optimizer.listing",
+    },
     {"mxopt.optimizer"},
     {"mxopt.absent", "mxopt.face", "mxopt.base", "mxopt.test_utils"},
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},

@@ -60,7 +60,14 @@ print(time.perf_counter() - begin)
 def test_import_leaves_out_what_few_programs_need():
     code = "import sys, mxopt; print(*(name for name in sys.modules))"
     loaded = set(printed(code).split())
-    assert not loaded & {"mxopt.nd", "mxopt.gluon", "mxopt.states.native", "mxopt.v1", "safetensors", "ml_dtypes"}
+    assert not loaded & {
+        "mxopt.nd",
+        "mxopt.gluon",
+        "mxopt.states.native",
+        "mxopt.v1",
+        "safetensors",
+        "ml_dtypes",
+    }
 
 
 # --- instruction sets ---------------------------------------------------------------------------------------
