@@ -1,6 +1,6 @@
 """The compiled part of mxopt; all static metadata stands in pyproject.toml.
 
-``mxopt/kernels/_engine.pyx`` and ``_text.pyx`` are built once. The rules are built once per
+``_engine.pyx``, ``_rows.pyx`` and ``_text.pyx`` in mxopt/kernels are built once. The rules are built once per
 instruction set, from one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512``
 on x86-64 with a compiler that takes the flags. Flags are chosen in ``build_extensions``, where the
 compiler is known.
@@ -200,6 +200,6 @@ def extension(name):
 REPORT = report_folder()
 
 setup(
-    ext_modules=[extension(name) for name in ("_engine", "_text", *chosen_rules())],
+    ext_modules=[extension(name) for name in ("_engine", "_rows", "_text", *chosen_rules())],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from .arrays import as_array, is_float, is_mxnet
 from .context import Context
+from .kernels import sum_rows
 
 
 class RowSparseArray:
@@ -239,10 +240,11 @@ def _coalesce(data, indices):
     if first.all():
         return data.take(order, axis=0), rows
     starts = np.flatnonzero(first)
-    counts = np.diff(starts, append=len(rows))
     flat = data.reshape(len(data), data.size // len(data))
-    summed = _sum_groups(flat, order, starts, counts)
-    return summed.astype(data.dtype, copy=False).reshape(len(starts), *data.shape[1:]), rows[starts]
+    flat = flat.astype(np.float32) if data.dtype.itemsize == 2 else flat
+    sums = np.empty((len(starts), flat.shape[1]), flat.dtype)
+    sum_rows(flat, order, starts, sums)
+    return sums.astype(data.dtype, copy=False).reshape(len(starts), *data.shape[1:]), rows[starts]
 
 
 def _stable_order(indices):
@@ -258,31 +260,3 @@ def _stable_order(indices):
     keys = (indices << bits) | np.arange(len(indices))
     keys.sort()
     return keys & ((1 << bits) - 1), keys >> bits
-
-
-def _sum_groups(flat, order, starts, counts):
-    """One row a group: the sum of its members, added one after the other.
-
-    Two ways of adding in that same order are mixed: "the r-th members of all groups at once" is fast for
-    many small groups, "one group's members" for few large ones (frequent words). `rounds` minimises the
-    number of NumPy calls.
-    """
-    wide = np.float32 if flat.dtype.itemsize == 2 else flat.dtype
-    total = flat.take(order[starts], axis=0).astype(wide, copy=False)
-    groups = np.flatnonzero(counts > 1)
-    groups = groups[np.argsort(-counts[groups], kind="stable")]
-    sizes = counts[groups]
-    # members[r]: how many groups have more than r members; a prefix of `groups`
-    members = np.searchsorted(-sizes, -np.arange(sizes[0] + 1), side="left")
-    rounds = int(np.argmin(np.arange(1, sizes[0] + 1) + members[1:])) + 1
-    large = int(members[rounds])
-    for r in range(1, rounds):
-        some = groups[large : members[r]]
-        total[some] += flat.take(order[starts[some] + r], axis=0)
-    for group in groups[:large]:
-        rows = flat.take(order[starts[group] : starts[group] + counts[group]], axis=0).astype(
-            wide, copy=False
-        )
-        # reducing the outer axis adds row by row, but a single column would be summed pairwise
-        total[group] = rows.sum(axis=0) if rows.shape[1] > 1 else np.add.accumulate(rows, axis=0)[-1]
-    return total

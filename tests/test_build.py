@@ -92,6 +92,7 @@ def test_wheel_has_what_runs(built):
     compiled = {name.rpartition("/")[2].partition(".")[0] for name in names if name.endswith(suffix)}
     assert compiled == {
         "_engine",
+        "_rows",
         "_text",
         *(f"_rules_{isa}" for isa in kernels.available_instruction_sets()),
     }
