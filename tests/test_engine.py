@@ -191,3 +191,17 @@ def test_scalars_that_need_no_care_stay_as_they_are():
         got = read((value,), (True,))[0]
         assert abs(got - value) <= 3 * np.spacing(np.float32(abs(value)))
         assert got == -read((-value,), (True,))[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_tensors_have_the_bits_of_small_ones(dtype):
+    # From half a million elements on, the engine walks a tensor in another way.
+    rng = np.random.default_rng(5)
+    whole, grad = rng.standard_normal(600_003).astype(dtype), rng.standard_normal(600_003).astype(dtype)
+    parts = [part.copy() for part in np.array_split(whole, 7)]
+    large, small = (mx.get_updater(mx.create("adam", learning_rate=0.1)) for _ in range(2))
+    for _ in range(2):
+        large(0, grad, whole)
+        for key, pair in enumerate(zip(np.array_split(grad, 7), parts)):
+            small(key, *pair)
+    assert whole.tobytes() == np.concatenate(parts).tobytes()

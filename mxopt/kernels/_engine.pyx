@@ -85,6 +85,13 @@ cdef enum:
     DRAWN_BLOCK = 65536
     # Arrays of a list whose objects are asked for ahead of being read.
     LOOK_AHEAD = 6
+    # From this many elements in a plan on, its arrays come from main memory, and each thread asks for each of
+    # them some blocks ahead, line by line in turn: what the processor itself fetches ahead ends at every page.
+    # Adam on 30 million elements then reaches 0.98 of the limit with blocks of 256, two ahead; 0.88 without,
+    # 0.96 with blocks of 128, 0.89 of 512 (two threads). Array by array instead of line by line it gains nothing.
+    FAR_FROM = 1 << 19
+    FAR_BLOCK = 256
+    FAR_AHEAD = 2
     # Random rows of a table: how many rows ahead, and how much of each, to ask for. A lazy Adam step of 8192
     # rows of 64 out of a million takes 1.66 ms without, 1.22 ms with 4, 1.30 ms with 16 rows ahead (one
     # thread); of rows of 1000, 0.89 ms without, 0.86 ms with their first 512 bytes, 1.03 ms with all: the
@@ -141,6 +148,7 @@ cdef struct Pass:
     bint by_row
     bint mirrored
     Py_ssize_t scratch_items
+    bint far     # the arrays are larger than the caches
     int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 cdef Py_ssize_t[4] ITEMSIZE = [4, 8, 2, 2]
@@ -409,6 +417,33 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
             scratch += run * size
 
 
+cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    # A long contiguous part that comes from main memory.
+    cdef void* arrays[POINTERS]
+    cdef char* used[MAX_ARRAYS]
+    cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
+    cdef rule_fn rule = c.rules[t.compute]
+    cdef Py_ssize_t length = FAR_BLOCK * ITEMSIZE[t.compute], k
+    cdef int a, count = 0
+    for a in range(c.narrays):
+        arrays[a] = NULL
+        if (c.uses >> a) & 1:
+            arrays[a] = t.data[a] + p * ITEMSIZE[t.compute]
+            used[count] = <char*>arrays[a] + FAR_AHEAD * length
+            count += 1
+    while p < end:
+        for k in range(0, length, 64):
+            for a in range(count):
+                mxopt_prefetch(used[a] + k)
+        rule(arrays, min(<Py_ssize_t>FAR_BLOCK, end - p), scalars)
+        for a in range(c.narrays):
+            if arrays[a] != NULL:
+                arrays[a] = <char*>arrays[a] + length
+        for a in range(count):
+            used[a] += length
+        p += FAR_BLOCK
+
+
 cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
     # Start fetching what move() will read or write of the elements [p, end).
     cdef Py_ssize_t itemsize, width, row
@@ -443,6 +478,9 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     cdef int a
     if t.layout != NULL and t.layout.in_place and not c.nsums and not c.by_row:
         run_rows(c, t, p, end)
+        return
+    if c.far and t.plain and not c.nsums and not c.by_row and end - p > 4 * FAR_BLOCK:
+        run_far(c, t, p, end)
         return
     if c.by_row:
         step = t.layout.width
@@ -1097,6 +1135,7 @@ cdef class Plan:
                 self.tensors[i].row = rows[i]
             self.rowed = True
         c.spoilt = NULL
+        c.far = self.nelements >= FAR_FROM
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
