@@ -11,7 +11,14 @@ from ..sparse import RowSparseArray
 _CPU = Context("cpu", 0)
 
 
-class NDArray(np.ndarray):
+class _Arrays(type):
+    """Makes row-sparse arrays pass ``isinstance(grad, NDArray)``, since in MXNet they derive from it."""
+
+    def __instancecheck__(cls, instance):
+        return super().__instancecheck__(instance) or (cls is NDArray and type(instance) is RowSparseNDArray)
+
+
+class NDArray(np.ndarray, metaclass=_Arrays):
     """A NumPy array with MXNet's manners; always a view of memory that NumPy can see.
 
     What differs from ``numpy.ndarray`` is what custom optimizers written for MXNet rely on:
@@ -315,8 +322,6 @@ def view(x):
         return x
     if isinstance(x, np.ndarray):
         return x.view(NDArray)
-    if isinstance(x, RowSparseNDArray):
-        return x
     if isinstance(x, RowSparseArray):
         return RowSparseNDArray._trusted(view(x.data), view(x.indices), x.shape)
     return as_array(x, "array", writable=False).view(NDArray)
@@ -342,8 +347,10 @@ def view_state(state):
 
 def _operand(x):
     """What NumPy is to compute with: plain arrays, and scalars that do not widen."""
-    if isinstance(x, NDArray):
-        return x.asnumpy() if isinstance(x, Comparison) and x.dtype.kind == "b" else x.view(np.ndarray)
+    if isinstance(x, Comparison) and x.dtype.kind == "b":
+        return x.asnumpy()
+    if isinstance(x, np.ndarray) and isinstance(x, NDArray):
+        return x.view(np.ndarray)
     return x.item() if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and not x.ndim) else x
 
 

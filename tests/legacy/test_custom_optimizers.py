@@ -202,6 +202,24 @@ def test_a_proxy_delegates(dtype):
     assert updater.optimizer._index_update_count == {0: 3}
 
 
+def test_rows_arrive_as_arrays_of_mxnet():
+    """As proximal AdaGrad asks: an NDArray whose storage type tells that it holds rows."""
+
+    class Rows(mxopt.optimizer.Optimizer):
+        def update(self, index, weight, grad, state):
+            assert isinstance(weight, nd.NDArray)
+            assert isinstance(grad, nd.NDArray)
+            assert grad.stype == "row_sparse"
+            weight[grad.indices] -= grad.data * 2
+
+    weight = np.zeros((4, 1), np.float32)
+    step(Rows(), weight, mxopt.RowSparseArray(ones(2, 1), np.array([3, 1]), (4, 1)))
+    assert weight.ravel().tolist() == [0, -2, 0, -2]
+    assert isinstance(nd.ones((1,)), nd.NDArray)
+    assert not isinstance(ones(1), nd.NDArray)
+    assert not isinstance(mxopt.RowSparseArray(ones(1, 1), [0], (1, 1)), nd.NDArray)
+
+
 def test_rates_of_ones_own():
     class Decayed(mxopt.optimizer.SGD):
         def _get_lrs(self, indices):
