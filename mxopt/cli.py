@@ -75,7 +75,10 @@ def _parser():
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
     sub = command(list_)
     sub.add_argument("pattern", nargs="?", default="*", help="such as 'ada*'")
-    command(describe).add_argument("name", help="an optimizer's name")
+    sub.add_argument("--dialect", choices=("1.9", "2.x"), default="2.x")
+    sub = command(describe)
+    sub.add_argument("name", help="an optimizer's name")
+    sub.add_argument("--dialect", choices=("1.9", "2.x"), default="2.x")
     return parser
 
 
@@ -173,7 +176,7 @@ def convert(options):
 
 def list_(options):
     """the optimizers"""
-    names = mxopt.list_optimizers(options.pattern)
+    names = mxopt.list_optimizers(options.pattern, options.dialect)
     if options.json:
         return _print_json(list(names))
     print("\n".join(names))
@@ -182,9 +185,9 @@ def list_(options):
 
 def describe(options):
     """an optimizer: arguments, defaults, states, dialects"""
-    found = mxopt.describe(options.name)
+    found = mxopt.describe(options.name, options.dialect)
     if options.json:
-        return _print_json(dataclasses.asdict(found) if dataclasses.is_dataclass(found) else found)
+        return _print_json(dataclasses.asdict(found))
     print(found)
     return 0
 
@@ -348,7 +351,7 @@ def _json_default(value):
         return {"class": value.path, **(value.attributes or {})}
     if isinstance(value, np.generic):
         return value.item()
-    return str(value)
+    return f"{value.__module__}.{value.__name__}" if isinstance(value, type) else str(value)
 
 
 def _short(value):

@@ -177,6 +177,15 @@ def test_a_large_file_answers_from_its_header(folder, capsys):
     assert "10.74 GB" in run(capsys, "ls", "large.safetensors").out
 
 
+def test_list_and_describe(capsys):
+    assert run(capsys, "list", "la*").out.split() == ["lamb", "lans", "lars"]
+    assert json.loads(run(capsys, "list", "--json", "--dialect", "1.9", "la*").out) == ["lamb", "lars"]
+    assert "Adam(learning_rate=0.001" in run(capsys, "describe", "adam").out
+    said = json.loads(run(capsys, "describe", "--json", "Adam").out)
+    assert said["cls"] == "mxopt.optimizer.adam.Adam"
+    assert "did you mean 'adam'" in run(capsys, "describe", "adm", status=2).err
+
+
 def test_python_m_mxopt():
     done = subprocess.run(
         [sys.executable, "-m", "mxopt", "--version"], capture_output=True, text=True, check=True
