@@ -56,6 +56,8 @@ def race(contestants, seconds=3.0, rounds=(5, 200)):
             break
         for name, function in contestants.items():
             count = calls[name]
+            if count > 1 or found[name][-1:] < [0.02]:
+                function()  # what fits the caches is measured there, for all alike
             begin = time.perf_counter()
             for _ in range(count):
                 function()

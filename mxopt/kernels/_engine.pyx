@@ -91,7 +91,7 @@ cdef enum:
     # 0.96 with blocks of 128, 0.89 of 512 (two threads). Array by array instead of line by line it gains nothing.
     FAR_FROM = 1 << 19
     FAR_BLOCK = 256
-    FAR_AHEAD = 2
+    AHEAD = 2
     # Random rows of a table: how many rows ahead, and how much of each, to ask for. A lazy Adam step of 8192
     # rows of 64 out of a million takes 1.66 ms without, 1.22 ms with 4, 1.30 ms with 16 rows ahead (one
     # thread); of rows of 1000, 0.89 ms without, 0.86 ms with their first 512 bytes, 1.03 ms with all: the
@@ -429,7 +429,7 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
         arrays[a] = NULL
         if (c.uses >> a) & 1:
             arrays[a] = t.data[a] + p * ITEMSIZE[t.compute]
-            used[count] = <char*>arrays[a] + FAR_AHEAD * length
+            used[count] = <char*>arrays[a] + AHEAD * length
             count += 1
     while p < end:
         for k in range(0, length, 64):
@@ -445,19 +445,31 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
 
 
 cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
-    # Start fetching what move() will read or write of the elements [p, end).
-    cdef Py_ssize_t itemsize, width, row
-    cdef int a
+    # Start fetching what move() will read or write of the elements [p, end), line by line in turn.
+    cdef Py_ssize_t itemsize, width, row, k
+    cdef char* flat[SLOTS]
+    cdef Py_ssize_t step[SLOTS]
+    cdef int a, count = 0
     for a in range(SLOTS):
         if t.data[a] == NULL or not (a == MIRROR or (c.uses >> a) & 1):
             continue
         itemsize = ITEMSIZE[t.dtype[a]]
         if t.kind[a] == FLAT:
-            ask_for(t.data[a] + p * itemsize, (end - p) * itemsize)
+            flat[count], step[count] = t.data[a] + p * itemsize, itemsize
+            count += 1
         elif t.kind[a] == ROWS:
             width = t.layout.width
             for row in range(p // width, (end - 1) // width + 1):
                 ask_for(t.data[a] + t.layout.rows[row] * width * itemsize, min(width * itemsize, ROW_HEAD))
+    for k in range(0, end - p, 32):
+        for a in range(count):
+            mxopt_prefetch(flat[a])
+            if step[a] > 2:
+                mxopt_prefetch(flat[a] + 64)
+                if step[a] > 4:
+                    mxopt_prefetch(flat[a] + 128)
+                    mxopt_prefetch(flat[a] + 192)
+            flat[a] += 32 * step[a]
 
 
 cdef inline void* reach(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw) noexcept nogil:
@@ -506,8 +518,8 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
                 arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
                 if arrays[a] == scratch + a * stride:
                     staged |= 1u << a
-        if staged and p + n < end:
-            ask_for_block(c, t, p + n, min(p + 2 * n, end))
+        if staged and p + AHEAD * n < end:
+            ask_for_block(c, t, p + AHEAD * n, min(p + (AHEAD + 1) * n, end))
         rule(arrays, n, scalars)
         staged &= c.writes
         if staged:
@@ -525,7 +537,8 @@ cdef void check_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
     if t.kind[GRAD] == EXPAND:  # its rows are as good in any order, so take them from the front
         end = min(end, t.layout.nrows * t.layout.width)
     while p < end and not c.spoilt[0]:
-        n = min(end - p, BLOCK if t.kind[GRAD] == STRIDED else SUM_BLOCK)
+        n = min(end - p, BLOCK)
+        ask_for(t.data[GRAD] + (p + 4 * n) * itemsize, n * itemsize)
         if t.kind[GRAD] == STRIDED:
             walk(t.layout.strided[GRAD], t.layout.rows, t.data[GRAD], p, n, block, itemsize, False)
             if not FINITE[t.dtype[GRAD]](block, n):
