@@ -80,8 +80,10 @@ def limit_of(step, weights, grads):
     for name in updater.optimizer.passes:
         rule = kernels.RULES[name]
         columns = [weights, grads, *map(list, zip(*states))]
-        written = [c for c, role in zip(columns, rule.streams) if role == "written"]
-        read = [c for c, role in zip(columns, rule.streams) if role == "read"]
+        # Not counted: states of one number a row.
+        whole = [(c, role) for c, role in zip(columns, rule.streams) if c[0].size == weights[0].size]
+        written = [c for c, role in whole if role == "written"]
+        read = [c for c, role in whole if role == "read"]
         runs.append(stream(written, read))
 
     def run():

@@ -491,7 +491,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     if t.layout != NULL and t.layout.in_place and not c.nsums and not c.by_row:
         run_rows(c, t, p, end)
         return
-    if c.far and t.plain and not c.nsums and not c.by_row and end - p > 4 * FAR_BLOCK:
+    if c.far and t.plain and t.layout == NULL and not c.nsums and not c.by_row and end - p > 4 * FAR_BLOCK:
         run_far(c, t, p, end)
         return
     if c.by_row:
