@@ -43,7 +43,8 @@ def run(tool, package, isa):
         find = ["gcc", "-print-file-name=libasan.so"]
         environ["LD_PRELOAD"] = subprocess.check_output(find, text=True).strip()
     else:
-        command = ["valgrind", "-q", "--error-exitcode=9", *command]
+        suppressed = f"--suppressions={HERE / 'valgrind.supp'}"
+        command = ["valgrind", "-q", "--error-exitcode=9", suppressed, *command]
     subprocess.run(command, env=environ, check=True)
 
 
