@@ -13,7 +13,7 @@
 # depend on threads, chunks, lists or layouts: elementwise rules never see them, and sums are taken
 # per SUM_BLOCK elements from the start of each tensor and added in that order.
 
-from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_SetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport PyObject
@@ -1265,7 +1265,7 @@ def count_up(dict counts not None, indices, begin):
     cdef PyObject* found
     try:
         for index in indices:
-            found = PyDict_GetItem(counts, index)
+            found = PyDict_GetItemWithError(counts, index)
             if found == NULL:
                 new = begin + 1
                 PyDict_SetItem(counts, index, new)
