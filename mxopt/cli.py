@@ -69,6 +69,12 @@ def _parser():
     sub.add_argument(
         "--to", choices=saving.FORMATS, default="mxopt", help="the format to write (default: mxopt)"
     )
+    sub.add_argument(
+        "--from",
+        dest="origin",
+        choices=mxnet.FORMATS,
+        help="which MXNet wrote bare states, where they do not tell",
+    )
     sub.add_argument("--optimizer", help="the optimizer's name, where the file does not say it")
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="one of its arguments")
     sub.add_argument("--dialect", choices=translation.DIALECTS, help="1.x or 2.x; default: the file's")
@@ -164,7 +170,7 @@ def convert(options):
     with open(options.source, "rb", buffering=0) as file:
         found = outline(file)
     updater = _updater_for(found, options)
-    updater.load_states(options.source, num_update=options.num_update)
+    updater.load_states(options.source, num_update=options.num_update, format=options.origin)
     held = found.record is not None or "attributes" in (found.document or {}).get("optimizer", {})
     updater.save_states(options.target, dump_optimizer=held, format=options.to)
     said = {"file": options.target, "format": options.to, "parameters": len(updater.states)}

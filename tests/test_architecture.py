@@ -20,6 +20,7 @@ LAYERS = [
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
     {
+        "mxopt.optimizer.arrangement",
         "mxopt.optimizer.updater",
         "mxopt.optimizer.saving",
         "mxopt.optimizer.translation",

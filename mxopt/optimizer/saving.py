@@ -9,7 +9,7 @@ from .. import checks
 from .._version import __version__
 from ..sparse import RowSparseArray
 from ..states import ForeignStateFile, StateMismatch, files, kind_of, mxnet, native
-from . import translation
+from . import arrangement, translation
 
 FORMATS = ("mxopt", *mxnet.FORMATS)
 
@@ -130,6 +130,10 @@ def _pieces(updater, dump_optimizer, format):
     if format == "mxopt":
         return native.to_pieces(document(updater, dump_optimizer), _array_names(updater))
     dialect = format.partition("-")[2]
+    undecided = _still_undecided(updater)
+    # the same generation's bare states leave as much open as those that were loaded
+    if undecided and (dump_optimizer or dialect != undecided.dialect):
+        undecided.warn("no weight has been seen that would tell")
     optimizer = updater.optimizer
     target = translation.counterpart(optimizer, dialect)
     if target is None:
@@ -138,12 +142,12 @@ def _pieces(updater, dump_optimizer, format):
             "be written for it"
         )
     record = translation.to_record(optimizer, dialect) if dump_optimizer else None
-    arrange, states = translation.Arrangement(optimizer, target), {}
+    arrange, states = arrangement.Arrangement(optimizer, target), {}
     for key, state in updater.states.items():
         arranged = arrange(state)
         if arranged is None:
             raise StateMismatch(
-                f"the state of {checks.who(optimizer, key)} is {translation.spelled(state)}, and "
+                f"the state of {checks.who(optimizer, key)} is {arrangement.spelled(state)}, and "
                 f"{translation.name_of(optimizer)!r} with its present hyper-parameters keeps "
                 f"{arrange.spelled}"
             )
@@ -166,6 +170,7 @@ def document(updater, dump_optimizer=False):
         described["attributes"] = translation.attributes_of(optimizer)
         described["scheduler"] = _described_scheduler(optimizer.lr_scheduler)
     counts, selected = optimizer._all_index_update_counts, optimizer._index_update_count
+    undecided = _still_undecided(updater)
     return {
         "writer": f"mxopt {__version__}",
         "optimizer": described,
@@ -177,7 +182,14 @@ def document(updater, dump_optimizer=False):
         },
         "progress": {key: getattr(optimizer, key) for key in optimizer.progress},
         "states": updater.states,
+        **({"undecided": undecided.described()} if undecided else {}),
     }
+
+
+def _still_undecided(updater):
+    if updater._undecided:
+        updater._undecided.settle(updater.states, arrangement.known_weights(updater.optimizer))
+    return updater._undecided
 
 
 def _described_scheduler(scheduler):
@@ -205,10 +217,10 @@ def _names(updater):
 
 def _array_names(updater):
     """How arrays are called in a file: ``states/fc1_weight/mean`` rather than ``states/0/0``."""
-    arrangement = translation.Arrangement(updater.optimizer, updater.optimizer)
+    own = arrangement.Arrangement(updater.optimizer, updater.optimizer)
     owners, names = _names(updater), {}
     for key, state in updater.states.items():
-        for path, name in arrangement.leaf_names(state).items():
+        for path, name in own.leaf_names(state).items():
             names[("states", key, *path)] = "states", owners.get(key, key), name
     return names
 
@@ -234,6 +246,8 @@ class _Loading:
         self.counts = self.device = self.number = None
         self.progress = {}
         self.ignored = ()
+        # the keys of states that can be read in two ways, and the generations whose ways these are
+        self.undecided, self.readings = (), ()
         # the updater's optimizer, or the one of the file
         self.live = self.optimizer = updater.optimizer
 
@@ -246,7 +260,12 @@ class _Loading:
         states = {
             keys[key]: self._placed(state, keys[key]) for key, state in self.states.items() if key in keys
         }
+        undecided = {keys[key]: states[keys[key]] for key in self.undecided if key in keys}
         self._commit(states, keys)
+        self.updater._undecided = undecided and arrangement.Undecided(
+            self.optimizer, undecided, *self.readings
+        )
+        _still_undecided(self.updater)
         return report
 
     # reading
@@ -280,7 +299,9 @@ class _Loading:
                 translation.check_kind(key, self.progress[key], getattr(self.live, key))
             except TypeError as error:
                 raise StateMismatch(f"the file's {name} cannot be: {error}") from None
-        self._arrange([source])
+        self._arrange({dialect: source}, True)
+        if document.undecided:
+            self.undecided, self.readings = document.undecided["states"], document.undecided["readings"]
 
     def _restored(self, described, name, dialect):
         cls = translation.registered_class(name, dialect)
@@ -319,10 +340,13 @@ class _Loading:
         content = mxnet.read(data)
         self.states, record = content.states, content.optimizer
         dialects = self._likely_dialects(content)
+        said = self.format is not None
         if record is not None:
             dialects[:1] = [self._take_record(record, dialects)]
-        sources = [translation.counterpart(self.optimizer, dialect) for dialect in dialects]
-        self._arrange([source for source in sources if source is not None] or [self.optimizer])
+            said = said or translation.dialect_of_record(record) is not None
+        sources = {dialect: translation.counterpart(self.optimizer, dialect) for dialect in dialects}
+        sources = {dialect: source for dialect, source in sources.items() if source is not None}
+        self._arrange(sources or {dialects[0]: self.optimizer}, said)
         if self.counts is None and self.num_update is None:
             self._warn_of_counts()
 
@@ -377,29 +401,58 @@ class _Loading:
             stacklevel=checks.outside(),
         )
 
-    def _arrange(self, sources):
-        """Bring the states into the optimizer's order from the first of some orders that they can have."""
-        fitting, misfits = [], []
-        for source in sources:
-            arrange = translation.Arrangement(source, self.optimizer)
+    def _arrange(self, sources, said):
+        """Bring the states into the optimizer's order.
+
+        Parameters
+        ----------
+        sources : dict of str to Optimizer
+            Whose orders they can have, by dialect, the likelier one first.
+        said : bool
+            Whether the first one is known to be right if it fits.
+        """
+        fitting, misfits = {}, []
+        for dialect, source in sources.items():
+            arrange = arrangement.Arrangement(source, self.optimizer)
             arranged = {key: arrange(state) for key, state in self.states.items()}
             misfit = next((key for key, state in arranged.items() if state is None), None)
             if misfit is None:
-                fitting.append((arrange, arranged))
+                fitting[dialect] = arrange, arranged
             else:
                 misfits.append((arrange, misfit))
         if not fitting:
             arrange, key = misfits[0]
             raise StateMismatch(
-                f"the file's state of {self._who(key)} is {translation.spelled(self.states[key])}, and this "
+                f"the file's state of {self._who(key)} is {arrangement.spelled(self.states[key])}, and this "
                 f"updater's {translation.name_of(self.optimizer)!r} with its hyper-parameters keeps "
                 f"{arrange.spelled}"
             )
-        plausible = (
-            arranged for arrange, arranged in fitting if all(map(arrange.is_plausible, self.states.values()))
-        )
-        chosen = next(plausible, fitting[0][1]) if len(fitting) > 1 else fitting[0][1]
-        self.states = {key: state[0] for key, state in chosen.items()}
+        readings = list(fitting)
+        if len(readings) > 1 and not said:
+            readings = self._likeliest(fitting)
+        self.states = {key: state[0] for key, state in fitting[readings[0]][1].items()}
+
+    def _likeliest(self, fitting):
+        """The dialects whose orders fit, the one that the contents speak for first."""
+        likely = [
+            dialect
+            for dialect, (arrange, _) in fitting.items()
+            if all(map(arrange.is_plausible, self.states.values()))
+        ]
+        if len(likely) == 1:
+            return likely
+        (one, arranged), (other, turned) = fitting.values()
+        self.readings = list(fitting)
+        self.undecided = [key for key, state in self.states.items() if one.has_twin(other, state)]
+        unlike = [key for key in arranged if not arrangement.same(arranged[key], turned[key])]
+        if unlike and not self.undecided:
+            warnings.warn(
+                f"the file does not say in which order the state of {self._who(unlike[0])} is: "
+                + arrangement.supposed(*self.readings),
+                UserWarning,
+                stacklevel=checks.outside(),
+            )
+        return self.readings
 
     def _who(self, key):
         name = (self.names or {}).get(key)
@@ -461,13 +514,13 @@ class _Loading:
         # an optimizer from the file may keep other states than this one, but not of other weights
         if key in self.updater.states:
             present = self.updater.states[key]
-            comparable = self.optimizer is self.live or translation.skeleton(present) == translation.skeleton(
+            comparable = self.optimizer is self.live or arrangement.skeleton(present) == arrangement.skeleton(
                 state
             )
-            if comparable and translation.spelled(present) != translation.spelled(state):
+            if comparable and arrangement.spelled(present) != arrangement.spelled(state):
                 raise StateMismatch(
-                    f"the file's state of {checks.who(self.optimizer, key)} is {translation.spelled(state)}, "
-                    f"and the updater's is {translation.spelled(present)}"
+                    f"the file's state of {checks.who(self.optimizer, key)} is {arrangement.spelled(state)}, "
+                    f"and the updater's is {arrangement.spelled(present)}"
                 )
         return state
 
@@ -539,6 +592,9 @@ class _Document:
         "states": dict,
     }
 
+    #: only in files made of states that left it open (`arrangement.Undecided`)
+    undecided = None
+
     def __init__(self, tree):
         self._check(tree, self._PARTS, "the document")
         vars(self).update(tree)
@@ -557,6 +613,15 @@ class _Document:
         self._check(self.counts, {"num_update": int, "device": int, "devices": dict}, "the document's counts")
         if not all(isinstance(name, str) for name in self.names.values()):
             raise ForeignStateFile("the document's names must be strings")
+        if self.undecided is not None:
+            self._check(self.undecided, {"states": list, "readings": list}, "the document's 'undecided'")
+            keys, readings = self.undecided["states"], self.undecided["readings"]
+            known = all(isinstance(key, (int, str)) for key in keys)
+            pairs = known and all(arrangement.is_pair(self.states.get(key)) for key in keys)
+            if not pairs or readings not in (["1.x", "2.x"], ["2.x", "1.x"]):
+                raise ForeignStateFile(
+                    "the document's 'undecided' must name pairs of arrays and both dialects"
+                )
 
     @staticmethod
     def _check(part, types, where):

@@ -1,8 +1,7 @@
 """Optimizers as data and back: between MXNet's records, the two dialects, and live objects.
 
-The orders of states come from the classes: `create_state` gives the structure, `state_names` the names and
-`master_position` the place of the float32 master, in either dialect. What stands here is what only MXNet's
-files know: class paths, and the attributes that were renamed between 1.x and 2.x.
+What stands here is what only MXNet's files know: class paths, and the attributes that were renamed between
+1.x and 2.x. The orders of states are said in `mxopt.optimizer.arrangement`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import math
 import numpy as np
 
 from .. import lr_scheduler
-from ..sparse import RowSparseArray
 from ..states import StateMismatch
 from ..states.pickles import Record
 from .optimizer import Optimizer
@@ -149,144 +147,6 @@ def registered_class(name, dialect):
             "load again"
         )
     return found
-
-
-# states
-
-
-def template(optimizer):
-    """The structure of a state, one-tuple of what `create_state` makes; None for a class of a user's own."""
-    made_by = getattr(type(optimizer).create_state, "__module__", None) or ""
-    if not made_by.startswith("mxopt."):
-        return None
-    return (optimizer.create_state(0, np.zeros((1, 1), np.float32)),)
-
-
-class Arrangement:
-    """States in the order of one optimizer, put into the order of another: the same rule of another dialect.
-
-    Parameters
-    ----------
-    source, target : Optimizer
-        The same one where a state is only to be taken apart.
-    """
-
-    def __init__(self, source, target):
-        self._source, self._target = source, target
-        self._from, self._to = template(source), template(target)
-        same = source is target or self._from is None or self._to is None
-        self._reorders = not same and (skeleton(self._from), source.state_names) != (
-            skeleton(self._to),
-            target.state_names,
-        )
-
-    def take_apart(self, state):
-        """The (float32 master or None, inner state) of a state; None where it is built in another way."""
-        if self._from is None or _fits(self._from[0], state):
-            return None, state
-        at = self._source.master_position
-        if (
-            isinstance(state, tuple)
-            and len(state) == 2
-            and _is_array(state[at])
-            and _fits(self._from[0], state[1 - at])
-        ):
-            return state[at], state[1 - at]
-        return None
-
-    def __call__(self, state):
-        """The state for the target as a one-tuple; None where it is not one of the source's."""
-        parts = self.take_apart(state)
-        if parts is None:
-            return None
-        master, inner = parts
-        if self._reorders:
-            by_name = dict(zip(self._source.state_names, _leaves(inner)))
-            inner = _refilled(self._to[0], iter(self._target.state_names), by_name)
-        if master is None:
-            return (inner,)
-        return ((master, inner) if self._target.master_position == 0 else (inner, master),)
-
-    def is_plausible(self, state):
-        """Whether a state's contents agree with this order: a mean of squares is not negative.
-
-        The two orders of a centered RMSProp are built alike, and a file may not say which it has.
-        """
-        parts = self.take_apart(state)
-        if parts is None:
-            return False
-        by_name = dict(zip(self._source.state_names, _leaves(parts[1])))
-        squares = by_name.get("n")
-        values = squares.data if isinstance(squares, RowSparseArray) else squares
-        return not isinstance(values, np.ndarray) or not (values < 0).any()
-
-    def leaf_names(self, state):
-        """The names of a state's arrays by their path in it: ``{(0,): 'master', (1, 0): 'mean', ...}``."""
-        master, inner = self.take_apart(state) or (None, None)
-        names = {}
-        where = ()
-        if master is not None:
-            names[(self._source.master_position,)] = "master"
-            where = (1 - self._source.master_position,)
-        leaves = _paths(inner)
-        if len(leaves) <= len(self._source.state_names):
-            names.update(zip([(*where, *path) for path in leaves], self._source.state_names))
-        return names
-
-    @property
-    def spelled(self):
-        """The structure that the source keeps, in the words of its class: ``(mean, var)``."""
-        names = iter(self._source.state_names)
-
-        def spell(part):
-            if isinstance(part, tuple):
-                return f"({', '.join(map(spell, part))})"
-            name = next(names, "an array")
-            return name if part is not None else "None"
-
-        return spell(self._from[0])
-
-
-def _fits(structure, state):
-    """Whether a state is built like another: None, array, or a tuple of as many."""
-    if isinstance(structure, tuple):
-        return isinstance(state, tuple) and len(state) == len(structure) and all(map(_fits, structure, state))
-    return state is None if structure is None else _is_array(state)
-
-
-def _is_array(value):
-    return isinstance(value, (np.ndarray, RowSparseArray))
-
-
-def skeleton(structure):
-    """A state's structure without its arrays: nested tuples of whether there is None."""
-    if isinstance(structure, tuple):
-        return tuple(map(skeleton, structure))
-    return structure is None
-
-
-def _leaves(state):
-    return [leaf for part in state for leaf in _leaves(part)] if isinstance(state, tuple) else [state]
-
-
-def _paths(state):
-    if not isinstance(state, tuple):
-        return [()]
-    return [(i, *path) for i, part in enumerate(state) for path in _paths(part)]
-
-
-def _refilled(structure, names, by_name):
-    if isinstance(structure, tuple):
-        return tuple(_refilled(part, names, by_name) for part in structure)
-    return by_name.get(next(names, None))
-
-
-def spelled(state):
-    """A state's structure for a message: ``(float32 (3, 2), None)``."""
-    if isinstance(state, tuple):
-        inside = ", ".join(map(spelled, state))
-        return f"({inside},)" if len(state) == 1 else f"({inside})"
-    return f"{state.dtype} {tuple(state.shape)}" if _is_array(state) else repr(state)
 
 
 # optimizers

@@ -7,6 +7,7 @@ import numpy as np
 from .. import checks
 from ..arrays import as_array
 from ..sparse import all_finite, as_gradient
+from .arrangement import Undecided
 from .optimizer import Optimizer
 
 
@@ -40,6 +41,9 @@ class Updater:
         self.states = {}
         self.states_synced = {}
 
+    #: What a file left open about the states, until the weights tell (`arrangement.Undecided`).
+    _undecided: Undecided | dict = {}
+
     @property
     def aggregate_updates(self):
         return self.optimizer.aggregate_num > 1
@@ -60,6 +64,8 @@ class Updater:
             indices, grads, weights = index, grad, weight
         else:
             indices, grads, weights = [index], [grad], [weight]
+        if self._undecided:
+            self._undecided.before_step(self.states, indices, weights)
         optimizer, known = self.optimizer, self.states
         if optimizer.__class__ in _BUILT_IN:
             try:

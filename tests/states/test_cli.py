@@ -148,6 +148,26 @@ def test_convert_of_bare_states_needs_to_be_told(folder, capsys):
     assert updater.optimizer._index_update_count == {0: 7, 1: 7}
 
 
+def test_convert_is_told_which_mxnet_wrote_a_file(folder, capsys):
+    source = mxnet_files.FOLDER / "2.0.0b1-sgd-mom-fp16-mp.states"
+    arguments = [
+        "--optimizer",
+        "sgd",
+        "--set",
+        "momentum=0.9",
+        "--set",
+        "multi_precision=True",
+        "--num-update",
+        "5",
+    ]
+    with pytest.warns(UserWarning, match="load it with format='mxnet-1.x'"):
+        run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", *arguments)
+    run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", "--from", "mxnet-2.x", *arguments)
+    expected = mxnet_files.Expected("2.0.0b1-sgd-mom-fp16-mp").states
+    got = mxnet.read((folder / "out.states").read_bytes()).states
+    mxnet_files.assert_same(got, {key: state[::-1] for key, state in expected.items()})
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
