@@ -11,6 +11,7 @@ from ..arrays import as_array
 from ..context import Context, current_context, memory_context
 from ..nd import NDArray, RowSparseNDArray, load, ops, save, sparse, view
 from ..sparse import RowSparseArray, as_gradient
+from . import freshness
 
 _REQUESTS = ("write", "add", "null")
 
@@ -39,7 +40,7 @@ class Weight(NDArray):
 
 
 class Gradient(NDArray):
-    """A gradient buffer that mxopt allocated: being written to makes it fresh."""
+    """A parameter's gradient as scripts see it: being written to makes it fresh."""
 
     parameter = None
 
@@ -60,9 +61,25 @@ class Gradient(NDArray):
                 target._written()
         return result
 
+    def __array_function__(self, function, types, args, kwargs):
+        result = super().__array_function__(function, types, args, kwargs)
+        targets = [kwargs.get("out"), kwargs.get("dst"), *(args[:1] if function in _WRITERS else ())]
+        for target in targets:
+            if isinstance(target, Gradient):
+                target._written()
+        return result
+
+    def fill(self, value):
+        """Write one number to all elements."""
+        super().fill(value)
+        self._written()
+
     def _written(self):
         if self.parameter is not None:
             self.parameter.fresh = True
+
+
+_WRITERS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 
 
 class Parameter:
@@ -89,8 +106,8 @@ class Parameter:
     Attributes
     ----------
     fresh : bool or None
-        Whether a gradient arrived since the last step. None: not known, because the caller writes to an
-        array of its own, and then each step uses what stands there.
+        Whether a gradient arrived since the last step. None: to be found by looking at it, because the
+        caller writes to an array of its own. May be set to True before a step to say so.
     """
 
     def __init__(self, name="weight", data=None, grad=None, grad_req="write", shape=None, dtype=None,
@@ -112,11 +129,14 @@ class Parameter:
         self._dtype = np.dtype(np.float32 if dtype is None else dtype)
         self._sources = self._data = self._grad = None
         self.fresh = None
+        #: Counts what a trainer has to look up again: other weights, another request, another writer.
+        self.version = 0
+        self.owner_writes = True
         self.grad_req = grad_req if differentiable else "null"
         if data is not None:
             self._hold(data)
         if grad is not None:
-            self._grad = [view(as_gradient(g, f"gradient of parameter {name!r}")) for g in _listed(grad)]
+            self._grad = [self._seen(as_gradient(g, self._gradient_name)) for g in _listed(grad)]
             self._check_copies("grad", self._grad)
 
     def _hold(self, data):
@@ -134,6 +154,7 @@ class Parameter:
             )
         self._sources, self._data = sources, arrays
         self._shape, self._dtype = arrays[0].shape, arrays[0].dtype
+        self.version += 1
 
     def _check_copies(self, what, arrays):
         copies = len(self._data or arrays)
@@ -175,6 +196,7 @@ class Parameter:
                 f"grad_req of parameter {self.name!r} must be one of {_REQUESTS}, got {request!r}"
             )
         self._grad_req = request
+        self.version += 1
         if request == "null":
             self._grad = None
 
@@ -287,19 +309,39 @@ class Parameter:
             raise RuntimeError(f"parameter {self.name!r} has no gradient, because its grad_req is 'null'")
         if self._grad is None:
             self._grad = [self._new_gradient(array) for array in self._held()]
+        self._grad = [view(gradient) for gradient in self._grad]
         return list(self._grad)
 
     def grad(self, ctx=None):
         """The gradient; what is written to it is used by the next step."""
         return self.list_grad()[self._position(ctx)]
 
+    @property
+    def _gradient_name(self):
+        return f"gradient of parameter {self.name!r}"
+
+    def _seen(self, gradient, context=None):
+        """A gradient as the script sees it: what it writes there is known to be fresh."""
+        if isinstance(gradient, RowSparseArray):
+            return gradient
+        gradient = gradient.view(Gradient)
+        gradient.parameter = self
+        if context is not None:
+            gradient._context = context
+        return gradient
+
     def _new_gradient(self, array):
         if self.grad_stype == "row_sparse":
             return sparse.zeros("row_sparse", self._shape, dtype=self._dtype)
-        gradient = np.zeros(self._shape, self._dtype).view(Gradient)
-        gradient._context, gradient.parameter = array.context, self
         self.fresh = bool(self.fresh)
-        return gradient
+        self._mxopt_knows()
+        return self._seen(np.zeros(self._shape, self._dtype), array.context)
+
+    def _mxopt_knows(self):
+        """From now on every gradient comes through this object."""
+        if self.owner_writes:
+            self.owner_writes = False
+            self.version += 1
 
     def set_grad(self, grad):
         """Hand over the gradient of the next step.
@@ -311,15 +353,22 @@ class Parameter:
         ----------
         grad : array, RowSparseArray, or list of them (one a context)
         """
-        if self._grad_req == "null":
-            raise RuntimeError(f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'")
-        given = [view(as_gradient(g, f"gradient of parameter {self.name!r}")) for g in _listed(grad)]
-        self._held()
-        self._check_copies("gradient", given)
-        if self._grad_req == "add":
+        if type(grad) is np.ndarray and grad.shape == self._shape and len(self._data or ()) == 1:
+            given = [grad]
+        else:
+            self._held()
+            given = [view(as_gradient(g, self._gradient_name)) for g in _listed(grad)]
+            self._check_copies("gradient", given)
+        if self._grad_req != "write":
+            if self._grad_req == "null":
+                raise RuntimeError(
+                    f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'"
+                )
             given = [_added(old, new) for old, new in zip(self._grad or [None] * len(given), given)]
         self._grad = given
         self.fresh = True
+        if self.owner_writes:
+            self._mxopt_knows()
 
     def zero_grad(self):
         """Set the gradients to zero."""
@@ -334,13 +383,23 @@ class Parameter:
             found = [getattr(source, "grad", None) for source in self._sources or ()]
             if not found or any(g is None for g in found):
                 return None
-            return [as_gradient(g, f"gradient of parameter {self.name!r}") for g in found]
+            return [as_gradient(g, self._gradient_name) for g in found]
         return None if self.fresh is False else self._grad
+
+    def small_gradient(self):
+        """The one small array that the owner writes, if that is all there is to look at."""
+        gradients = self._grad or ()
+        if (
+            len(gradients) == 1
+            and isinstance(gradients[0], np.ndarray)
+            and gradients[0].size <= freshness.WHOLE
+        ):
+            return np.asarray(gradients[0])
+        return None
 
     def mark_used(self):
         """A step has used the gradient."""
-        if self.fresh is not None:
-            self.fresh = False
+        self.fresh = None if self.owner_writes else False
 
     # what MXNet's own modules and scripts reach for
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import checks, optimizer
 from ..kvstore import for_devices
 from ..optimizer import multipliers
+from ..optimizer.updater import is_built_in
+from . import freshness
 from .parameter import Parameter
 
 
@@ -54,6 +57,10 @@ class Trainer:
         self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
         self._compression_params = compression_params
         self._reset_kvstore()
+        self._version = -1  # of what `_trained` keeps
+        self._gathered = None
+        self._looked = None
+        self._told = set()
 
     def _check_contexts(self):
         contexts = self._params[0].list_ctx()
@@ -186,7 +193,8 @@ class Trainer:
         batch_size : number
             Gradients are divided by it.
         ignore_stale_grad : bool
-            Skip parameters without a new gradient. Otherwise they are an error.
+            Skip parameters without a new gradient. Otherwise they are an error, or a warning where an array
+            of the caller's own holds what the last step used.
         grads : dict of name to gradient, or list in the order of the parameters, optional
             The gradients of this step.
 
@@ -199,14 +207,20 @@ class Trainer:
         self._ready()
         self._take(grads)
         with self._rescaled(batch_size):
-            self._check_fresh(ignore_stale_grad)
+            self._looked = None
+            self._gathered = self._gather(ignore_stale_grad)
             self._allreduce_grads()
+            if self._reduces_elsewhere:
+                self._gathered = None
             self._update(ignore_stale_grad)
 
     def allreduce_grads(self):
         """Sum the gradients over the copies, for scripts that change them before `update`."""
         self._ready()
         self._not_on_kvstore("allreduce_grads()")
+        trained, gradients = self._trained(), self._gradients()
+        # before the reduction or the script changes them
+        self._looked = {trained[position] for position in self._watch.repeated(gradients)}
         self._allreduce_grads()
 
     def update(self, batch_size, ignore_stale_grad=False, grads=None):
@@ -215,7 +229,6 @@ class Trainer:
         self._not_on_kvstore("update()")
         self._take(grads)
         with self._rescaled(batch_size):
-            self._check_fresh(ignore_stale_grad)
             self._update(ignore_stale_grad)
 
     def _not_on_kvstore(self, what):
@@ -244,11 +257,13 @@ class Trainer:
         if not isinstance(grads, dict):
             if len(grads) != len(self._params):
                 raise ValueError(
-                    f"grads must hold one gradient for each of the {len(self._params)} "
-                    "parameters, "
+                    f"grads must hold one gradient for each of the {len(self._params)} parameters, "
                     f"got {len(grads)}"
                 )
-            grads = {parameter.name: grad for parameter, grad in zip(self._params, grads) if grad is not None}
+            for parameter, grad in zip(self._params, grads):
+                if grad is not None:
+                    parameter.set_grad(grad)
+            return
         for name in grads:
             if name not in self._param2idx:
                 raise ValueError(
@@ -258,26 +273,72 @@ class Trainer:
         for name, grad in grads.items():
             self._params[self._param2idx[name]].set_grad(grad)
 
-    def _trained(self):
-        return ((i, parameter) for i, parameter in enumerate(self._params) if parameter.grad_req != "null")
+    # -- gradients: which there are, and which are new -----------------------------------------------
 
-    def _check_fresh(self, ignore_stale_grad):
+    def _trained(self):
+        """The parameters that are not frozen; their indices and weights are kept beside them."""
+        version = sum([parameter.version for parameter in self._params])
+        if version != self._version:
+            pairs = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
+            self._trained_params = [p for _, p in pairs]
+            self._indices = [i for i, _ in pairs]
+            self._weights = [list(column) for column in zip(*[p.list_data() for _, p in pairs])]
+            self._watch = freshness.Watch(self._trained_params)
+            self._version = version
+        return self._trained_params
+
+    def _gradients(self):
+        return [parameter.take_gradients() for parameter in self._trained()]
+
+    def _gather(self, ignore_stale_grad):
+        """The columns of the updaters' calls; stale gradients are refused, warned of or left out."""
+        trained, gradients = self._trained(), self._gradients()
+        if self._looked is None:
+            repeated = self._watch.repeated(gradients)
+        else:
+            repeated = [i for i, parameter in enumerate(trained) if parameter in self._looked]
+        repeated = [i for i in repeated if trained[i].fresh is None]
+        indices, weights = self._indices, self._weights
         if ignore_stale_grad:
-            return
-        stale = [parameter.name for _, parameter in self._trained() if parameter.take_gradients() is None]
-        if stale:
+            for position in repeated:
+                gradients[position] = None
+        elif None in gradients:
+            stale = [parameter.name for parameter, found in zip(trained, gradients) if found is None]
             raise UserWarning(
                 f"no new gradient since the last step for {', '.join(map(repr, stale))}; hand it over "
-                "(set_grad, or "
-                "step(..., grads=...)), freeze the parameter with grad_req='null', or pass "
-                "ignore_stale_grad=True "
-                "to skip it"
+                "(set_grad, or step(..., grads=...)), freeze the parameter with grad_req='null', or pass "
+                "ignore_stale_grad=True to skip it"
+            )
+        elif repeated:
+            self._warn_of_repeated([trained[position].name for position in repeated])
+        if None in gradients:
+            used = [position for position, found in enumerate(gradients) if found is not None]
+            trained, indices, gradients, *weights = (
+                [column[position] for position in used] for column in (trained, indices, gradients, *weights)
+            )
+        if len(weights) == 1:
+            columns = [[found[0] for found in gradients]]
+        else:
+            columns = [list(column) for column in zip(*gradients)]
+        return _Gathered(trained, indices, columns, weights)
+
+    def _warn_of_repeated(self, names):
+        new = [name for name in names if name not in self._told]
+        if new:
+            self._told.update(new)
+            more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+            warnings.warn(
+                f"{', '.join(map(repr, new[:5]))}{more}: the gradient is bit for bit that of the last step, "
+                "and is used again; write the new one before each step, pass ignore_stale_grad=True to skip "
+                "it, or set parameter.fresh = True if it is new",
+                UserWarning,
+                stacklevel=checks.outside(),
             )
 
     def _allreduce_grads(self):
         if self._kvstore is None:
             return
-        for i, parameter in self._trained():
+        for i, parameter in zip(self._indices, self._trained()):
             gradients = parameter.take_gradients()
             if gradients is None:
                 continue
@@ -287,26 +348,28 @@ class Trainer:
                 self._kvstore.pushpull(i, gradients, priority=-i)
 
     def _update(self, ignore_stale_grad=False):
+        gathered, self._gathered = self._gathered or self._gather(ignore_stale_grad), None
         scaler = getattr(self, "_amp_loss_scaler", None)
         if scaler is not None and scaler.has_overflow(self._params):
+            self._looked = None
             return
-        used, calls = [], [([], [], []) for _ in self._updaters]
-        for i, parameter in self._trained():
-            gradients = parameter.take_gradients()
-            if gradients is None:
-                continue
-            used.append(parameter)
-            for columns, gradient, weight in zip(calls, gradients, parameter.list_data()):
-                for column, value in zip(columns, (i, gradient, weight)):
-                    column.append(value)
-        if not (self._kvstore is not None and self._update_on_kvstore):
-            for device, (updater, columns) in enumerate(zip(self._updaters, calls)):
-                if columns[0]:
-                    if len(self._updaters) > 1:  # every copy counts its own updates
-                        self._optimizer._set_current_context(device)
-                    updater(*columns)
-        for parameter in used:
+        if not (self._kvstore is not None and self._update_on_kvstore) and gathered.indices:
+            devices = zip(self._updaters, gathered.gradients, gathered.weights)
+            for device, (updater, gradients, weights) in enumerate(devices):
+                if len(self._updaters) > 1:  # every copy counts its own updates
+                    self._optimizer._set_current_context(device)
+                updater(gathered.indices, gradients, weights)
+        for parameter in gathered.parameters:
             parameter.mark_used()
+        # Where somebody else may have written to the gradients since they were looked at
+        changed = self._looked is not None or self._reduces_elsewhere or self._kvstore is not None
+        changed = changed or scaler is not None or not is_built_in(type(self._optimizer))
+        self._watch.used(self._gradients() if changed else None)
+        self._looked = None
+
+    @property
+    def _reduces_elsewhere(self):
+        return type(self)._allreduce_grads is not Trainer._allreduce_grads
 
     def _row_sparse_pull(self, parameter, out, row_id, full_idx=False):
         rows = parameter.row_sparse_data(row_id)
@@ -359,6 +422,15 @@ class Trainer:
                 stacklevel=2,
             )
         return report
+
+
+class _Gathered(NamedTuple):
+    """What a step uses: parameters, indices, and for each device its gradients and weights."""
+
+    parameters: list
+    indices: list
+    gradients: list
+    weights: list
 
 
 class _Rescaled:

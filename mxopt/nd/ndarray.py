@@ -157,7 +157,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         return id(self) // 16
 
     def _compare(self, ufunc, other):
-        found = ufunc(_operand(self), _operand(other)).view(Comparison)
+        found = np.asarray(ufunc(_operand(self), _operand(other))).view(Comparison)
         found._number = self.dtype
         return found
 

@@ -265,6 +265,14 @@ class Optimizer:
             found = self._found[which, name] = multipliers.find(given, name)
         return found
 
+    def _has_multipliers(self):
+        owners = self.param_dict
+        return bool(
+            self.lr_mult
+            or self.wd_mult
+            or (owners and {(p.lr_mult, p.wd_mult) for p in owners.values()} != {(1.0, 1.0)})
+        )
+
     def _get_lrs(self, indices):
         """Learning rates of some indices, multipliers applied."""
         lr = self.learning_rate
@@ -355,7 +363,7 @@ class Optimizer:
                 if error is not None:
                     raise error
             one_by_one = self._own_rates or self.scalars_differ
-            if t is not None and not (one_by_one or self.lr_mult or self.wd_mult or self.param_dict):
+            if t is not None and not (one_by_one or self._has_multipliers()):
                 self.num_update = t if t > number else number
                 rates = [(t, self.learning_rate, self.wd)]
             else:
@@ -441,20 +449,17 @@ class Optimizer:
                 lr, wd = self._count_and_rates(index)
                 rates.append((counts[index], float(lr), float(wd)))
             return rates
-        base, wd, rates = None, self.wd, []
-        lr_mult, wd_mult = (self.lr_mult or self.param_dict), (self.wd_mult or self.param_dict)
+        base, wd, rates, owners = None, self.wd, [], self.param_dict
         for index in indices:
             t = counts[index]
             if t > self.num_update or base is None:
                 self.num_update = max(self.num_update, t)
                 base = self.learning_rate
-            rates.append(
-                (
-                    t,
-                    base * self._mult(index, "lr_mult") if lr_mult else base,
-                    wd * self._mult(index, "wd_mult") if wd_mult else wd,
-                )
-            )
+            owner = owners.get(index) if owners else None
+            if owner is not None:  # its own win
+                rates.append((t, base * owner.lr_mult, wd * owner.wd_mult))
+            else:
+                rates.append((t, base * self._mult(index, "lr_mult"), wd * self._mult(index, "wd_mult")))
         return rates
 
     def _warn_of_unmatched_names(self, indices, before):
