@@ -3,7 +3,7 @@
 Not a tensor library: enough of MXNet's array namespace that an optimizer written for it runs unchanged.
 """
 
-from . import contrib, ops, random, sparse
+from . import _internal, contrib, ops, random, sparse
 from .files import load, load_frombuffer, save
 from .ndarray import NDArray, RowSparseNDArray, view, view_state
 from .ops import *  # noqa: F403

@@ -8,6 +8,7 @@ they do is in the rules of `mxopt.kernels`, so an operator here is a row of a ta
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,33 +64,52 @@ _ALIASES = {"gamma1": "rho", "gamma2": "momentum", "clip_grad": "clip_gradient",
 class Words:
     """What `mxopt.checks` asks of an optimizer, for an operator."""
 
-    def __init__(self, name, states):
-        self.name, self.state_names = name, states
+    multi_precision = False
+
+    def __init__(self, name, states, norms=False):
+        self.name, self.state_names, self.norms = name, states, norms
         self.idx2name = self.param_dict = {}
 
 
-def _run(words, rule, weights, grads, states, scalars, lazy, mixed):
-    """Run a rule over checked arrays; everything that can be wrong is found before anything is written."""
-    indices = list(range(len(weights)))
+def _plan(words, rule, weights, grads, states, lazy, mixed):
+    """Check the arrays of a call; everything that can be wrong is found before anything is written."""
     rows = [g.indices if isinstance(g, RowSparseArray) else None for g in grads]
     for i, (weight, grad) in enumerate(zip(weights, grads)):
         if grad.shape != weight.shape:
             raise checks.gradient_shape(words, i, weight, grad)
     dense = [np.asarray(g.data) if isinstance(g, RowSparseArray) else g for g in grads]
-    table = []
-    for row in scalars:
-        checks.scalars(rule.scalars, row)
-        table.append(row)
     try:
-        plan = kernels.Plan(rule, weights, dense, states, 0 if mixed else -1, rows, lazy)
+        return kernels.Plan(rule, weights, dense, states, 0 if mixed else -1, rows, lazy, bool(words.norms))
     except kernels.Refused as error:
-        raise checks.refused(error, words, indices, weights, grads, states) from None
-    if weights:
-        # all scalars travel as text, but FTML's epsilon, which MXNet reads as a double
-        text = tuple(not (rule.name.startswith("ftml") and name == "epsilon") for name in rule.scalars)
-        singles = [kernels.as_read_by_mxnet(row, text) for row in table]
-        each = np.arange(len(weights), dtype=np.int32) if len(table) > 1 else None
-        plan.run(rule, table, each, singles)
+        raise checks.refused(error, words, range(len(weights)), weights, grads, states) from None
+
+
+def _run(words, rules, plan, scalars, text):
+    """Run rules, one after the other, over a plan.
+
+    Parameters
+    ----------
+    scalars : list of dict
+        One for each tensor.
+    text : sequence of str or None
+        Which scalars MXNet reads from text; None: all, but FTML's epsilon, which it reads as a double.
+    """
+    names = rules[-1].scalars
+    rows = [_row(rules[-1], row) for row in scalars]
+    for row in rows:
+        checks.scalars(names, row)
+    if not rows:
+        return
+    if text is None:
+        text = [name for name in names if not (rules[0].name.startswith("ftml") and name == "epsilon")]
+    flags = tuple(name in text for name in names)
+    table, singles = np.array(rows), np.array([kernels.as_read_by_mxnet(row, flags) for row in rows])
+    each = np.arange(len(rows), dtype=np.int32) if len(rows) > 1 else None
+    for rule in rules:
+        sums = plan.run(rule, table, each, singles)
+        if rule.sums:
+            columns = [names.index(name) for name in rule.sums]
+            table[:, columns] = singles[:, columns] = sums
 
 
 def _row(rule, given):
@@ -132,15 +152,17 @@ def scalars_of(name, known, positional, keywords):
 
 
 def _target(weight, out):
-    """Where the new weight goes, holding the old one."""
+    """The array that is stepped: `out` where that is the weight itself, else a copy of the weight."""
     if out is None:
         return np.array(weight)
     target = as_array(out, "out")
-    if target.shape != weight.shape:
-        raise ValueError(f"out must have the weight's shape {weight.shape}, got {target.shape}")
-    if target.ctypes.data != weight.ctypes.data or target.strides != weight.strides:
-        target[...] = weight
-    return target
+    if (target.shape, target.dtype) != (weight.shape, weight.dtype):
+        raise ValueError(
+            f"out must have the weight's shape {weight.shape} and dtype {weight.dtype}, "
+            f"got {target.shape} and {target.dtype}"
+        )
+    same = target.ctypes.data == weight.ctypes.data and target.strides == weight.strides
+    return target if same else np.array(weight)
 
 
 def _operator(name, rule, states, known, mixed, rules):
@@ -154,25 +176,33 @@ def _operator(name, rule, states, known, mixed, rules):
             raise TypeError(f"{name} takes the arrays {', '.join(arrays)}, got {len(taken)}")
         kwargs.pop("name", None)
         scalars, lazy = scalars_of(name, known, args[len(arrays) :], kwargs)
-        compiled = rules(rule, single=True)
-        weight = as_array(taken[0], "weight", writable=False)
-        grad = as_gradient(taken[1], "gradient")
-        own = [as_array(x, word) for word, x in zip(arrays[2:], taken[2:])]
-        state = _state(own[: len(states)])
-        target = _target(weight, out)
-        _run(words, compiled, [target], [grad], [(own[-1], state) if mixed else state],
-             [_row(compiled, scalars)], lazy, mixed)  # fmt: skip
-        return out if out is not None else target.view(NDArray)
+        columns = [[array] for array in taken]
+        return run_list(words, (rules(rule, single=True),), columns, [scalars], [out], mixed, lazy=lazy)[0]
 
-    return _named(operator, name, f"MXNet's operator over the rule {rule!r}: {', '.join((*arrays, *known))}.")
+    return named(operator, name, f"MXNet's operator over the rule {rule!r}: {', '.join((*arrays, *known))}.")
 
 
 def _state(arrays):
     return None if not arrays else arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
-def run_list(words, rule, columns, scalars, out, mixed):
-    """Run a rule over a list of tensors; returns `out`, new arrays where that has None.
+class Checked(NamedTuple):
+    """The arrays of a call, checked and viewed: a plan, the arrays that are stepped, all columns."""
+
+    plan: kernels.Plan
+    targets: list
+    columns: list
+
+    def results(self, out):
+        """What the operator returns: `out` with the new weights, and new arrays where that has None."""
+        for o, target in zip(out, self.targets):
+            if o is not None and as_array(o).ctypes.data != target.ctypes.data:
+                as_array(o)[...] = target
+        return [o if o is not None else target.view(NDArray) for o, target in zip(out, self.targets)]
+
+
+def checked(words, rule, columns, out, mixed, lazy=False):
+    """Check the arrays of a call, before anything is written.
 
     Parameters
     ----------
@@ -180,19 +210,44 @@ def run_list(words, rule, columns, scalars, out, mixed):
     rule : Rule
     columns : list of lists
         Weights, gradients, each state, and with `mixed` the float32 masters.
-    scalars : list of dict
-        One for each tensor.
+    out : list of array or None
     """
-    weights = [as_array(w, f"weight {i}", writable=False) for i, w in enumerate(columns[0])]
-    grads = [as_gradient(g, f"gradient {i}") for i, g in enumerate(columns[1])]
-    own = [[as_array(x, f"state {i}") for i, x in enumerate(column)] for column in columns[2:]]
+    if len({len(column) for column in (*columns, out)}) > 1:
+        lengths = ", ".join(str(len(column)) for column in (*columns, out))
+        raise ValueError(f"{words.name} takes lists of equal lengths, got {lengths}")
+    many = len(out) > 1
+    weights = [
+        as_array(w, f"weight {i}" if many else "weight", writable=False) for i, w in enumerate(columns[0])
+    ]
+    grads = [as_gradient(g, f"gradient {i}" if many else "gradient") for i, g in enumerate(columns[1])]
+    names = (*words.state_names, "weight32")
+    own = [
+        [as_array(x, f"{name} {i}" if many else name) for i, x in enumerate(column)]
+        for name, column in zip(names, columns[2:])
+    ]
     count = len(words.state_names)
     packed = [_state(list(row)) for row in zip(*own[:count])] if count else [None] * len(weights)
     if mixed:
         packed = list(zip(own[-1], packed))
     targets = [_target(weight, o) for weight, o in zip(weights, out)]
-    _run(words, rule, targets, grads, packed, [_row(rule, row) for row in scalars], False, mixed)
-    return [o if o is not None else target.view(NDArray) for o, target in zip(out, targets)]
+    plan = _plan(words, rule, targets, grads, packed, lazy, mixed)
+    return Checked(plan, targets, [weights, grads, *own])
+
+
+def run_list(words, rules, columns, scalars, out, mixed, text=None, lazy=False):
+    """Run rules over a list of tensors; returns `out`, new arrays where that has None.
+
+    Parameters
+    ----------
+    words, columns, out, mixed
+        As in `checked`.
+    rules : tuple of Rule
+    scalars, text
+        As in `_run`.
+    """
+    call = checked(words, rules[-1], columns, out, mixed, lazy)
+    _run(words, rules, call.plan, scalars, text)
+    return call.results(out)
 
 
 def _lists(name, rule, states, known, mixed, preloaded, rules):
@@ -219,12 +274,14 @@ def _lists(name, rule, states, known, mixed, preloaded, rules):
             raise ValueError(f"{name} needs one out for each of the {count} weights, got {len(out)}")
         columns = [arrays[start::each] for start in range(each)]
         rows = [{"lr": float(lr), "wd": float(wd), **scalars} for lr, wd in zip(lrs, wds)]
-        return run_list(words, rules(rule), columns, rows, out, mixed)
+        # the rates are tuples or arrays, which MXNet reads correctly rounded
+        text = [word for word in rules(rule).scalars if word not in ("lr", "wd")]
+        return run_list(words, (rules(rule),), columns, rows, out, mixed, text)
 
-    return _named(operator, name, f"MXNet's operator for lists, over the rule {rule!r}.")
+    return named(operator, name, f"MXNet's operator for lists, over the rule {rule!r}.")
 
 
-def _named(function, name, doc):
+def named(function, name, doc):
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
@@ -313,6 +370,17 @@ def result_to(values, out):
     return out
 
 
+def rules_of(dialect):
+    """The function that finds a rule by name: the dialect's own where it has one."""
+
+    def rules(name, single=False):
+        # 1.9 has two SGD formulas, one for lists, which its optimizers use, and one for single tensors
+        names = ([f"{name}_single{dialect}"] if single else []) + [f"{name}{dialect}", name]
+        return next(kernels.RULES[name] for name in names if name in kernels.RULES)
+
+    return rules
+
+
 def operators(dialect=""):
     """Every update operator by name.
 
@@ -321,12 +389,7 @@ def operators(dialect=""):
     dialect : {'', '_v1'}
         What the names of the rules end with, where a dialect has its own.
     """
-
-    def rules(name, single=False):
-        # 1.9 has two SGD formulas, one for lists, which its optimizers use, and one for single tensors
-        names = ([f"{name}_single{dialect}"] if single else []) + [f"{name}{dialect}", name]
-        return next(kernels.RULES[name] for name in names if name in kernels.RULES)
-
+    rules = rules_of(dialect)
     table = {}
     for name, (rule, states, known) in SINGLE.items():
         states = tuple(states.split())

@@ -1,16 +1,20 @@
 """``mx.nd`` of the 1.9 dialect: its update operators, and files in the form that 1.x reads."""
 
 import functools
+import importlib
 
-from .. import face, nd
-from ..nd import *  # noqa: F403
-from ..nd import contrib, files, random, sparse, updates
+from ... import face, nd
+from ...nd import *  # noqa: F403
+from ...nd import files, random, sparse, updates
+from . import _internal
 
 __all__ = list(nd.__all__)
+
+contrib = importlib.import_module(f"{__name__}.contrib")  # the name is that of 2.x by now
 
 globals().update(updates.operators("_v1"))
 save = functools.partial(files.save, format="mxnet-1.x")
 
-for _shared in (contrib, sparse, random):
+for _shared in (sparse, random):
     face.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
 del _shared
