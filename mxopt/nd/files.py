@@ -85,6 +85,10 @@ def load_frombuffer(buf, where="buffer"):
     for i in range(_count(number(), 8, data, where)):
         rest, place = data[position:], f"{where}, array {i}"
         found = read_layout(rest, place, whole=False)
+        if found.stype == "csr":
+            raise ForeignStateFile(
+                f"{place}: a CSR array, which mxopt does not have; save it with .tostype('default')"
+            )
         arrays.append(view(array_at(found, rest, place)))
         position += found.end
     names = []

@@ -129,3 +129,58 @@ def test_params_files_are_exchanged(tmp_path):
             assert side[name].dtype == array.dtype
     with open(mine, "rb") as a, open(theirs, "rb") as b:
         assert a.read() == b.read()
+
+
+@pytest.fixture
+def shapes_of_1x():
+    """Without NumPy's shapes, under which MXNet 2 writes no sparse arrays."""
+    array, shape = mxnet.util.is_np_array(), mxnet.util.is_np_shape()
+    mxnet.npx.reset_np()
+    yield
+    mxnet.npx.set_np(shape=shape, array=array)
+
+
+ROWS = {
+    "rows": lambda nd: nd.sparse.row_sparse_array(([[1, 2], [3, 4]], [1, 4]), shape=(6, 2)),
+    "no rows": lambda nd: nd.sparse.zeros("row_sparse", (3, 2)),
+    "three dimensions": lambda nd: nd.sparse.row_sparse_array((np.ones((1, 2, 3)), [0]), shape=(2, 2, 3)),
+    "float64": lambda nd: nd.sparse.zeros("row_sparse", (3, 2), dtype="float64"),
+    "dense": lambda nd: nd.array([[1, 2]]),
+}
+FILES = {name: {name: make} for name, make in ROWS.items()}
+FILES["all, with names"] = ROWS
+FILES["a list"] = list(ROWS.values())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_params_files_with_rows_are_exchanged(file, tmp_path, shapes_of_1x):
+    theirs, mine = str(tmp_path / "theirs.params"), str(tmp_path / "mine.params")
+    made = []
+    for package, path in ((mxnet, theirs), (ours(), mine)):
+        content = FILES[file]
+        if isinstance(content, dict):
+            content = {name: make(package.nd) for name, make in content.items()}
+        else:
+            content = [make(package.nd) for make in content]
+        made.append(content)
+        options = {"format": "mxnet-1.x"} if package is not mxnet else {}
+        package.nd.save(path, content, **options)
+    with open(mine, "rb") as a, open(theirs, "rb") as b:
+        assert a.read() == b.read()
+    loaded = (mxnet.nd.load(mine), ours().nd.load(theirs))
+    for side in loaded:
+        assert type(side) is type(made[0])
+        keys = made[0] if isinstance(side, dict) else range(len(side))
+        assert len(side) == len(made[0])
+        for key in keys:
+            assert side[key].stype == made[0][key].stype
+            np.testing.assert_array_equal(side[key].asnumpy(), made[0][key].asnumpy())
+            if side[key].stype == "row_sparse":
+                np.testing.assert_array_equal(side[key].indices.asnumpy(), made[0][key].indices.asnumpy())
+
+
+def test_a_params_file_with_a_csr_array_is_refused(tmp_path, shapes_of_1x):
+    path = str(tmp_path / "theirs.params")
+    mxnet.nd.save(path, {"c": mxnet.nd.sparse.csr_matrix(np.eye(3))})
+    with pytest.raises(mxopt.StateFileError, match="array 0: a CSR array, which mxopt does not have"):
+        ours().nd.load(path)
