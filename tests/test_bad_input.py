@@ -161,6 +161,16 @@ def test_overlap_among_thousands_of_tensors():
     assert all((w == 1).all() for w in weights)
 
 
+def test_shared_states_beside_a_strided_tensor():
+    updater = mx.get_updater(mx.create("sgd", momentum=0.9))
+    weights = [np.ones((4, 3), np.float32), np.ones((4, 3), np.float32), np.ones((3, 4), np.float32).T]
+    grads = [np.ones((4, 3), np.float32) for _ in weights]
+    updater([0, 1, 2], grads, weights)
+    updater.states[1] = updater.states[0]
+    with pytest.raises(ValueError, match="state 'mom' of index 0 and state 'mom' of index 1 share memory"):
+        updater([0, 1, 2], grads, weights)
+
+
 def test_interleaved_views_do_not_overlap():
     room = np.ones((6, 8), np.float32)
     left, right = room[:, ::2], room[:, 1::2]

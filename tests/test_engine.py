@@ -1,5 +1,6 @@
 """The engine by itself: conversions, plans, sums, scalars."""
 
+import sys
 import threading
 
 import ml_dtypes
@@ -93,12 +94,15 @@ def test_no_clip(clip, fused):
 
 
 def test_plan_changes_nothing_and_keeps_its_arrays_alive():
-    weight, grad = np.ones(3, np.float32), np.ones(3, np.float32)
-    plan = kernels.Plan(kernels.RULES["sgd"], [weight], [grad], [None])
+    weight, grad, mom = (np.ones(3, np.float32) for _ in range(3))
+    states, references = [mom], sys.getrefcount(mom)
+    plan = kernels.Plan(kernels.RULES["sgd_mom"], [weight], [grad], states)
     assert plan.elements == 3 and (weight == 1).all()
     del grad
-    plan.run(kernels.RULES["sgd"], [(1.0, 0.0, 1.0, np.inf)])
-    assert (weight == 0).all()
+    states.clear()
+    assert sys.getrefcount(mom) == references  # the plan's instead of the list's
+    plan.run(kernels.RULES["sgd_mom"], [(1.0, 0.0, 1.0, np.inf, 1.0)])
+    assert (weight == 1).all() and (mom == 0).all()
 
 
 def test_plan_refuses_another_rule_s_arrays_and_scalars():
@@ -205,3 +209,56 @@ def test_large_tensors_have_the_bits_of_small_ones(dtype):
         for key, pair in enumerate(zip(np.array_split(grad, 7), parts)):
             small(key, *pair)
     assert whole.tobytes() == np.concatenate(parts).tobytes()
+
+
+@pytest.mark.parametrize("name", ["lars", "lamb", "lans"])
+def test_norms_of_large_tensors_do_not_depend_on_layout_or_threads(name):
+    rng = np.random.default_rng(6)
+    start, grad = rng.standard_normal((2, 600_003)).astype(np.float32)
+    seen = set()
+    for threads in (1, 2):
+        for apart in (1, 2):
+            weight = np.empty(apart * start.size, np.float32)[::apart]
+            weight[...] = start
+            mx.set_num_threads(threads)
+            try:
+                mx.get_updater(mx.create(name, learning_rate=0.1, wd=0.01))(0, grad, weight)
+            finally:
+                mx.set_num_threads(None)
+            seen.add(weight.tobytes())
+    assert len(seen) == 1
+
+
+def test_division_by_a_shared_divisor_is_division():
+    # LAMB with second moment, weight, decay and norm of 0 and an epsilon of 1: weight = mean / correct1.
+    rng = np.random.default_rng(7)
+    rule = kernels.RULES["lamb"]
+    mean = rng.integers(0, 2**32, 200_000, dtype=np.uint32).view(np.float32)
+    mean[:9] = [0.0, -0.0, np.inf, -np.inf, np.nan, 1, 3, np.float32(2**24 - 1), np.finfo(np.float32).max]
+    subnormal = (np.abs(mean) < np.finfo(np.float32).tiny) & (mean != 0)
+    zeros = np.zeros_like(mean)
+    divisors = [
+        0.1,
+        0.9,
+        1e-3,
+        1 - 0.9**7,
+        np.nextafter(np.float32(1), np.float32(0)),
+        1 + 2**-23,
+        3.0,
+        1e30,
+        1e-30,
+    ]
+    for divisor in np.float32([*divisors, *rng.uniform(1e-4, 1, 50)]):
+        weight = np.zeros_like(mean)
+        scalars = dict.fromkeys(rule.scalars, 0.0)
+        scalars.update(lr=-1.0, epsilon=1.0, correct1=divisor, correct2=1.0)
+        kernels.Plan(rule, [weight], [zeros], [(mean.copy(), zeros.copy())]).run(
+            rule, [tuple(scalars.values())]
+        )
+        with np.errstate(all="ignore"):
+            expected = mean / divisor + np.float32(0)
+        plain = ~subnormal & (
+            np.isnan(expected) | (expected == 0) | (np.abs(expected) >= np.finfo(np.float32).tiny)
+        )
+        assert plain.mean() > 0.5
+        assert np.array_equal(weight[plain], expected[plain], equal_nan=True)

@@ -72,10 +72,15 @@ cdef enum:
     MAX_SCALARS = 24
 
 cdef enum:
-    # Elements of one staged block. While the rule runs on one, the next is on its way: two million float16
-    # elements take 2.29 ms in blocks of 512, 2.63 of 256, 2.49 of 1024 and 3.07 of 2048 (one thread; 3.1 in
-    # blocks of any size without asking ahead).
+    # Elements of one staged block.
     BLOCK = 512
+    # What comes from main memory is stepped part by part, and before each part as much of what comes later is asked
+    # for, so that memory is never waited for nor asked for more than it can have under way. Adam on 30 million
+    # float16 elements takes 12.4 ms with parts of 128, 13.7 of 256, 14.2 of 64, 16.7 undivided; with float32 masters
+    # 15.8, 18.0, 16.1 and 20.9 (two threads; float32 takes 15.5). Blocks of 256 or 1024 gain nothing.
+    PART = 128
+    # How many blocks ahead.
+    AHEAD = 2
     # Elements of one partial sum. Tensors up to this size are summed one element after the other, as MXNet
     # does; larger ones in the lanes of norms.pxi, which are faster and closer to the true sum.
     SUM_BLOCK = 16384
@@ -86,16 +91,15 @@ cdef enum:
     # Arrays of a list whose objects are asked for ahead of being read.
     LOOK_AHEAD = 6
     # From this many elements in a plan on, its arrays come from main memory, and each thread asks for each of
-    # them some blocks ahead, line by line in turn: what the processor itself fetches ahead ends at every page.
-    # Adam on 30 million elements then reaches 0.98 of the limit with blocks of 256, two ahead; 0.88 without,
-    # 0.96 with blocks of 128, 0.89 of 512 (two threads). Array by array instead of line by line it gains nothing.
+    # them some parts ahead, line by line in turn: what the processor itself fetches ahead ends at every page. Of the
+    # limit, 30 million elements reach with parts of 128 four ahead / of 256 two ahead / without asking: Adam 1.00, 0.98,
+    # 0.88, Ftrl 0.98, 0.87, 0.84 (two threads). Array by array instead of line by line they gain nothing.
     FAR_FROM = 1 << 19
-    FAR_BLOCK = 256
-    AHEAD = 2
+    FAR_AHEAD = 4
     # Random rows of a table: how many rows ahead, and how much of each, to ask for. A lazy Adam step of 8192
-    # rows of 64 out of a million takes 1.66 ms without, 1.22 ms with 4, 1.30 ms with 16 rows ahead (one
-    # thread); of rows of 1000, 0.89 ms without, 0.86 ms with their first 512 bytes, 1.03 ms with all: the
-    # processor itself goes on from there. Gathering the rows into scratch took 2.4 ms.
+    # fresh rows of 64 out of a million takes 0.58 ms with 8 (two threads; 3 to 24 are as good), 0.75 ms when the line
+    # in which a row ends is left out; of rows of 16, 1.2 ms against 1.9. Of rows of 1000, asking for their first
+    # 512 bytes is best: the processor itself goes on from there.
     ROWS_AHEAD = 8
     ROW_HEAD = 512
     # Below this many elements a second thread costs more than it brings.
@@ -316,33 +320,54 @@ cdef void walk(const Strides* s, const int64_t* rows, char* base, Py_ssize_t p, 
 
 
 cdef inline void ask_for(const char* begin, Py_ssize_t size) noexcept nogil:
-    # Start fetching [begin, begin + size) into the cache.
+    # Start fetching [begin, begin + size) into the cache. NumPy's arrays seldom begin with a line: mind the last one.
     cdef Py_ssize_t k
     for k in range(0, size, 64):
         mxopt_prefetch(begin + k)
+    mxopt_prefetch(begin + size - 1)
 
 
 cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
-    # Rows of a table, in place. Which row comes next no processor can guess, but it is known here.
+    # Rows of a table, in place; neighbours in the table go together. Which row comes next no processor can guess,
+    # but it is known here.
     cdef void* arrays[POINTERS]
+    cdef char* table[MAX_ARRAYS]
+    cdef int mapped[MAX_ARRAYS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
     cdef rule_fn rule = c.rules[t.compute]
     cdef const int64_t* rows = t.layout.rows
-    cdef Py_ssize_t width = t.layout.width, row = p // width, last = (end - 1) // width, asked = row, n
-    cdef Py_ssize_t length = width * ITEMSIZE[t.compute]
-    cdef int a
+    cdef Py_ssize_t width = t.layout.width, itemsize = ITEMSIZE[t.compute], length = width * itemsize
+    cdef Py_ssize_t row = p // width, last = (end - 1) // width, asked = row, part = p - row * width, n
+    cdef Py_ssize_t head = min(length, ROW_HEAD)
+    cdef int a, count = 0
+    for a in range(c.narrays):
+        arrays[a] = NULL
+        if not (c.uses >> a) & 1:
+            continue
+        if t.kind[a] == ROWS:
+            mapped[count], table[count] = a, t.data[a]
+            count += 1
+        else:
+            arrays[a] = t.data[a] + p * itemsize
     while p < end:
         while asked <= min(row + ROWS_AHEAD, last):
-            for a in range(c.narrays):
-                if t.kind[a] == ROWS and (c.uses >> a) & 1:
-                    ask_for(t.data[a] + rows[asked] * length, min(length, ROW_HEAD))
+            for a in range(count):
+                ask_for(table[a] + rows[asked] * length, head)
             asked += 1
-        for a in range(c.narrays):
-            arrays[a] = address(t, a, p) if (c.uses >> a) & 1 else NULL
-        n = min((row + 1) * width, end) - p
-        rule(arrays, n, scalars)
-        p += n
+        for a in range(count):
+            arrays[mapped[a]] = table[a] + rows[row] * length + part * itemsize
+        n = width - part
+        part = 0
         row += 1
+        while row < asked and rows[row] == rows[row - 1] + 1:
+            n += width
+            row += 1
+        n = min(n, end - p)
+        rule(arrays, n, scalars)
+        for a in range(c.narrays):
+            if t.kind[a] != ROWS and arrays[a] != NULL:
+                arrays[a] = <char*>arrays[a] + n * itemsize
+        p += n
 
 
 cdef inline bint is_direct(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n) noexcept nogil:
@@ -420,28 +445,36 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
 cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
     # A long contiguous part that comes from main memory.
     cdef void* arrays[POINTERS]
-    cdef char* used[MAX_ARRAYS]
+    cdef char* at[MAX_ARRAYS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
     cdef rule_fn rule = c.rules[t.compute]
-    cdef Py_ssize_t length = FAR_BLOCK * ITEMSIZE[t.compute], k
+    cdef Py_ssize_t itemsize = ITEMSIZE[t.compute], length = PART * itemsize, k
     cdef int a, count = 0
     for a in range(c.narrays):
-        arrays[a] = NULL
-        if (c.uses >> a) & 1:
-            arrays[a] = t.data[a] + p * ITEMSIZE[t.compute]
-            used[count] = <char*>arrays[a] + AHEAD * length
+        arrays[a] = t.data[a] + p * itemsize if (c.uses >> a) & 1 else NULL
+        if arrays[a] != NULL or (a == WEIGHT and c.nsums):
+            at[count] = t.data[a] + p * itemsize + FAR_AHEAD * length
             count += 1
     while p < end:
         for k in range(0, length, 64):
             for a in range(count):
-                mxopt_prefetch(used[a] + k)
-        rule(arrays, min(<Py_ssize_t>FAR_BLOCK, end - p), scalars)
+                mxopt_prefetch(at[a] + k)
+        if c.nsums:
+            point_to_sums(c, t, p, arrays, t.data[WEIGHT] + p * itemsize)
+        rule(arrays, min(<Py_ssize_t>PART, end - p), scalars)
         for a in range(c.narrays):
             if arrays[a] != NULL:
                 arrays[a] = <char*>arrays[a] + length
         for a in range(count):
-            used[a] += length
-        p += FAR_BLOCK
+            at[a] += length
+        p += PART
+
+
+cdef inline void point_to_sums(const Pass* c, const Tensor* t, Py_ssize_t p, void** arrays, void* stored) noexcept nogil:
+    # What a rule with sums is handed after its arrays: see norms.pxi.
+    arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
+    arrays[c.narrays + 1] = <void*>t if t.size <= SUM_BLOCK else NULL
+    arrays[c.narrays + 2] = stored
 
 
 cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
@@ -472,6 +505,26 @@ cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t
             flat[a] += 32 * step[a]
 
 
+cdef void run_parts(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, Py_ssize_t end, void** arrays,
+                    rule_fn rule, const double* scalars) noexcept nogil:
+    # A staged block, while a later one is on its way.
+    cdef void* parts[POINTERS]
+    cdef Py_ssize_t part, done = 0, ahead = p + AHEAD * n, stride = PART * ITEMSIZE[t.compute]
+    cdef int a
+    memcpy(parts, arrays, sizeof(parts))
+    while done < n:
+        part = min(<Py_ssize_t>PART, n - done)
+        if ahead + done < end:
+            ask_for_block(c, t, ahead + done, min(ahead + done + part, end))
+        rule(parts, part, scalars)
+        for a in range(c.narrays):
+            if parts[a] != NULL:
+                parts[a] = <char*>parts[a] + stride
+        if c.nsums:
+            parts[c.narrays + 2] = <char*>parts[c.narrays + 2] + stride
+        done += part
+
+
 cdef inline void* reach(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw) noexcept nogil:
     # A block of one array: its own memory where that can be used as it is, else scratch.
     if is_direct(t, a, p, n):
@@ -491,7 +544,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     if t.layout != NULL and t.layout.in_place and not c.nsums and not c.by_row:
         run_rows(c, t, p, end)
         return
-    if c.far and t.plain and t.layout == NULL and not c.nsums and not c.by_row and end - p > 4 * FAR_BLOCK:
+    if c.far and t.plain and t.layout == NULL and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
         run_far(c, t, p, end)
         return
     if c.by_row:
@@ -507,10 +560,8 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         n = min(step, end - p)
         if c.nsums:
             n = min(n, SUM_BLOCK - p % SUM_BLOCK)
-            arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
-            arrays[c.narrays + 1] = <void*>t if t.size <= SUM_BLOCK else NULL
             a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
-            arrays[c.narrays + 2] = reach(t, a, p, n, scratch + MIRROR * stride, raw)
+            point_to_sums(c, t, p, arrays, reach(t, a, p, n, scratch + MIRROR * stride, raw))
         staged = 0
         for a in range(c.narrays):
             arrays[a] = NULL
@@ -518,9 +569,10 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
                 arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
                 if arrays[a] == scratch + a * stride:
                     staged |= 1u << a
-        if staged and p + AHEAD * n < end:
-            ask_for_block(c, t, p + AHEAD * n, min(p + (AHEAD + 1) * n, end))
-        rule(arrays, n, scalars)
+        if staged and not c.by_row:
+            run_parts(c, t, p, n, end, arrays, rule, scalars)
+        else:
+            rule(arrays, n, scalars)
         staged &= c.writes
         if staged:
             for a in range(c.narrays):
@@ -679,7 +731,7 @@ cdef class Plan:
         self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
         # A drawn input and sums follow the elements, not the memory.
         self.ordered = ordered or self.ndrawn
-        self.owners = (list(weights), list(grads), [], list(rows) if rows is not None else None)
+        self.owners = (list(weights), list(grads), list(states), None if rows is None else list(rows))
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
         self.low = <uintptr_t*>malloc(max(n, 1) * SLOTS * (2 * sizeof(uintptr_t) + sizeof(int)))
         if self.tensors == NULL or self.low == NULL:
@@ -724,6 +776,11 @@ cdef class Plan:
         else:
             raise Refused("state", i, 2, type(state).__name__)
         return 0
+
+    cdef list arrays_in(self, object state, Py_ssize_t i):
+        cdef list found = []
+        self.take(state, found, i)
+        return found
 
     cdef int place(self, Py_ssize_t i, int slot, cnp.ndarray array, int role, bint written) except -1:
         # Note one array of tensor i. role: what to call it when it is refused.
@@ -831,8 +888,8 @@ cdef class Plan:
     cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows) except -1:
         cdef Tensor* t = &self.tensors[i]
         cdef cnp.ndarray w, g, main, array
-        cdef list found = self.owners[2]
-        cdef Py_ssize_t had = len(found), nrows, k
+        cdef list found
+        cdef Py_ssize_t nrows, k
         cdef int slot, a, d, ndim
         cdef bint sparse = rows is not None, all_c, all_f
         if not isinstance(weight, cnp.ndarray):
@@ -849,8 +906,6 @@ cdef class Plan:
                 raise Refused("pair", i, 2)
             main = state[master]
             state = state[1 - master]
-            found.append(main)
-            had += 1
             t.data[MIRROR] = t.data[WEIGHT]
             t.dtype[MIRROR] = t.dtype[WEIGHT]
             self.place(i, WEIGHT, main, -1, True)
@@ -874,11 +929,11 @@ cdef class Plan:
             raise Refused("shape", i, 1)
 
         # The states, then a drawn input.
-        self.take(state, found, i)
-        if len(found) - had != self.nstates:
-            raise Refused("count", i, 2, len(found) - had, self.nstates)
+        found = self.arrays_in(state, i)
+        if len(found) != self.nstates:
+            raise Refused("count", i, 2, len(found), self.nstates)
         for a in range(self.nstates):
-            array = found[had + a]
+            array = found[a]
             slot = 2 + a
             self.place(i, slot, array, slot, True)
             if STORES[t.compute][t.dtype[slot]] == NULL and t.dtype[slot] != t.compute:
@@ -896,8 +951,8 @@ cdef class Plan:
         all_f = cnp.PyArray_IS_F_CONTIGUOUS(w) and cnp.PyArray_IS_F_CONTIGUOUS(main) and cnp.PyArray_IS_F_CONTIGUOUS(g)
         for a in range(self.nstates):
             if not (self.per_row >> (2 + a)) & 1:
-                all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[had + a])
-                all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[had + a])
+                all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[a])
+                all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[a])
         all_f = all_f and not self.ordered
         t.plain = t.data[MIRROR] == NULL
         for a in range(self.narrays):
@@ -927,7 +982,7 @@ cdef class Plan:
                 if (self.per_row >> (2 + a)) & 1:
                     t.kind[2 + a] = PER_ROW
                 else:
-                    self.lay(i, 2 + a, found[had + a], sparse and self.lazy)
+                    self.lay(i, 2 + a, found[a], sparse and self.lazy)
             t.layout.in_place = sparse and self.lazy and t.data[MIRROR] == NULL
             for a in range(self.narrays):
                 t.layout.in_place = (t.layout.in_place and t.dtype[a] == t.compute
@@ -1076,7 +1131,7 @@ cdef class Plan:
         if role == 1:
             return self.owners[1][i]
         pointer = <uintptr_t>self.tensors[i].data[WEIGHT if role == -1 else role]
-        return next(a for a in self.owners[2] if a.ctypes.data == pointer)
+        return next(a for a in self.arrays_in(self.owners[2][i], i) if a.ctypes.data == pointer)
 
     def finite(self):
         """Whether every element of every gradient is finite."""

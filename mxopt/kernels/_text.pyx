@@ -11,6 +11,10 @@ cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
 
 
+cdef extern from "<math.h>":
+    float powf(float, float)
+
+
 cdef float read_text(const char* s) noexcept nogil:
     cdef float value = 0, scale = 1
     cdef double digits = 0, power = 1
@@ -98,3 +102,28 @@ def as_read_by_mxnet(tuple row not None, tuple read not None):
                 changed = list(row)
             changed[i] = <double>text
     return row if changed is None else tuple(changed)
+
+
+def corrected(tuple row not None, tuple corrections not None, double t):
+    """A row of scalars with the bias corrections as MXNet's float32 kernels compute them.
+
+    Parameters
+    ----------
+    row : tuple of float
+        For float32 arithmetic.
+    corrections : tuple of (int, int)
+        Where a correction stands in the row, and where its beta does.
+    t : float
+        The update count. A correction of exactly 1 is one that is switched off and stays.
+
+    Returns
+    -------
+    tuple of float
+        With 1 - powf(beta, t) at the corrections' places.
+    """
+    cdef list changed = list(row)
+    cdef Py_ssize_t at, beta
+    for at, beta in corrections:
+        if row[at] != 1:
+            changed[at] = <float>1 - powf(<float>row[beta], <float>t)
+    return tuple(changed)

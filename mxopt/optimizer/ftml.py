@@ -60,8 +60,10 @@ class FTML(Optimizer):
 
     rules = ("ftml",)
     state_names = ("d", "var", "z")
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "t")
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "correct1",
+                    "correct2")  # fmt: skip
     text_scalars = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2")
+    corrections = {"correct1": "beta1", "correct2": "beta2"}
 
     def __init__(self, learning_rate=0.0025, beta1=0.6, beta2=0.999, epsilon=1e-8, use_fused_step=True,
                  lazy_update=False, **kwargs):  # fmt: skip
@@ -79,7 +81,8 @@ class FTML(Optimizer):
             raise checks.zero_rate(self, index, lr)
 
     def scalars(self, t, lr, wd):
-        return (lr, wd, self._rescale, self._clip, self.beta1, self.beta2, self.epsilon, float(t))
+        return (lr, wd, self._rescale, self._clip, self.beta1, self.beta2, self.epsilon,
+                1 - self.beta1**t, 1 - self.beta2**t)  # fmt: skip
 
     def step(self, indices, weights, grads, states):
         for weight, grad, (d, var, z), t, lr, wd in self._each(indices, weights, grads, states):

@@ -75,8 +75,9 @@ class LAMB(Optimizer):
     rules = ("lamb_moments", "lamb")
     state_names = ("mean", "var")
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "lower_bound",
-                    "upper_bound", "t", "weight_squares", "update_squares")  # fmt: skip
+                    "upper_bound", "correct1", "correct2", "weight_squares", "update_squares")  # fmt: skip
     text_scalars = scalar_names[2:9]
+    corrections = {"correct1": "beta1", "correct2": "beta2"}
     not_lazy_because = "its step length depends on the norm of the whole tensor"
 
     def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, lower_bound=None,
@@ -96,9 +97,10 @@ class LAMB(Optimizer):
         return self._zeros(weight, np.float32), self._zeros(weight, np.float32)
 
     def scalars(self, t, lr, wd):
+        correct1 = 1 - self.beta1**t if self.bias_correction else 1.0
+        correct2 = 1 - self.beta2**t if self.bias_correction else 1.0
         return (lr, wd, float(self.rescale_grad), self._clip, self.beta1, self.beta2, self.epsilon,
-                self.lower_bound or 0.0, self.upper_bound or 0.0, float(t) if self.bias_correction else 0.0,
-                0.0, 0.0)  # fmt: skip
+                self.lower_bound or 0.0, self.upper_bound or 0.0, correct1, correct2, 0.0, 0.0)  # fmt: skip
 
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):

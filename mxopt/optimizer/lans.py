@@ -75,9 +75,10 @@ class LANS(Optimizer):
     rules = ("lans_grad", "lans_moments", "lans")
     state_names = ("mean", "var")
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "lower_bound",
-                    "upper_bound", "t", "grad_squares", "weight_squares", "mean_squares",
+                    "upper_bound", "correct1", "correct2", "grad_squares", "weight_squares", "mean_squares",
                     "now_squares")  # fmt: skip
     text_scalars = scalar_names[2:9]
+    corrections = {"correct1": "beta1", "correct2": "beta2"}
     not_lazy_because = "its step length depends on the norms of the whole tensor"
 
     def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, lower_bound=None,
@@ -96,7 +97,8 @@ class LANS(Optimizer):
 
     def scalars(self, t, lr, wd):
         return (lr, wd, float(self.rescale_grad), self._clip, self.beta1, self.beta2, self.epsilon,
-                self.lower_bound or 0.0, self.upper_bound or 0.0, float(t), 0.0, 0.0, 0.0, 0.0)  # fmt: skip
+                self.lower_bound or 0.0, self.upper_bound or 0.0, 1 - self.beta1**t,
+                1 - self.beta2**t, 0.0, 0.0, 0.0, 0.0)  # fmt: skip
 
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):

@@ -87,6 +87,8 @@ class Optimizer:
     scalar_names: tuple[str, ...] = ("lr", "wd", "rescale_grad", "clip_gradient")
     #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
     text_scalars: tuple[str, ...] = ()
+    #: The bias corrections 1 - beta**t among the scalars, and their betas; in float32 by powf.
+    corrections: dict[str, str] = {}
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
     #: Attributes that steps move on, saved with the states like the counts; where one is a dict, by index.
@@ -161,11 +163,13 @@ class Optimizer:
         cls._checks_rates = cls.check_rates is not Optimizer.check_rates
         cls.takes_lists = _takes_lists(cls)
         cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
+        cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
 
     _own_rates = False
     _checks_rates = False
     takes_lists = True
     _texts: tuple[bool, ...] = (False,) * 4
+    _corrections: tuple[tuple[int, int], ...] = ()
 
     @property
     def _read_as_text(self):
@@ -418,7 +422,8 @@ class Optimizer:
         # All but rescale_grad and clip_gradient, which may be infinite, at a look.
         if not math.isfinite(row[0] + row[1] + sum(row[4:])):
             checks.scalars(self.scalar_names, row)
-        return row, kernels.as_read_by_mxnet(row, self._read_as_text)
+        single = kernels.as_read_by_mxnet(row, self._read_as_text)
+        return row, (kernels.corrected(single, self._corrections, rate[0]) if self._corrections else single)
 
     def check_rates(self, index, lr, wd):
         """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet."""

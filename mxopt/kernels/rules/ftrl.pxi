@@ -13,15 +13,16 @@ cdef inline void ftrl_span(real** arrays, Py_ssize_t count, const double* scalar
         real* n = arrays[3]
         real lr = <real>s.lr, wd = <real>s.wd, lamda1 = <real>s.lamda1, beta = <real>s.beta
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
+        double inverse = inverse_of(lr)
         real g, total, linear, scale, beyond
         Py_ssize_t i
     for i in range(count):
         g = clipped(rescale * grad[i], clip)
         total = n[i] + g * g
-        linear = z[i] + (g - (root(total) - root(n[i])) * weight[i] / lr)
+        linear = z[i] + (g - over((root(total) - root(n[i])) * weight[i], lr, inverse))
         n[i] = total
         z[i] = linear
-        scale = (beta + root(total)) / lr + wd
+        scale = over(beta + root(total), lr, inverse) + wd
         beyond = magnitude(linear) - lamda1
         if v1:
             # The same but for the sign of the zeros.

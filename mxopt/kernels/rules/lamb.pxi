@@ -2,16 +2,17 @@
 # twice, which costs less than a buffer of it.
 
 cdef struct LambScalars:
-    double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon, lower_bound, upper_bound, t
+    double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon, lower_bound, upper_bound, correct1, correct2
     double weight_squares, update_squares
 
 
-cdef inline real lamb_direction(real m, real v, real w, real correct1, real correct2, real epsilon,
-                                real wd, bint wide) noexcept nogil:
+cdef inline real lamb_direction(real m, real v, real w, real correct1, real correct2, double inverse1,
+                                double inverse2, real epsilon, real wd, bint wide) noexcept nogil:
+    m, v = over(m, correct1, inverse1), over(v, correct2, inverse2)
     # wide: MXNet 1.9's kernel takes the root of a double, and the quotient and the sum follow it.
     if wide:
-        return <real>(<double>(m / correct1) / (sqrt(<double>(v / correct2)) + <double>epsilon) + <double>(wd * w))
-    return m / correct1 / (root(v / correct2) + epsilon) + wd * w
+        return <real>(<double>m / (sqrt(<double>v) + <double>epsilon) + <double>(wd * w))
+    return m / (root(v) + epsilon) + wd * w
 
 
 cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, const real* sized,
@@ -28,7 +29,8 @@ cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, 
         real wd = <real>s.wd, rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2
-        real correct1 = correction(beta1, <real>s.t), correct2 = correction(beta2, <real>s.t)
+        real correct1 = <real>s.correct1, correct2 = <real>s.correct2
+        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2)
         real update[PIECE]
         real g, m, v
         Py_ssize_t i, p = 0, piece
@@ -40,7 +42,7 @@ cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, 
             v = beta2 * var[p + i] + rest2 * g * g
             mean[p + i] = m
             var[p + i] = v
-            update[i] = lamb_direction(m, v, weight[p + i], correct1, correct2, epsilon, wd, wide)
+            update[i] = lamb_direction(m, v, weight[p + i], correct1, correct2, inverse1, inverse2, epsilon, wd, wide)
         add_squares(sized + p, <const real*>update, <const real*>NULL, piece, sums, in_turn)
         p += PIECE
 
@@ -61,12 +63,13 @@ cdef inline void lamb_last(real** arrays, Py_ssize_t n, const double* scalars, b
         const real* mean = arrays[2]
         const real* var = arrays[3]
         real wd = <real>s.wd, beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
-        real correct1 = correction(beta1, <real>s.t), correct2 = correction(beta2, <real>s.t)
+        real correct1 = <real>s.correct1, correct2 = <real>s.correct2
+        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2)
         real norm = bounded(root(<real>s.weight_squares), <real>s.lower_bound, <real>s.upper_bound)
         real lr = <real>s.lr * trust(norm, root(<real>s.update_squares))
         Py_ssize_t i
     for i in range(n):
-        weight[i] = weight[i] - lr * lamb_direction(mean[i], var[i], weight[i], correct1, correct2, epsilon, wd, wide)
+        weight[i] = weight[i] - lr * lamb_direction(mean[i], var[i], weight[i], correct1, correct2, inverse1, inverse2, epsilon, wd, wide)
 
 
 cdef void lamb(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -77,8 +80,8 @@ cdef void lamb_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
     lamb_last(arrays, n, scalars, True)
 
 
-cdef str LAMB_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound t "
-                         "weight_squares update_squares")
+cdef str LAMB_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound correct1 "
+                         "correct2 weight_squares update_squares")
 
 register("lamb_moments", <rule_fn>lamb_moments[float], <rule_fn>lamb_moments[double], sizeof(LambScalars),
          "weight grad mean var", LAMB_SCALARS, writes="mean var", sums="weight_squares update_squares")

@@ -2,7 +2,7 @@
 # parts of the update; the update. Both parts see the old weight.
 
 cdef struct LansScalars:
-    double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon, lower_bound, upper_bound, t
+    double lr, wd, rescale_grad, clip_gradient, beta1, beta2, epsilon, lower_bound, upper_bound, correct1, correct2
     double grad_squares, weight_squares, mean_squares, now_squares
 
 
@@ -40,7 +40,8 @@ cdef void lans_moments(real** arrays, Py_ssize_t n, const double* scalars) noexc
         real wd = <real>s.wd, rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2, norm = lans_norm(<real>s.grad_squares)
-        real correct1 = correction(beta1, <real>s.t), correct2 = correction(beta2, <real>s.t)
+        real correct1 = <real>s.correct1, correct2 = <real>s.correct2
+        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2), inverse = inverse_of(norm)
         real by_mean[PIECE]
         real by_now[PIECE]
         real g, m, v, divisor
@@ -48,13 +49,13 @@ cdef void lans_moments(real** arrays, Py_ssize_t n, const double* scalars) noexc
     while p < n:
         piece = min(PIECE, n - p)
         for i in range(piece):
-            g = clipped(grad[p + i] * rescale / norm, clip)
+            g = clipped(over(grad[p + i] * rescale, norm, inverse), clip)
             m = beta1 * mean[p + i] + rest1 * g
             v = beta2 * var[p + i] + rest2 * g * g
             mean[p + i] = m
             var[p + i] = v
-            divisor = root(v / correct2) + epsilon
-            by_mean[i] = m / correct1 / divisor + wd * weight[p + i]
+            divisor = root(over(v, correct2, inverse2)) + epsilon
+            by_mean[i] = over(m, correct1, inverse1) / divisor + wd * weight[p + i]
             by_now[i] = g / divisor + wd * weight[p + i]
         add_squares(stored + p, <const real*>by_mean, <const real*>by_now, piece, sums, in_turn)
         p += PIECE
@@ -70,21 +71,23 @@ cdef void lans(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         real lr = <real>s.lr, wd = <real>s.wd, rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real norm = lans_norm(<real>s.grad_squares)
-        real correct1 = correction(beta1, <real>s.t), correct2 = correction(beta2, <real>s.t)
+        real correct1 = <real>s.correct1, correct2 = <real>s.correct2
+        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2), inverse = inverse_of(norm)
         real size = bounded(root(<real>s.weight_squares), <real>s.lower_bound, <real>s.upper_bound)
         real by_mean = lr * (trust(size, root(<real>s.mean_squares)) * beta1)
         real by_now = lr * (trust(size, root(<real>s.now_squares)) * (<real>1 - beta1))
-        real g, divisor, decay
+        real g, m, divisor, decay
         Py_ssize_t i
     for i in range(n):
-        g = clipped(grad[i] * rescale / norm, clip)
-        divisor = root(var[i] / correct2) + epsilon
+        g = clipped(over(grad[i] * rescale, norm, inverse), clip)
+        divisor = root(over(var[i], correct2, inverse2)) + epsilon
         decay = wd * weight[i]
-        weight[i] = weight[i] - (by_mean * (mean[i] / correct1 / divisor + decay) + by_now * (g / divisor + decay))
+        m = over(mean[i], correct1, inverse1)
+        weight[i] = weight[i] - (by_mean * (m / divisor + decay) + by_now * (g / divisor + decay))
 
 
-cdef str LANS_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound t "
-                         "grad_squares weight_squares mean_squares now_squares")
+cdef str LANS_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound correct1 "
+                         "correct2 grad_squares weight_squares mean_squares now_squares")
 
 register("lans_grad", <rule_fn>lans_grad[float], <rule_fn>lans_grad[double], sizeof(LansScalars), "- grad",
          LANS_SCALARS, None, "grad_squares")

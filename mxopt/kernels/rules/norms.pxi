@@ -10,29 +10,46 @@
 #
 # A tensor of one block is summed as MXNet does it, one element after the other in the working type: a
 # chain of additions, each waiting for the one before. Independent chains run side by side. In larger tensors,
-# where MXNet's sums lose digits, the squares are added in double in LANES sums, which the compiler
-# vectorises; piece by piece, so that the cut of the calls does not matter.
+# where MXNet's sums lose digits, the squares of a piece are added in LANES short sums, which the compiler
+# vectorises, and those in double; piece by piece, so that the cut of the calls does not matter.
 
 cdef enum:
-    PIECE = 512   # elements at a time; three float buffers of them stay in L1 beside the arrays. Divides the engine's blocks.
     LANES = 16
+    PIECE = 8 * LANES  # elements at a time; divides every span that the engine cuts
+
+
+cdef inline double in_double(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total = total + <double>x[i] * <double>x[i]
+    return total
 
 
 cdef inline double squares(const real* x, Py_ssize_t n) noexcept nogil:
-    cdef double lanes[LANES]
-    cdef double total = 0
-    cdef Py_ssize_t i = 0, j, whole = n - n % LANES
-    for j in range(LANES):
-        lanes[j] = 0
-    while i < whole:
-        for j in range(LANES):
-            lanes[j] = lanes[j] + <double>x[i + j] * <double>x[i + j]
-        i += LANES
-    for i in range(whole, n):
-        lanes[i - whole] = lanes[i - whole] + <double>x[i] * <double>x[i]
-    for j in range(LANES):
-        total = total + lanes[j]
-    return total
+    # n <= PIECE. Eight squares at a time are added in the working type, all else in double.
+    cdef real padded[PIECE]
+    cdef double sums[LANES]
+    cdef const real* y = x
+    cdef Py_ssize_t i
+    cdef real a, b, c, d
+    if n < PIECE:
+        memset(padded, 0, sizeof(padded))
+        memcpy(padded, x, n * sizeof(real))
+        y = padded
+    for i in range(LANES):
+        a = y[i] * y[i] + y[i + LANES] * y[i + LANES]
+        b = y[i + 2 * LANES] * y[i + 2 * LANES] + y[i + 3 * LANES] * y[i + 3 * LANES]
+        c = y[i + 4 * LANES] * y[i + 4 * LANES] + y[i + 5 * LANES] * y[i + 5 * LANES]
+        d = y[i + 6 * LANES] * y[i + 6 * LANES] + y[i + 7 * LANES] * y[i + 7 * LANES]
+        sums[i] = <double>((a + b) + (c + d))
+    for i in range(8):
+        sums[i] = sums[i] + sums[i + 8]
+    for i in range(4):
+        sums[i] = sums[i] + sums[i + 4]
+    sums[0] = (sums[0] + sums[2]) + (sums[1] + sums[3])
+    # What is too large or too small to be squared in the working type is rare: slowly, then.
+    return sums[0] if 1e-25 < sums[0] < 1e38 else in_double(x, n)
 
 
 cdef inline void add_squares(const real* x, const real* y, const real* z, Py_ssize_t n, double* sums,
@@ -77,7 +94,3 @@ cdef inline real bounded(real norm, real lower, real upper) noexcept nogil:
         norm = lower
     return upper if upper > 0 and norm > upper else norm
 
-
-cdef inline real correction(real beta, real t) noexcept nogil:
-    # 1 - beta**t in the working type, as MXNet's kernels have it; t = 0: no bias correction.
-    return <real>1 - power(beta, t) if t > 0 else <real>1
