@@ -112,7 +112,7 @@ def dialects():
         first = name
         for parameter, values in mxopt.describe(name).differences.items():
             told = [
-                value if value == "absent" else f"``{value!r}``" for value in (values["2.x"], values["1.9"])
+                value if value == "absent" else f"``{value!r}``" for value in (values["2.x"], values["1.x"])
             ]
             lines += [
                 f"   * - {first}".rstrip(),

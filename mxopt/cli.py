@@ -81,10 +81,10 @@ def _parser():
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
     sub = command(list_)
     sub.add_argument("pattern", nargs="?", default="*", help="such as 'ada*'")
-    sub.add_argument("--dialect", choices=("1.9", "2.x"), default="2.x")
+    sub.add_argument("--dialect", choices=("1.x", "2.x"), default="2.x")
     sub = command(describe)
     sub.add_argument("name", help="an optimizer's name")
-    sub.add_argument("--dialect", choices=("1.9", "2.x"), default="2.x")
+    sub.add_argument("--dialect", choices=("1.x", "2.x"), default="2.x")
     return parser
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-DIALECTS = ("2.x fused", "2.x step", "1.9")
+DIALECTS = ("2.x fused", "2.x step", "1.x")
 DTYPES = ("float32", "float64", "float16", "float16+master")
 DENSE_PATHS = ("single", "list", "aggregated")
 SPARSE_PATHS = ("sparse", "sparse lazy", "sparse standard")
@@ -124,7 +124,7 @@ OPTIMIZERS = {
         draws={"momentum": MOMENTUM},
         settings=WITH_MOMENTUM,
         mxnet=InMXNet(
-            dialects=("1.9",), sparse="keyword", dtypes={"1.9": ("float32", "float64", "float16+master")}
+            dialects=("1.x",), sparse="keyword", dtypes={"1.x": ("float32", "float64", "float16+master")}
         ),
     ),
     "nag": Row(
@@ -168,7 +168,7 @@ OPTIMIZERS = {
         settings={"two batches": {"batch_scale": 2, "momentum": 0.9}},
         local=False,  # it gathers the gradients of several calls
         mxnet=InMXNet(
-            dialects=("1.9",), sparse="always", dtypes={"1.9": ("float32", "float64", "float16+master")}
+            dialects=("1.x",), sparse="always", dtypes={"1.x": ("float32", "float64", "float16+master")}
         ),
     ),
     "lamb": Row(
@@ -365,7 +365,7 @@ class Case:
 
 def dialect_keywords(row, dialect, settings):
     """`settings` as that dialect spells them, without those that it lacks."""
-    if dialect != "1.9":
+    if dialect != "1.x":
         return dict(settings)
     spelled = ((row.old_names.get(name, name), value) for name, value in settings.items())
     return {name: value for name, value in spelled if name is not None}
@@ -422,8 +422,10 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         **row.draws,
     }
     if dtype == "float16":
-        # Half precision has no room for small epsilons and long memories: 1e-8 and 1 - 0.999 vanish.
+        # Half precision has no room for small rates and epsilons and long memories: 1e-8 and 1 - 0.999
+        # vanish.
         tame = {
+            "learning_rate": magnitude(0.03, 0.3),
             "epsilon": magnitude(0.03, 0.1),
             "beta2": between(0.8, 0.95),
             "rescale_grad": between(0.5, 2),
@@ -431,14 +433,15 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         }
         draws.update({key: draw for key, draw in tame.items() if key in draws})
     settings = dialect_keywords(row, dialect, {key: draw(rng) for key, draw in draws.items()})
-    if dialect == "1.9":
+    if dialect == "1.x":
         settings.update({key: draw(rng) for key, draw in row.old_draws.items()})
     settings = {key: value for key, value in settings.items() if value is not OMIT}
 
     scheduler = None
     if rng.random() < 0.4:
-        scheduler = draw_scheduler(rng, base_lr=float(10 ** rng.uniform(-3, -0.5)))
-        if dialect != "1.9" and rng.random() < 0.5:
+        smallest = -1.5 if dtype == "float16" else -3
+        scheduler = draw_scheduler(rng, base_lr=float(10 ** rng.uniform(smallest, -0.5)))
+        if dialect != "1.x" and rng.random() < 0.5:
             settings["learning_rate"] = None  # 2.x: what the scheduler says, undisturbed by the default
     keys, idx2name, names, params = (0, 1, 2), None, (0, 1, 2), None
     naming = rng.choice(["none", "idx2name", "strings", "param_dict"])
@@ -485,7 +488,7 @@ def _within_mxnet(case):
         for name, value in settings.items():
             if isinstance(value, float):
                 settings[name] = float(np.float32(value))
-    v1, kernels = case.dialect == "1.9", case.dialect != "2.x step"
+    v1, kernels = case.dialect == "1.x", case.dialect != "2.x step"
     if case.optimizer == "adagrad" and case.sparse and kernels:
         settings["wd"] = 0.0  # no sparse kernel with weight decay
     if case.optimizer == "nag" and case.sparse and settings["momentum"] == 0:
@@ -515,7 +518,7 @@ def _within_mxnet(case):
 
 
 def _has_zeros(case):
-    return not (case.optimizer == "adamax" and case.dialect == "1.9")
+    return not (case.optimizer == "adamax" and case.dialect == "1.x")
 
 
 def weights_of(case):

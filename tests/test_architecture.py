@@ -40,7 +40,7 @@ EXCEPTIONS = {
     (
         "mxopt.optimizer.translation",
         "mxopt.v1",
-    ): "a state file of the 1.9 dialect names a class of that dialect",
+    ): "a state file of the 1.x dialect names a class of that dialect",
     ("mxopt.optimizer.listing", "mxopt.v1"): "a description says what the other dialect does",
 }
 

@@ -67,7 +67,7 @@ cdef enum:
     MAX_ARRAYS = 6  # weight, gradient, three states, one more input
     MIRROR = 6      # the low-precision weight that is written from its float32 master
     SLOTS = 7
-    POINTERS = 9    # the arrays, and what rules with sums are given
+    POINTERS = 10   # the arrays, and what rules with sums are given
     MAX_DIMS = 32
     MAX_SCALARS = 24
 
@@ -475,6 +475,7 @@ cdef inline void point_to_sums(const Pass* c, const Tensor* t, Py_ssize_t p, voi
     arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
     arrays[c.narrays + 1] = <void*>t if t.size <= SUM_BLOCK else NULL
     arrays[c.narrays + 2] = stored
+    arrays[c.narrays + 3] = <void*>t.dtype
 
 
 cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:

@@ -73,6 +73,8 @@ class LARS(SGD):
     """
 
     rules = ("lars_norms", *SGD.rules)
+    # MXNet rescales the gradient for its norm by the number itself, and as read from text for the update.
+    scalar_names = (*SGD.scalar_names, "norm_rescale")
 
     def __init__(self, learning_rate=0.1, momentum=0.0, eta=0.001, epsilon=1e-8, lazy_update=False,
                  use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
@@ -92,6 +94,9 @@ class LARS(SGD):
     @property
     def passes(self):
         return ("lars_norms", *super().passes)
+
+    def scalars(self, t, lr, wd):
+        return (*super().scalars(t, lr, wd), self._rescale)
 
     def _adapts(self, index):
         """Whether the rate of this tensor is scaled."""

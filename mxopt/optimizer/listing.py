@@ -21,7 +21,7 @@ def list_optimizers(pattern="*", dialect="2.x"):
     ----------
     pattern : str, default '*'
         As in file names, in any case: ``'ada*'``.
-    dialect : {'2.x', '1.9'}
+    dialect : {'2.x', '1.x'}
 
     Returns
     -------
@@ -112,7 +112,7 @@ def describe(name, dialect="2.x"):
     ----------
     name : str
         The registered name, in any case.
-    dialect : {'2.x', '1.9'}
+    dialect : {'2.x', '1.x'}
 
     Returns
     -------
@@ -125,7 +125,7 @@ def describe(name, dialect="2.x"):
     >>> mxopt.describe("adam").states
     ('mean', 'var')
     >>> mxopt.describe("adam").differences["lazy_update"]
-    {'2.x': False, '1.9': True}
+    {'2.x': False, '1.x': True}
     """
     registries = _registries()
     registry = registries[_dialect(dialect)]
@@ -156,19 +156,19 @@ def describe(name, dialect="2.x"):
 
 
 def _dialect(dialect):
-    if dialect not in ("2.x", "1.9"):
-        raise ValueError(f"dialect must be '2.x' or '1.9', got {dialect!r}")
+    if dialect not in ("2.x", "1.x"):
+        raise ValueError(f"dialect must be '2.x' or '1.x', got {dialect!r}")
     return dialect
 
 
 def _other(dialect):
-    return "1.9" if dialect == "2.x" else "2.x"
+    return "1.x" if dialect == "2.x" else "2.x"
 
 
 def _registries():
     from .. import v1  # only where somebody asks: it is another surface
 
-    return {"2.x": opt_registry, "1.9": v1.optimizer.opt_registry}
+    return {"2.x": opt_registry, "1.x": v1.optimizer.opt_registry}
 
 
 def _of(cls, attribute):

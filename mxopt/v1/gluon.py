@@ -1,4 +1,4 @@
-"""``mx.gluon`` of the 1.9 dialect."""
+"""``mx.gluon`` of the 1.x dialect."""
 
 from ..absent import stand_in
 from ..face import alias

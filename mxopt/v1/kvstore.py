@@ -1,4 +1,4 @@
-"""``mx.kv`` of the 1.9 dialect."""
+"""``mx.kv`` of the 1.x dialect."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""``mx.mod`` of the 1.9 dialect."""
+"""``mx.mod`` of the 1.x dialect."""
 
 from .. import module
 from ..absent import stand_in

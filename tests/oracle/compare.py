@@ -4,6 +4,9 @@ import collections
 import dataclasses
 
 import numpy as np
+from cases import weights_of
+
+from .expect import expected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,27 +57,53 @@ class Comparison:
     Differences are relative to the largest magnitude that the tensor has had so far: a number that passes
     near zero carries the roundings of the sizes it came from.
 
+    Where a weight moves by the sign of a number (Signum), that number may lie on either side of zero, if it
+    is a rounding away from it: the two weights may then be apart by as much as two of the largest steps.
+
     Parameters
     ----------
-    half_ulps : int, default 0
-        How far float16 weights may be apart where their float32 masters need not be equal: then one may be
-        rounded up and the other down. The masters are compared for themselves.
+    case : Case
     """
 
-    def __init__(self, half_ulps=0):
+    def __init__(self, case):
         self.total = Deviation()
-        self.half_ulps = half_ulps
+        #: Where float32 masters need not be equal, one may be rounded up and the other down. The masters are
+        #: compared for themselves.
+        self.half_ulps = 1 if case.master and expected(case).limit else 0
+        self.keys = case.keys
+        self.by_sign = (
+            case.optimizer == "signum" and case.dtype == "float16" and case.settings["momentum"] > 0
+        )
+        self._before = weights_of(case)
         self._largest = collections.defaultdict(float)
+        for position, weight in enumerate(self._before):
+            largest = float(np.abs(weight).max(initial=0))
+            self._largest[f"weight {position}"] = largest
+            if case.optimizer == "test":  # its state is the weight
+                self._largest[f"state {case.keys[position]!r}"] = largest
 
     def add(self, step, expected, got):
         """Compare two (weights, states) snapshots made after `step`."""
         for position, (one, other) in enumerate(zip(expected[0], got[0])):
-            self._arrays(step, f"weight {position}", one, other)
+            turned = self._turned(position, expected, got) if self.by_sign else None
+            self._arrays(step, f"weight {position}", one, other, turned)
+        self._before = expected[0]
         if expected[1].keys() != got[1].keys():
             self._differs(step, "states", f"of {[*got[1]]} instead of {[*expected[1]]}")
             return
         for key, state in expected[1].items():
             self._trees(step, f"state {key!r}", state, got[1][key])
+
+    def _turned(self, position, expected, got):
+        """Where the two momenta have different signs, and the weights are as close as that explains."""
+        (one, states), (other, same) = expected, got
+        key = self.keys[position]
+        if key not in states:
+            return None
+        signs = np.sign(states[key]) != np.sign(same[key])
+        steps = np.abs(one[position].astype(np.float64) - self._before[position]).max(initial=0)
+        apart = np.abs(one[position].astype(np.float64) - other[position])
+        return signs & (apart <= 2.01 * steps)
 
     def _differs(self, step, name, how):
         self.total |= Deviation(np.inf, 2**31, f"step {step}, {name}: {how}")
@@ -88,7 +117,7 @@ class Comparison:
         elif expected is not None or got is not None:
             self._differs(step, name, f"{_shape_of(got)} instead of {_shape_of(expected)}")
 
-    def _arrays(self, step, name, expected, got):
+    def _arrays(self, step, name, expected, got, turned=None):
         if (expected.dtype, expected.shape) != (got.dtype, got.shape):
             told = f"{got.dtype} {got.shape} instead of {expected.dtype} {expected.shape}"
             self._differs(step, name, told)
@@ -99,6 +128,8 @@ class Comparison:
             self._largest[name] = max(self._largest[name], float(np.abs(finite).max()))
         both_nan = np.isnan(expected) & np.isnan(got)
         differ = (expected != got) & ~both_nan
+        if turned is not None:
+            differ &= ~turned
         signs = (np.signbit(expected) != np.signbit(got)) & ~differ & ~both_nan
         self.total |= Deviation(zero_signs=bool(signs.any()))
         if not differ.any():

@@ -30,7 +30,7 @@ class Side:
     def keywords(self, case):
         """The constructor's keywords that the case's dialect, path and dtype ask for."""
         keywords = dict(case.settings)
-        if case.dialect != "1.9":
+        if case.dialect != "1.x":
             keywords["use_fused_step"] = self.fused(case)
             if case.path == "aggregated":
                 keywords["aggregate_num"] = 2
@@ -99,7 +99,7 @@ class Mxopt(Side):
 
 def mxopt_for(dialect):
     """Return mxopt's side for a dialect."""
-    return Mxopt(importlib.import_module("mxopt.v1" if dialect == "1.9" else "mxopt"))
+    return Mxopt(importlib.import_module("mxopt.v1" if dialect == "1.x" else "mxopt"))
 
 
 @contextlib.contextmanager
@@ -132,13 +132,54 @@ def make_optimizer(case, side):
     return optimizer
 
 
-def run(case, side):
+def as_kernels_read(optimizer):
+    """Let float64 rules take the float32 numbers that MXNet's float64 kernels take."""
+    row_of, between = optimizer._row, optimizer.between
+    # The one number that MXNet reads as a double.
+    double = optimizer.scalar_names.index("epsilon") if type(optimizer).__name__ == "FTML" else None
+
+    def rounded(singles):
+        return [tuple(value if at == double else float(np.float32(value)) for at, value in enumerate(single))
+                for single in singles]  # fmt: skip
+
+    def row_of_singles(rate):
+        (row,) = rounded([row_of(rate)[1]])
+        return row, row
+
+    def between_as_singles(*arguments):
+        table, rows, singles = between(*arguments)
+        table = np.array(rounded(table if singles is None else singles))
+        return table, rows, table
+
+    optimizer.between = between_as_singles
+    if type(optimizer).__name__ != "LARS":  # its first pass needs no rates, and they are rounded after it
+        optimizer._row = row_of_singles
+
+
+def _write(target, source):
+    """Overwrite the arrays of a state."""
+    if isinstance(target, tuple):
+        for one, other in zip(target, source):
+            _write(one, other)
+    elif target is not None:
+        target[...] = source
+
+
+def run(case, side, prepare=None):
     """Train the case's tensors and yield (step, weights, states) after every step, as NumPy copies.
 
-    Weights are a list in the tensors' order, states a dict by key as in ``updater.states``.
+    Weights are a list in the tensors' order, states a dict by key as in ``updater.states``. A (weights,
+    states) pair that is sent to the generator is what it goes on from (mxopt's side only).
+
+    Parameters
+    ----------
+    prepare : callable, optional
+        Called with the optimizer.
     """
     with quiet():
         optimizer = make_optimizer(case, side)
+        if prepare is not None:
+            prepare(optimizer)
         updater = side.package.optimizer.get_updater(optimizer)
         weights = [side.weight(case, values) for values in weights_of(case)]
     for step in range(1, case.steps + 1):
@@ -160,4 +201,9 @@ def run(case, side):
                 updater(keys, gradients, weights[:joined])
             states = {key: tree(side, state) for key, state in updater.states.items()}
             snapshot = [side.numpy(weight) for weight in weights], states
-        yield (step, *snapshot)
+        given = yield (step, *snapshot)
+        if given is not None:
+            for weight, values in zip(weights, given[0]):
+                weight[...] = values
+            for key, values in given[1].items():
+                _write(updater.states[key], values)

@@ -12,12 +12,13 @@ from cases import OPTIMIZERS, draw_case, draw_scheduler  # noqa: E402
 
 from oracle import driver, recorded  # noqa: E402
 from oracle.comparison import cells_here, mxnet_version  # noqa: E402
+from oracle.expect import goes_on_from_mxnet  # noqa: E402
 
 
-def last_snapshot(case, side):
-    for _, weights, states in driver.run(case, side):  # noqa: B007  the last one is wanted
-        pass
-    return case, weights, states
+def recorded_run(case, side):
+    """The last step of a run, or all where each is compared for itself."""
+    snapshots = list(driver.run(case, side))
+    return case, snapshots if goes_on_from_mxnet(case) else snapshots[-1:]
 
 
 def record_optimizers(mxnet, folder):
@@ -29,7 +30,7 @@ def record_optimizers(mxnet, folder):
             for number in range(2 if cell[3] == "float32" else 1)
         ]
         if cases:
-            recorded.write(folder / f"{name}.npz", [last_snapshot(case, side) for case in cases])
+            recorded.write(folder / f"{name}.npz", [recorded_run(case, side) for case in cases])
 
 
 def record_schedulers(mxnet, path):

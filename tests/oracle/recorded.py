@@ -61,29 +61,34 @@ class _Reader:
 
 
 def write(path, results):
-    """Write (case, weights, states) triples to `path`."""
+    """Write (case, snapshots) pairs to `path`; a snapshot is (step, weights, states)."""
     writer, entries = _Writer(), []
-    for case, weights, states in results:
-        entries.append(
+    for case, snapshots in results:
+        layouts = [
             {
-                "case": dataclasses.asdict(case),
+                "step": step,
                 "weights": [writer.layout(weight) for weight in weights],
                 "states": [[key, writer.layout(state)] for key, state in states.items()],
             }
-        )
+            for step, weights, states in snapshots
+        ]
+        entries.append({"case": dataclasses.asdict(case), "snapshots": layouts})
     flat = {dtype: np.concatenate(arrays) for dtype, arrays in writer.values.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, cases=np.array(json.dumps(entries)), **flat)
 
 
 def read(path):
-    """Return the (case, weights, states) triples of a file."""
+    """Return the (case, snapshots) pairs of a file."""
     with np.load(path, allow_pickle=False) as file:
         entries = json.loads(str(file["cases"]))
         reader = _Reader({name: file[name] for name in file.files if name != "cases"})
     results = []
     for entry in entries:
-        weights = [reader.tree(layout) for layout in entry["weights"]]
-        states = {key: reader.tree(layout) for key, layout in entry["states"]}
-        results.append((_case_from(entry["case"]), weights, states))
+        snapshots = []
+        for layouts in entry["snapshots"]:
+            weights = [reader.tree(layout) for layout in layouts["weights"]]
+            states = {key: reader.tree(layout) for key, layout in layouts["states"]}
+            snapshots.append((layouts["step"], weights, states))
+        results.append((_case_from(entry["case"]), snapshots))
     return results

@@ -9,7 +9,7 @@ from oracle.comparison import dialects_here
 from oracle.driver import mxopt_for, quiet
 
 SHAPES = {"fc_weight": (7, 13), "fc_bias": (13,)}
-array = mxnet.nd.array if "1.9" in dialects_here() else mxnet.np.array
+array = mxnet.nd.array if "1.x" in dialects_here() else mxnet.np.array
 MULTIPLIERS = {"fc_weight": {"lr_mult": 0.5}, "fc_bias": {"wd_mult": 0.0}}
 
 

@@ -10,7 +10,7 @@ from oracle.comparison import dialects_here
 from oracle.driver import mxopt_for, quiet
 
 DIALECT = dialects_here()[0]
-OLD = DIALECT == "1.9"
+OLD = DIALECT == "1.x"
 RHO, MOMENTUM = ("gamma1", "gamma2") if OLD else ("rho", "momentum")
 COMMON = {"lr": 0.0123, "wd": 0.017, "rescale_grad": 0.3, "clip_gradient": 0.21}
 NOT_DECAYED = {key: value for key, value in COMMON.items() if key != "wd"}

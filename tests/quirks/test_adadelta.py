@@ -35,7 +35,7 @@ def test_v1_decay_is_not_in_the_accumulators(fused):
 
 
 @either_way
-@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.9"])
+@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
 def test_the_gradient_is_not_scaled_in_place(package, fused):
     grad = np.full(3, 8.0, np.float32)
     optimizer = package.create("adadelta", rescale_grad=0.25, clip_gradient=1.0, use_fused_step=fused)

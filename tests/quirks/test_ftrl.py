@@ -6,7 +6,7 @@ import pytest
 import mxopt as mx
 import mxopt.v1 as v1
 
-packages = pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.9"])
+packages = pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
 either_way = pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
 SHAPE = (4, 2)
 

@@ -1,11 +1,13 @@
 """MXNet's habits in LARS, LAMB and LANS: which are kept, which are not."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from runs import assert_same_bits
 
 import mxopt as mx
 import mxopt.v1 as v1
+from mxopt import kernels
 
 either_way = pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
 RNG = np.random.default_rng(7)
@@ -41,6 +43,37 @@ def test_masters_move_and_weights_are_their_rounding(name, fused, aggregate_num)
     assert_same_bits([moved], [master.astype(np.float16)])
 
 
+@pytest.mark.parametrize("dtype", ["float16", ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("size", [300, 40_000])
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_v1_norms_of_16_bit_weights(dtype, size, large):
+    """1.9 rounds their squares to float16. From 256 on they are infinite there, and here float32."""
+    values = RNG.uniform(1 / 16, 1, (2, size)) * np.where(
+        np.arange(size) == size // 2, 300 if large else 1, 1
+    )
+    weight, grad = values.astype(dtype)
+
+    def norm(array):
+        squares = np.square(array.astype(np.float32))
+        with np.errstate(over="ignore"):
+            rounded = squares.astype(np.float16).astype(np.float32)
+        if dtype == "float16":
+            squares = np.where(np.isfinite(rounded), rounded, squares)
+        if size > kernels.WHOLE_SUM:
+            return np.sqrt(squares.sum(dtype=np.float64))
+        return np.sqrt(np.add.accumulate(squares)[-1])
+
+    updater, _ = trained(v1, "lars", weight, grad, learning_rate=0.5, eta=0.25, multi_precision=True)
+    rate = 0.5 * 0.25 * norm(weight) / norm(grad)
+    expected = weight.astype(np.float32) - np.float32(rate) * grad.astype(np.float32)
+    np.testing.assert_allclose(updater.states[0][1], expected, rtol=2e-6, atol=2e-7)
+
+    updater, _ = trained(v1, "lamb", weight, grad, learning_rate=0.5, epsilon=0.0, multi_precision=True)
+    # The first direction is the gradient's sign.
+    expected = weight.astype(np.float32) - 0.5 * norm(weight) / size**0.5
+    np.testing.assert_allclose(updater.states[0][0], expected, rtol=3e-5, atol=3e-5)
+
+
 @either_way
 def test_lans_takes_a_gradient_of_zeros_for_zero(fused):
     weight, grad = np.ones(4, np.float32), np.full(4, 0.5, np.float32)
@@ -59,7 +92,7 @@ def test_a_weight_of_zeros_leaves_zero(name, fused):
     assert np.isfinite(moved).all() and (moved < 0).all()
 
 
-@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.9"])
+@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
 def test_lars_keeps_states_beside_excluded_names(package):
     names = {0: "a_weight", 1: "a_bias", 2: "b_weight", 3: "bn_gamma"}
     weights = [RNG.standard_normal(9).astype(np.float16) for _ in names]

@@ -19,7 +19,7 @@ def test_states_of_the_plain_form():
 
 @either_way
 @pytest.mark.parametrize(
-    ("package", "order"), [(mx, ("g", "n", "delta")), (v1, ("n", "g", "delta"))], ids=["2.x", "1.9"]
+    ("package", "order"), [(mx, ("g", "n", "delta")), (v1, ("n", "g", "delta"))], ids=["2.x", "1.x"]
 )
 def test_states_of_the_centered_form_have_the_dialects_order(package, order, fused):
     optimizer = package.create("rmsprop", centered=True, learning_rate=0.0, use_fused_step=fused)

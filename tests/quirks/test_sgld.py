@@ -10,7 +10,7 @@ from runs import assert_same_bits
 import mxopt as mx
 import mxopt.v1 as v1
 
-packages = pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.9"])
+packages = pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
 either_way = pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
 
 

@@ -1,4 +1,4 @@
-"""What the 1.9 dialect has apart from its formulas, and what it shares with 2.x."""
+"""What the 1.x dialect has apart from its formulas, and what it shares with 2.x."""
 
 import importlib
 
@@ -14,7 +14,7 @@ NAMES = sorted(v1.Optimizer.opt_registry)
 ROWS = {name: row for name, row in OPTIMIZERS.items() if name in NAMES}
 
 v1_settings = pytest.mark.parametrize(
-    ("name", "settings"), every_setting(lambda row: any(row is one for one in ROWS.values()), dialect="1.9")
+    ("name", "settings"), every_setting(lambda row: any(row is one for one in ROWS.values()), dialect="1.x")
 )
 
 
@@ -66,9 +66,10 @@ def test_step_agrees_with_fused_step(name, settings):
     fused, step = (
         run(name, {**settings, "use_fused_step": way}, dtype="float64", package=v1) for way in (True, False)
     )
-    near = 1e-7 if name == "lars" else 1e-12  # its norms are float32, whatever the weight
+    # LARS sums up to 4099 squares here, one by one in float32 whatever the weight; `step` by another way.
+    rtol = 4099**0.5 * 2.0**-24 if name == "lars" else 1e-11
     for a, b in zip(fused, step):
-        np.testing.assert_allclose(a, b, rtol=10 * near, atol=near * max(np.abs(b).max(initial=0), 1e-30))
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol / 10 * max(np.abs(b).max(initial=0), 1e-30))
 
 
 @v1_settings
@@ -102,7 +103,7 @@ def test_set_lr_scale_raises_as_there():
     assert not hasattr(mx.create("sgd"), "set_lr_scale")
 
 
-@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.9"])
+@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
 def test_set_learning_rate_raises_beside_a_scheduler(package):
     """Q24"""
     scheduler = package.lr_scheduler.FactorScheduler(1, base_lr=0.5)

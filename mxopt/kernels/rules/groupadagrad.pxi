@@ -1,13 +1,34 @@
 # GroupAdaGrad (MXNet composes it of array operations; its row-sparse kernel is group_adagrad_update). The
-# squares of a row are added one after the other, as that kernel does.
+# squares of a row are added one after the other, as that kernel does, and 2.x' array operations for short rows;
+# those of 1.9 carry along what each addition lost (Kahan).
 
 cdef enum:
     # Rows whose sums are taken side by side: one alone waits for each addition to end.
-    ABREAST = 8
-    TILE = 256
+    ABREAST = 16
+    TILE = 64
 
 cdef struct GroupAdaGradScalars:
     double lr, wd, rescale_grad, clip_gradient, epsilon
+
+
+cdef inline void add_columns(real[TILE]* squares, Py_ssize_t length, real* total, real* lost, bint compensated) noexcept nogil:
+    cdef real[ABREAST] sums
+    cdef real[ABREAST] rests
+    cdef real y, after
+    cdef Py_ssize_t i, k
+    for k in range(ABREAST):
+        sums[k], rests[k] = total[k], lost[k]
+    for i in range(length):
+        for k in range(ABREAST):
+            if compensated:
+                y = squares[k][i] - rests[k]
+                after = sums[k] + y
+                rests[k] = (after - sums[k]) - y
+                sums[k] = after
+            else:
+                sums[k] = sums[k] + squares[k][i]
+    for k in range(ABREAST):
+        total[k], lost[k] = sums[k], rests[k]
 
 
 cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* scalars, bint v1) noexcept nogil:
@@ -21,11 +42,16 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, h, scale
         real[ABREAST][TILE] squares
         real[ABREAST] total
+        real[ABREAST] lost
         Py_ssize_t row = 0, abreast, begin, length, k, i
+    for k in range(ABREAST):
+        for i in range(TILE):
+            squares[k][i] = 0  # of the rows that are not there, at the end
     while row < rows:
         abreast = min(<Py_ssize_t>ABREAST, rows - row)
         for k in range(ABREAST):
             total[k] = 0
+            lost[k] = 0
         begin = 0
         while begin < n:
             length = min(<Py_ssize_t>TILE, n - begin)
@@ -33,14 +59,7 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
                 for i in range(length):
                     g = clipped(rescale * grad[(row + k) * n + begin + i], clip)
                     squares[k][i] = g * g
-            if abreast == ABREAST:
-                for i in range(length):
-                    for k in range(ABREAST):
-                        total[k] = total[k] + squares[k][i]
-            else:
-                for k in range(abreast):
-                    for i in range(length):
-                        total[k] = total[k] + squares[k][i]
+            add_columns(squares, length, total, lost, v1)
             begin += TILE
         for k in range(abreast):
             h = history[row + k] + total[k] / <real>n

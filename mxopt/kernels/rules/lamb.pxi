@@ -16,8 +16,8 @@ cdef inline real lamb_direction(real m, real v, real w, real correct1, real corr
 
 
 cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, const real* sized,
-                            bint wide) noexcept nogil:
-    # sized: the weights whose norm the step is a multiple of.
+                            bint wide, bint half) noexcept nogil:
+    # sized: the weights whose norm the step is a multiple of; half: they are float16.
     cdef:
         const LambScalars* s = <const LambScalars*>scalars
         const real* weight = arrays[0]
@@ -43,17 +43,26 @@ cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, 
             mean[p + i] = m
             var[p + i] = v
             update[i] = lamb_direction(m, v, weight[p + i], correct1, correct2, inverse1, inverse2, epsilon, wd, wide)
-        add_squares(sized + p, <const real*>update, <const real*>NULL, piece, sums, in_turn)
+        if half:
+            add_half_squares(<const float*>sized + p, piece, &sums[0], in_turn)
+            add_squares(<const real*>update, <const real*>NULL, <const real*>NULL, piece, &sums[1], in_turn)
+        else:
+            add_squares(sized + p, <const real*>update, <const real*>NULL, piece, sums, in_turn)
         p += PIECE
 
 
 cdef void lamb_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
-    lamb_first(arrays, n, scalars, <const real*>arrays[0], False)
+    lamb_first(arrays, n, scalars, <const real*>arrays[0], False, False)
 
 
 cdef void lamb_moments_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    lamb_first(arrays, n, scalars, <const real*>arrays[0], True, False)
+
+
+cdef void lamb_moments_v1_on_master(float** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
     # MXNet 1.9 takes the norm of the weights as they are stored, not of their masters.
-    lamb_first(arrays, n, scalars, <const real*>arrays[6], True)
+    lamb_first(arrays, n, scalars, <const float*>arrays[6], True,
+               (<const unsigned char*>arrays[7])[STORED] == FLOAT16)
 
 
 cdef inline void lamb_last(real** arrays, Py_ssize_t n, const double* scalars, bint wide) noexcept nogil:
@@ -86,7 +95,8 @@ cdef str LAMB_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon l
 register("lamb_moments", <rule_fn>lamb_moments[float], <rule_fn>lamb_moments[double], sizeof(LambScalars),
          "weight grad mean var", LAMB_SCALARS, writes="mean var", sums="weight_squares update_squares")
 register("lamb_moments_v1", <rule_fn>lamb_moments_v1[float], <rule_fn>lamb_moments_v1[double], sizeof(LambScalars),
-         "weight grad mean var", LAMB_SCALARS, writes="mean var", sums="weight_squares update_squares")
+         "weight grad mean var", LAMB_SCALARS, writes="mean var", sums="weight_squares update_squares",
+         on_master=<rule_fn>lamb_moments_v1_on_master)
 register("lamb", <rule_fn>lamb[float], <rule_fn>lamb[double], sizeof(LambScalars), "weight - mean var",
          LAMB_SCALARS, writes="weight")
 register("lamb_v1", <rule_fn>lamb_v1[float], <rule_fn>lamb_v1[double], sizeof(LambScalars), "weight - mean var",

@@ -5,7 +5,7 @@
 # the squares are plain.
 
 cdef struct LarsScalars:
-    double lr, wd, rescale_grad
+    double lr, wd, rescale_grad, clip_gradient, momentum, norm_rescale
 
 cdef enum:
     LARS_PIECE = 64  # small: a piece with a new largest magnitude is slow, and the first one always is
@@ -41,7 +41,7 @@ cdef void lars_norms(real** arrays, Py_ssize_t n, const double* scalars) noexcep
         double* sums = <double*>arrays[2]
         bint in_turn = arrays[3] != NULL
         const real* weight = arrays[4]
-        float rescale = <float>(<const LarsScalars*>scalars).rescale_grad
+        float rescale = <float>(<const LarsScalars*>scalars).norm_rescale
         float weights[PIECE]
         float grads[PIECE]
         Py_ssize_t i, p = 0, piece, part
@@ -63,25 +63,50 @@ cdef void lars_norms(real** arrays, Py_ssize_t n, const double* scalars) noexcep
 
 
 cdef void lars_norms_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
-    # MXNet 1.9 (multi_sum_sq, multi_lars): plain float32 sums, and rescale_grad joins the norm.
+    # MXNet 1.9 (multi_sum_sq, multi_lars): squares in the array's type, plain float sums; rescale_grad joins the norm.
     cdef:
         const real* grad = arrays[1]
         double* sums = <double*>arrays[2]
-        bint in_turn = arrays[3] != NULL
         const real* weight = arrays[4]
-        float weights[PIECE]
-        float grads[PIECE]
-        Py_ssize_t i, p = 0, piece
+        float a = <float>sums[0], b = <float>sums[1]
+        Py_ssize_t i, p = 0
+    if arrays[3] == NULL:
+        while p < n:
+            sums[0] += squares(weight + p, min(PIECE, n - p))
+            sums[1] += squares(grad + p, min(PIECE, n - p))
+            p += PIECE
+        return
+    for i in range(n):
+        a = <float>(a + weight[i] * weight[i])
+        b = <float>(b + grad[i] * grad[i])
+    sums[0], sums[1] = a, b
+
+
+cdef void lars_norms_v1_on_master(float** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    # Of the weights and gradients as they are stored.
+    cdef:
+        const float* stored[2]
+        double* sums = <double*>arrays[2]
+        bint in_turn = arrays[3] != NULL
+        const unsigned char* dtypes = <const unsigned char*>arrays[5]
+        bint half[2]
+        Py_ssize_t p = 0, piece
+        int k
+    stored[0], stored[1] = arrays[4], arrays[1]
+    half[0], half[1] = dtypes[STORED] == FLOAT16, dtypes[1] == FLOAT16
     while p < n:
         piece = min(PIECE, n - p)
-        for i in range(piece):
-            weights[i] = <float>weight[p + i]
-            grads[i] = <float>grad[p + i]
-        add_squares(<const float*>weights, <const float*>grads, <const float*>NULL, piece, sums, in_turn)
+        for k in range(2):
+            if half[k]:
+                add_half_squares(stored[k] + p, piece, &sums[k], in_turn)
+            else:
+                add_squares(stored[k] + p, <const float*>NULL, <const float*>NULL, piece, &sums[k], in_turn)
         p += PIECE
 
 
+cdef str LARS_SCALARS = "lr wd rescale_grad clip_gradient momentum norm_rescale"
+
 register("lars_norms", <rule_fn>lars_norms[float], <rule_fn>lars_norms[double], sizeof(LarsScalars), "- grad",
-         "lr wd rescale_grad", None, "weight_squares grad_squares weight_scale grad_scale")
+         LARS_SCALARS, None, "weight_squares grad_squares weight_scale grad_scale")
 register("lars_norms_v1", <rule_fn>lars_norms_v1[float], <rule_fn>lars_norms_v1[double], sizeof(LarsScalars),
-         "- grad", "lr wd rescale_grad", None, "weight_squares grad_squares")
+         "- grad", LARS_SCALARS, None, "weight_squares grad_squares", <rule_fn>lars_norms_v1_on_master)

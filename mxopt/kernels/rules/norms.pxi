@@ -5,6 +5,7 @@
 #     arrays[k]      double*: its partial sums of this SUM_BLOCK, zero at the block's start; it adds to them
 #     arrays[k + 1]  not NULL: the whole tensor lies in this block
 #     arrays[k + 2]  real*: the weights as they are stored, so the 16-bit ones where the rule works on their master
+#     arrays[k + 3]  unsigned char*: the dtypes of the arrays (see half.h), and at STORED that of those weights
 #
 # A block may come in several calls, cut at multiples of PIECE elements, and the sums must not show it.
 #
@@ -16,6 +17,8 @@
 cdef enum:
     LANES = 16
     PIECE = 8 * LANES  # elements at a time; divides every span that the engine cuts
+    STORED = 6
+    FLOAT16 = 2
 
 
 cdef inline double in_double(const real* x, Py_ssize_t n) noexcept nogil:
@@ -82,6 +85,35 @@ cdef inline void add_squares(const real* x, const real* y, const real* z, Py_ssi
             c = c + z[i] * z[i]
         sums[1], sums[2] = b, c
     sums[0] = a
+
+
+cdef inline void add_half_squares(const float* x, Py_ssize_t n, double* added, bint in_turn) noexcept nogil:
+    # Of up to PIECE float16 numbers, as MXNet 1.9 takes them: each square is a float16, the sum a float. Squares
+    # that no float16 holds, from 256 on, stay floats; there MXNet's norm is infinite.
+    cdef float wide[PIECE]
+    cdef float rounded[PIECE]
+    cdef unsigned short half[PIECE]
+    cdef double lanes[LANES]
+    cdef float total = <float>added[0]
+    cdef Py_ssize_t i, j
+    memset(wide, 0, sizeof(wide))
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(n):
+        wide[i] = x[i] * x[i]
+    mxopt_store(FLOAT16, 0)(wide, half, PIECE)
+    mxopt_load(FLOAT16, 0)(half, rounded, PIECE)
+    for i in range(PIECE):
+        rounded[i] = rounded[i] if rounded[i] < INFINITY else wide[i]
+    if in_turn:
+        for i in range(n):
+            total = total + rounded[i]
+        added[0] = total
+        return
+    for i in range(8):
+        for j in range(LANES):
+            lanes[j] = lanes[j] + <double>rounded[i * LANES + j]
+    for j in range(LANES):
+        added[0] += lanes[j]
 
 
 cdef inline real trust(real weight_norm, real update_norm) noexcept nogil:

@@ -1,4 +1,4 @@
-"""``mx.nd`` of the 1.9 dialect: its update operators, and files in the form that 1.x reads."""
+"""``mx.nd`` of the 1.x dialect: its update operators, and files in the form that 1.x reads."""
 
 import functools
 import importlib

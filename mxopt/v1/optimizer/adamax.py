@@ -37,7 +37,7 @@ class Adamax(Optimizer, adamax.Adamax):
 
     def __init__(self, learning_rate=0.002, beta1=0.9, beta2=0.999, **kwargs):
         if "epsilon" in kwargs:
-            raise TypeError("Adamax has no epsilon in the 1.9 dialect; leave it out, or use mxopt.Adamax")
+            raise TypeError("Adamax has no epsilon in the 1.x dialect; leave it out, or use mxopt.Adamax")
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=0.0, **kwargs)
 
     def _move(self, lr, mean, norm):

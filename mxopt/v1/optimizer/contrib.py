@@ -31,6 +31,7 @@ class GroupAdaGrad(Optimizer, contrib.GroupAdaGrad):
     """
 
     rules = ("groupadagrad_v1",)
+    text_scalars = ("clip_gradient",)
     epsilon = alias("float_stable_eps")
 
     def __init__(self, eps=1e-5, *, learning_rate=None, **kwargs):

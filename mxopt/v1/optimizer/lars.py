@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ... import checks
+from ... import checks, kernels
 from ...optimizer import lars
 from .optimizer import alias
 from .registry import register
@@ -69,7 +69,8 @@ class LARS(SGD, lars.LARS):
         return self.momentum
 
     def scalars(self, t, lr, wd):
-        return (*super().scalars(t, lr, wd)[:-1], self._momentum)
+        *others, _, norm_rescale = super().scalars(t, lr, wd)
+        return (*others, self._momentum, norm_rescale)
 
     def _tick(self, indices, make):
         def make_after_noting_the_rate(rates):
@@ -89,9 +90,10 @@ class LARS(SGD, lars.LARS):
         self.last_lr, self.cur_lr, self.lr_update = snapshot
 
     def _scaled(self, lr, wd, weight_norm, grad_norm):
-        lr, real = np.float32(lr), np.float32
+        lr = np.float32(lr)
+        eta, eps = np.float32(kernels.as_read_by_mxnet((self.eta, self.eps), (True, True)))
         with np.errstate(all="ignore"):
-            scaled = lr * real(self.eta) * weight_norm / (grad_norm + wd * weight_norm + real(self.eps))
+            scaled = lr * eta * weight_norm / (grad_norm + wd * weight_norm + eps)
         return np.where((weight_norm > 0) & (grad_norm > 0), scaled, lr).astype(np.float64)
 
     @staticmethod

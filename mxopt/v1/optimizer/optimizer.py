@@ -12,7 +12,7 @@ def alias(attribute):
 
 
 class Optimizer(optimizer.Optimizer):
-    """Base class of the 1.9 dialect.
+    """Base class of the 1.x dialect.
 
     As `mxopt.Optimizer`, but biases and the like do not decay when their names are known (`set_wd_mult`), and
     a class of one's own is handed one tensor at a time unless it sets `aggregate_num`.

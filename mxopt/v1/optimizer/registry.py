@@ -1,4 +1,4 @@
-"""The registry of the 1.9 dialect."""
+"""The registry of the 1.x dialect."""
 
 from ...optimizer.registry import Registry
 

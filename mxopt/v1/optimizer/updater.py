@@ -1,4 +1,4 @@
-"""The updater of the 1.9 dialect."""
+"""The updater of the 1.x dialect."""
 
 from ...optimizer import updater
 
