@@ -186,7 +186,8 @@ def report_folder():
 
 
 def extension(name):
-    texts = ["half.h", *(f"rules/{p.name}" for p in RULES)] if "_rules_" in name else ["threads.h"]
+    rules = ["half.h", *(f"rules/{p.name}" for p in RULES)]
+    texts = ["prefetch.h", *(rules if "_rules_" in name else ["threads.h"])]
     return Extension(
         f"mxopt.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],

@@ -38,6 +38,8 @@ cdef extern from "threads.h" nogil:
     mxopt_control mxopt_flush_denormals()
     void mxopt_restore(mxopt_control)
     int mxopt_cpu_has(int)
+
+cdef extern from "prefetch.h" nogil:
     void mxopt_prefetch(const void*)
 
 cdef extern from "numpy/arrayobject.h" nogil:

@@ -54,15 +54,6 @@ static inline void mxopt_restore(mxopt_control old) { (void)old; }
 #include <cpuid.h>
 #endif
 
-/* Ask for the cache line at an address; harmless anywhere. */
-#if defined(__GNUC__)
-#define mxopt_prefetch(address) __builtin_prefetch(address)
-#elif defined(_M_X64)
-#define mxopt_prefetch(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
-#else
-#define mxopt_prefetch(address) ((void)(address))
-#endif
-
 /* Which instruction sets this processor and its operating system can run. */
 static inline int mxopt_cpu_has(int which) { /* 0 avx2, 1 avx512 */
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -25,6 +25,9 @@ cdef extern from "half.h" nogil:
     ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
     finite_fn mxopt_finite_of(int dtype)
 
+cdef extern from "prefetch.h" nogil:
+    void mxopt_prefetch(const void*)
+
 ctypedef fused real:
     float
     double

@@ -31,6 +31,13 @@ cdef inline void add_columns(real[TILE]* squares, Py_ssize_t length, real* total
         total[k], lost[k] = sums[k], rests[k]
 
 
+cdef inline void ask_for_tile(const real* tile, Py_ssize_t n) noexcept nogil:
+    cdef const char* line = <const char*>tile
+    while line < <const char*>(tile + n):
+        mxopt_prefetch(line)
+        line += 64
+
+
 cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* scalars, bint v1) noexcept nogil:
     cdef:
         const GroupAdaGradScalars* s = <const GroupAdaGradScalars*>scalars
@@ -43,7 +50,8 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
         real[ABREAST][TILE] squares
         real[ABREAST] total
         real[ABREAST] lost
-        Py_ssize_t row = 0, abreast, begin, length, k, i
+        double inverse
+        Py_ssize_t row = 0, abreast, begin, end, length, k, i
     for k in range(ABREAST):
         for i in range(TILE):
             squares[k][i] = 0  # of the rows that are not there, at the end
@@ -56,6 +64,7 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
         while begin < n:
             length = min(<Py_ssize_t>TILE, n - begin)
             for k in range(abreast):
+                ask_for_tile(weight + (row + k) * n + begin, length)  # for the second look
                 for i in range(length):
                     g = clipped(rescale * grad[(row + k) * n + begin + i], clip)
                     squares[k][i] = g * g
@@ -65,8 +74,14 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
             h = history[row + k] + total[k] / <real>n
             history[row + k] = h
             scale = root(h + epsilon) if v1 else root(h) + epsilon
-            for i in range((row + k) * n, (row + k + 1) * n):
-                weight[i] = weight[i] - lr * clipped(rescale * grad[i], clip) / scale
+            inverse = inverse_of(scale)
+            begin = (row + k) * n
+            while begin < (row + k + 1) * n:
+                end = min(begin + TILE, (row + k + 1) * n)
+                ask_for_tile(grad + ABREAST * n + begin, end - begin)  # for the next rows' first look
+                for i in range(begin, end):
+                    weight[i] = weight[i] - over(lr * clipped(rescale * grad[i], clip), scale, inverse)
+                begin += TILE
         row += ABREAST
 
 
