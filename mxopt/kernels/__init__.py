@@ -16,7 +16,7 @@ from ._engine import (
     openmp_version,
     set_num_threads,
 )
-from ._rows import sum_rows
+from ._rows import reduce_rows, sum_rows
 from ._text import as_read_by_mxnet, corrected
 
 __all__ = [

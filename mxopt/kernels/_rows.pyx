@@ -1,5 +1,7 @@
-# Sums of the rows that bear the same number: what makes a row-sparse gradient's indices unique.
+# Sums of the rows that bear the same number: what makes a row-sparse gradient's indices unique. And sums along
+# rows, in MXNet's order.
 
+from libc.math cimport fabs, isinf, sqrt
 from libc.stdint cimport int64_t
 
 ctypedef fused real:
@@ -45,3 +47,56 @@ def sum_rows(const real[:, ::1] rows not None, const int64_t[::1] order not None
                 row = &rows[order[at], 0]
                 for i in range(width):
                     total[i] = total[i] + row[i]
+
+
+cdef inline real compensated(const real* values, Py_ssize_t n, bint magnitudes) noexcept nogil:
+    # What a sum loses to rounding is taken along; MXNet's sums of arrays are these.
+    cdef real total = 0, lost = 0, value, y, t
+    cdef Py_ssize_t i
+    for i in range(n):
+        value = <real>fabs(values[i]) if magnitudes else values[i]
+        y = value - lost
+        t = total + y
+        lost = <real>0 if isinf(t) else (t - total) - y
+        total = t
+    return total
+
+
+cdef inline real scaled_norm(const real* values, Py_ssize_t n) noexcept nogil:
+    # Squares relative to the largest magnitude so far, which cannot overflow: BLAS' and MXNet's algorithm.
+    cdef real scale = 0, total = 0, size, ratio
+    cdef Py_ssize_t i
+    for i in range(n):
+        if values[i] != 0:
+            size = <real>fabs(values[i])
+            if scale < size:
+                ratio = scale / size
+                total = <real>1 + total * ratio * ratio
+                scale = size
+            else:
+                ratio = size / scale
+                total = total + ratio * ratio
+    return scale * <real>sqrt(total)
+
+
+def reduce_rows(const real[:, ::1] values not None, str how not None, real[::1] results not None):
+    """Reduce each row to a number, element after element, as MXNet 1.9 does.
+
+    Parameters
+    ----------
+    values : float32 or float64 array (k, n)
+    how : {'sum', 'magnitudes', 'norm'}
+    results : array (k,)
+        Gets the numbers.
+    """
+    cdef Py_ssize_t rows = values.shape[0], n = values.shape[1], row
+    cdef bint norm = how == "norm", magnitudes = how == "magnitudes"
+    if results.shape[0] != rows:
+        raise ValueError("results must have one number a row")
+    for row in range(rows):
+        if n == 0:
+            results[row] = 0
+        elif norm:
+            results[row] = scaled_norm(&values[row, 0], n)
+        else:
+            results[row] = compensated(&values[row, 0], n, magnitudes)

@@ -165,10 +165,9 @@ def _normed(rule, passes, mixed, rules):
         kwargs.pop("name", None)
         (*columns, step_count, lrs, wds), args = _taken(name, names, args, kwargs)
         common = scalars_of(name, known, args, kwargs)[0]
-        corrected = common.pop("bias_correction", True)
         sums = dict.fromkeys(passes[-1].scalars, 0.0)  # filled in between the passes
-        rows = [{**sums, **common, **row, "t": row["t"] if corrected else 0.0}
-                for row in _rates(name, columns, {"t": step_count, "lr": lrs, "wd": wds})]  # fmt: skip
+        rates = _rates(name, columns, {"t": step_count, "lr": lrs, "wd": wds})
+        rows = [{**sums, **common, **row} for row in rates]
         for row in rows:
             row.update((bound, max(row[bound], 0.0)) for bound in ("lower_bound", "upper_bound"))
         words = Words(name, _MOMENTS, norms=True)

@@ -35,6 +35,11 @@ class NDArray(np.ndarray, metaclass=_Arrays):
     stype = "default"
     grad = None
 
+    @property
+    def array_type(self):
+        """What an optimizer's states for it are; for what derives from it, too."""
+        return NDArray
+
     def __array_finalize__(self, source):
         context = getattr(source, "_context", _CPU)
         if context is not _CPU:

@@ -7,9 +7,11 @@ argument names and defaults are MXNet's (``topk`` gives float32 indices, ``conca
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
+from .. import kernels
 from ..context import memory_context
 from ..sparse import RowSparseArray
 from .ndarray import NDArray, RowSparseNDArray, _operand
@@ -401,16 +403,37 @@ def _reduced(data, reduce, axis, keepdims, exclude=False, wide=None):
     return found.astype(data.dtype)
 
 
+def _along(data, how, axis, keepdims, exclude=False):
+    """Reduce by `mxopt.kernels.reduce_rows`, which takes the elements in MXNet's order."""
+    axes = _axes(data.ndim, axis, exclude) or tuple(range(data.ndim))
+    kept = [a for a in range(data.ndim) if a not in axes]
+    real = np.float64 if data.dtype == np.float64 else np.float32
+    moved = data.transpose([*kept, *axes]).astype(real)
+    shape = moved.shape[: len(kept)]
+    rows = np.ascontiguousarray(moved).reshape(math.prod(shape), -1 if data.size else 0)
+    results = np.empty(len(rows), real)
+    kernels.reduce_rows(rows, how, results)
+    if keepdims:
+        shape = tuple(1 if a in axes else length for a, length in enumerate(data.shape))
+    return results.reshape(shape).astype(data.dtype), rows.shape[1]
+
+
 @_operator
 def sum(data, axis=None, keepdims=False, exclude=False):
-    """Sum over axes, accumulated in float64 and rounded once."""
-    return _reduced(data, np.sum, axis, keepdims, exclude, np.float64)
+    """Sum over axes, in MXNet 1.9's order, with what rounding loses taken along."""
+    if data.dtype.kind == "i":
+        return _reduced(data, np.sum, axis, keepdims, exclude)
+    return _along(data, "sum", axis, keepdims, exclude)[0]
 
 
 @_operator
 def mean(data, axis=None, keepdims=False, exclude=False):
-    """Mean over axes, accumulated in float64 and rounded once."""
-    return _reduced(data, np.mean, axis, keepdims, exclude, np.float64)
+    """Mean over axes: `sum`, divided by the count."""
+    if data.dtype.kind == "i":
+        return _reduced(data, np.mean, axis, keepdims, exclude)
+    total, count = _along(data, "sum", axis, keepdims, exclude)
+    with np.errstate(all="ignore"):
+        return (total / np.asarray(count, total.dtype)).astype(total.dtype)
 
 
 @_operator
@@ -422,7 +445,7 @@ def prod(data, axis=None, keepdims=False, exclude=False):
 @_operator
 def nansum(data, axis=None, keepdims=False, exclude=False):
     """Sum over axes, NaN counting as zero."""
-    return _reduced(data, np.nansum, axis, keepdims, exclude, np.float64)
+    return _along(np.where(np.isnan(data), data.dtype.type(0), data), "sum", axis, keepdims, exclude)[0]
 
 
 @_operator
@@ -439,11 +462,9 @@ def min(data, axis=None, keepdims=False, exclude=False):
 
 @_operator
 def norm(data, ord=2, axis=None, out_dtype=None, keepdims=False):
-    """L2 or L1 norm over axes."""
-    size = np.abs(data, dtype=np.float64)
-    axes = _axes(data.ndim, axis, False)
-    total = np.sum(size if ord == 1 else size * size, axis=axes, keepdims=bool(keepdims))
-    return (total if ord == 1 else np.sqrt(total)).astype(out_dtype or data.dtype)
+    """L2 or L1 norm over axes, in MXNet's order."""
+    found, _ = _along(data, "magnitudes" if ord == 1 else "norm", axis, keepdims)
+    return found if out_dtype is None else found.astype(out_dtype)
 
 
 def _position(find):

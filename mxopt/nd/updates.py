@@ -59,6 +59,8 @@ _MIXED = ("sgd_update", "sgd_mom_update", "nag_mom_update")
 _LISTS = ("sgd_update", "sgd_mom_update")
 #: names of scalars in the other dialect
 _ALIASES = {"gamma1": "rho", "gamma2": "momentum", "clip_grad": "clip_gradient", "eps": "epsilon"}
+#: scalars of rules, and the betas they are 1 - beta**t of
+_CORRECTIONS = (("correct1", "beta1"), ("correct2", "beta2"))
 
 
 class Words:
@@ -103,7 +105,11 @@ def _run(words, rules, plan, scalars, text):
     if text is None:
         text = [name for name in names if not (rules[0].name.startswith("ftml") and name == "epsilon")]
     flags = tuple(name in text for name in names)
-    table, singles = np.array(rows), np.array([kernels.as_read_by_mxnet(row, flags) for row in rows])
+    powers = tuple((names.index(word), names.index(beta)) for word, beta in _CORRECTIONS if word in names)
+    read = [kernels.as_read_by_mxnet(row, flags) for row in rows]
+    if powers:
+        read = [kernels.corrected(row, powers, given["t"]) for row, given in zip(read, scalars)]
+    table, singles = np.array(rows), np.array(read)
     each = np.arange(len(rows), dtype=np.int32) if len(rows) > 1 else None
     for rule in rules:
         sums = plan.run(rule, table, each, singles)
@@ -119,6 +125,9 @@ def _row(rule, given):
     if values.get("clip_weights", 0) <= 0:
         values["clip_weights"] = math.inf
     values.setdefault("wd", 0.0)
+    for word, beta in _CORRECTIONS:
+        if word in rule.scalars:
+            values[word] = 1 - values[beta] ** values["t"] if values.get("bias_correction", True) else 1.0
     if "rho" in values:
         values.setdefault("rest", 1.0 - values["rho"])
         values.setdefault("momentum", 0.0)

@@ -65,7 +65,8 @@ class GroupAdaGrad(AdaGrad):
     def create_state(self, index, weight):
         if weight.ndim != 2:
             raise checks.not_a_matrix(self, index, weight)
-        return np.zeros((len(weight), 1), np.float64 if weight.dtype == np.float64 else np.float32)
+        dtype = np.float64 if weight.dtype == np.float64 else np.float32
+        return self._like(weight, np.zeros((len(weight), 1), dtype))
 
     def check_rates(self, index, lr, wd):
         if wd != 0:

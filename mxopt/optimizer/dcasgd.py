@@ -74,7 +74,7 @@ class DCASGD(Optimizer):
         self.weight_previous = {}  # never filled, there as well
 
     def create_state(self, index, weight):
-        return (self._zeros(weight) if self.momentum else None), weight.copy(order="K")
+        return (self._zeros(weight) if self.momentum else None), self._like(weight, weight.copy(order="K"))
 
     @property
     def passes(self):

@@ -518,7 +518,7 @@ class Optimizer:
         """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state)."""
         if is_half(weight.dtype):
             if self.multi_precision:
-                master = weight.astype(np.float32)
+                master = self._like(weight, weight.astype(np.float32))
                 pair = (master, self.create_state(index, master))
                 return pair if self.master_position == 0 else pair[::-1]
             if not getattr(self, "_warned_of_half", False):
@@ -535,7 +535,13 @@ class Optimizer:
         """Zeros like a weight, in its memory order. float32 states of float64 weights become float64."""
         if dtype is not None and weight.dtype == np.float64:
             dtype = None
-        return np.zeros_like(weight, dtype=dtype, subok=False)
+        return self._like(weight, np.zeros_like(weight, dtype=dtype, subok=False))
+
+    @staticmethod
+    def _like(weight, array):
+        """A new array as the weight's owner knows arrays: an NDArray when the weight is one."""
+        kind = getattr(weight, "array_type", np.ndarray)
+        return array if type(array) is kind else array.view(kind)
 
     # -- updates -------------------------------------------------------------------------------------
 

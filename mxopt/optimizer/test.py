@@ -49,7 +49,7 @@ class Test(Optimizer):
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
     def create_state(self, index, weight):
-        return np.zeros_like(weight, np.float32, subok=False)
+        return self._like(weight, np.zeros_like(weight, np.float32, subok=False))
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale

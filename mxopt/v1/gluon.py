@@ -1,5 +1,7 @@
 """``mx.gluon`` of the 1.x dialect."""
 
+import sys
+
 from ..absent import stand_in
 from ..face import alias
 from ..gluon import Constant, Parameter, ParameterDict, trainer, utils
@@ -17,4 +19,5 @@ class Trainer(trainer.Trainer):
 
 alias(f"{__name__}.utils", utils.__name__)
 alias(f"{__name__}.parameter", Parameter.__module__)
+sys.modules[f"{__name__}.trainer"] = sys.modules[__name__]  # whose Trainer it is
 stand_in(__name__)

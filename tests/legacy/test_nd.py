@@ -1,6 +1,7 @@
 """``mx.nd``: what custom optimizers rely on."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -286,3 +287,33 @@ def test_update_operators_say_what_is_wrong():
     with pytest.raises(ValueError, match="finite"):
         nd.sgd_update(weight, grad, lr=float("nan"), out=weight)
     assert weight.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", sorted(mx.optimizer.Optimizer.opt_registry))
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_states_of_ndarrays_are_ndarrays(name, dtype):
+    """A script reads them by ``.asnumpy()``; those of plain arrays are plain."""
+    optimizer = mx.create(name, multi_precision=True)
+    for kind, weight in ((nd.NDArray, nd.ones((3, 2), dtype=dtype)), (np.ndarray, np.ones((3, 2), dtype))):
+        for owner in (weight, weight.view(mx.gluon.parameter.Weight) if kind is nd.NDArray else weight):
+            flat = [optimizer.create_state_multi_precision(0, owner)]
+            while any(isinstance(part, tuple) for part in flat):
+                flat = [x for part in flat for x in (part if isinstance(part, tuple) else [part])]
+            assert {type(part) for part in flat if part is not None} <= {kind}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 4), (2, 0), (0, 2)])
+@pytest.mark.parametrize("function", ["sum", "mean", "norm", "nansum"])
+def test_reductions_have_numpys_values_and_shapes(function, shape):
+    values = np.random.default_rng(0).normal(size=shape)
+    like = {"norm": np.linalg.norm}.get(function) or getattr(np, function)
+    for axis in (None, *range(-len(shape), len(shape))):
+        for keepdims in (False, True):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                expected = np.atleast_1d(like(values, axis=axis, keepdims=keepdims))
+            found = getattr(nd, function)(nd.array(values, dtype="float64"), axis=axis, keepdims=keepdims)
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-14)
+    half = nd.array(values, dtype="float16")
+    assert getattr(half, function)().dtype == np.float16
