@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from . import checks
+
 #: name below mxopt: the module that it is
 MODULES = {
     "nd": "nd",
@@ -26,12 +28,17 @@ MODULES = {
 }
 
 
+#: what to say of all the rest of MXNet
+REST = "mxopt has MXNet's optimizers and what their scripts use around them, and no networks, data or graphs"
+
+
 def lazy(package):
     """The ``__getattr__`` of a package that loads `MODULES` on demand."""
+    missing = checks.missing_from(package, REST)
 
     def __getattr__(name):
         if name not in MODULES:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            missing(name)
         module = importlib.import_module(f"{package}.{MODULES[name]}")
         setattr(sys.modules[package], name, module)
         return module

@@ -1,5 +1,6 @@
 """``mx.gluon`` without the networks: parameters, the trainer, and its utilities."""
 
+from .. import checks, face
 from ..absent import stand_in
 from . import utils
 from .parameter import Constant, Parameter, ParameterDict
@@ -8,3 +9,5 @@ from .trainer import Trainer
 __all__ = ["Constant", "Parameter", "ParameterDict", "Trainer", "utils"]
 
 stand_in(__name__)
+
+__getattr__ = checks.missing_from(__name__, face.REST)

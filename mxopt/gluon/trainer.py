@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks, optimizer
-from ..kvstore import for_devices
+from ..kvstore import for_devices, update
 from ..optimizer import multipliers
 from ..optimizer.updater import is_built_in
 from . import freshness
@@ -358,7 +358,8 @@ class Trainer:
             for device, (updater, gradients, weights) in enumerate(devices):
                 if len(self._updaters) > 1:  # every copy counts its own updates
                     self._optimizer._set_current_context(device)
-                updater(gathered.indices, gradients, weights)
+                sparse = [parameter.stype == "row_sparse" for parameter in gathered.parameters]
+                update(updater, gathered.indices, gradients, weights, sparse)
         for parameter in gathered.parameters:
             parameter.mark_used()
         # Where somebody else may have written to the gradients since they were looked at

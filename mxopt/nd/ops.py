@@ -6,6 +6,7 @@ argument names and defaults are MXNet's (``topk`` gives float32 indices, ``conca
 
 from __future__ import annotations
 
+import builtins
 import functools
 import math
 
@@ -122,6 +123,11 @@ def linspace(start, stop, num, endpoint=True, ctx=None, dtype=None):
     return _placed(np.linspace(start, stop, num, endpoint, dtype=_dtype(dtype)), ctx)
 
 
+def from_numpy(ndarray, zero_copy=True):
+    """An NDArray over the memory of an ndarray, or a copy."""
+    return ndarray.view(NDArray) if zero_copy else array(ndarray, dtype=ndarray.dtype)
+
+
 def eye(N, M=0, k=0, ctx=None, dtype=None):
     """Ones on the k-th diagonal."""
     return _placed(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)), ctx)
@@ -137,6 +143,11 @@ def zeros_like(data, out=None, **_attributes):
 def ones_like(data, out=None, **_attributes):
     """Ones of another array's shape and dtype."""
     return _give(np.ones(data.shape, data.dtype), out)
+
+
+def cast_storage(data, stype, **_attributes):
+    """The same values in another storage type; see `NDArray.tostype`."""
+    return data.tostype(stype)
 
 
 def waitall():
@@ -178,6 +189,12 @@ def _round(x):
 _UNARY = {
     "abs": np.absolute,
     "cbrt": np.cbrt,
+    "arccos": np.arccos,
+    "arccosh": np.arccosh,
+    "arcsin": np.arcsin,
+    "arcsinh": np.arcsinh,
+    "arctan": np.arctan,
+    "arctanh": np.arctanh,
     "ceil": np.ceil,
     "cos": np.cos,
     "cosh": np.cosh,
@@ -630,6 +647,18 @@ def swapaxes(data, dim1=0, dim2=0):
 
 
 @_operator
+def moveaxis(data, source, destination):
+    """Axes moved to other places."""
+    return np.ascontiguousarray(np.moveaxis(data, source, destination))
+
+
+@_operator
+def diag(data, k=0):
+    """A matrix with this diagonal, or the diagonal of a matrix."""
+    return np.diag(data, k)
+
+
+@_operator
 def expand_dims(data, axis):
     """A new axis of length one."""
     return np.expand_dims(data, axis)
@@ -686,9 +715,27 @@ reverse = flip
 @_operator
 def slice_axis(data, axis, begin, end):
     """A range of one axis, as a copy."""
-    key = [slice(None)] * data.ndim
-    key[axis] = slice(begin, end)
+    key = [builtins.slice(None)] * data.ndim
+    key[axis] = builtins.slice(begin, end)
     return data[tuple(key)].copy()
+
+
+@_operator
+def slice_like(data, shape_like, axes=()):
+    """The first elements along some axes (all by default), as many as another array has."""
+    axes = range(data.ndim) if axes in ((), None) else [a % data.ndim for a in np.atleast_1d(axes)]
+    ends = [shape_like.shape[a] if a in axes else length for a, length in enumerate(data.shape)]
+    return data[tuple(builtins.slice(end) for end in ends)].copy()
+
+
+@_operator
+def slice(data, begin, end, step=()):
+    """A range of each axis, as a copy; None is the axis' own end."""
+    step = tuple(step or ()) + (None,) * (len(begin) - len(step or ()))
+    return data[tuple(map(builtins.slice, begin, end, step))].copy()
+
+
+crop = slice
 
 
 @_operator
@@ -740,6 +787,14 @@ def log_softmax(data, axis=-1, temperature=None):
     scaled = data / temperature if temperature else data
     shifted = scaled - scaled.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+@_operator
+def L2Normalization(data, eps=1e-10, mode="instance"):
+    """Divided by the L2 norm of each instance, channel (axis 1) or spatial position."""
+    axes = {"instance": tuple(range(1, data.ndim)), "channel": 1, "spatial": tuple(range(2, data.ndim))}[mode]
+    squares = np.square(data).sum(axis=axes, keepdims=True, dtype=data.dtype)
+    return data / np.sqrt(squares + data.dtype.type(eps))
 
 
 # -- finite checks
@@ -837,7 +892,9 @@ _METHODS = (
     "sigmoid",
     "sign",
     "sin",
+    "slice",
     "slice_axis",
+    "slice_like",
     "softmax",
     "split",
     "sqrt",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from ..random import generator, seed
 from .ops import _dtype, _give, _placed
 
@@ -78,3 +79,6 @@ def multinomial(data, shape=1, get_prob=False, dtype="int32", **_attributes):
 def shuffle(data, **_attributes):
     """Rows in a random order."""
     return _give(generator().permutation(np.asarray(data)))
+
+
+__getattr__ = checks.missing_from(__name__, checks.ARRAYS)

@@ -33,8 +33,8 @@ class Ftrl(Optimizer):
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     lazy_update : bool, default False
-        Touch only the rows of a row-sparse gradient, as MXNet does for row-sparse weights. Needs
-        ``use_fused_step=True``.
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``. A KVStore or Trainer does
+        so for the weights that it keeps as row-sparse ones, as in MXNet.
     **kwargs
         Arguments of `Optimizer`; ``wd`` is the strength of the L2 regularization.
 
@@ -63,6 +63,7 @@ class Ftrl(Optimizer):
     state_names = ("z", "n")
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda1", "beta")
     text_scalars = scalar_names
+    lazy_on_stored_rows = True
 
     def __init__(
         self, learning_rate=0.1, lamda1=0.01, beta=1.0, use_fused_step=True, lazy_update=False, **kwargs

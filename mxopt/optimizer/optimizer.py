@@ -97,6 +97,8 @@ class Optimizer:
     rule_states: dict[str, tuple[str, ...]] = {}
     #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.
     lazy_by_default = False
+    #: Whether MXNet chooses the lazy update by the storage of the weight: row-sparse ones are updated lazily.
+    lazy_on_stored_rows = False
     #: Why lazy_update=True is refused, for classes whose update is not local to a row.
     not_lazy_because: str | None = None
 

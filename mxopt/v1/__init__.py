@@ -7,7 +7,8 @@ True
 
 import mxopt
 
-from .. import base, context, face, lr_scheduler, random, test_utils
+from .. import base, checks, context, face, lr_scheduler, random, test_utils
+from .._version import __version__
 from ..absent import stand_in
 from . import optimizer
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
@@ -18,6 +19,7 @@ for _shared in (base, context, lr_scheduler, random, test_utils):
 del _shared
 
 _lazy = face.lazy(__name__)
+_missing = checks.missing_from(__name__, face.REST)
 stand_in(__name__)
 
 
@@ -26,7 +28,7 @@ def __getattr__(name):
         return _lazy(name)
     # Both dialects share whatever is not defined here; only 2.x's own optimizers do not exist in 1.9.
     if name.startswith("__") or name in mxopt.optimizer.__all__ or not hasattr(mxopt, name):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        _missing(name)
     return getattr(mxopt, name)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 
+from .. import checks, face
 from ..absent import stand_in
 from ..face import alias
 from ..gluon import Constant, Parameter, ParameterDict, trainer, utils
@@ -21,3 +22,5 @@ alias(f"{__name__}.utils", utils.__name__)
 alias(f"{__name__}.parameter", Parameter.__module__)
 sys.modules[f"{__name__}.trainer"] = sys.modules[__name__]  # whose Trainer it is
 stand_in(__name__)
+
+__getattr__ = checks.missing_from(__name__, face.REST)

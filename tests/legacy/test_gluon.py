@@ -365,10 +365,29 @@ def test_what_is_missing_says_so_at_its_first_use(mx, use, instead):
         use(mx)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["nd.Convolution", "nd.contrib.ROIAlign", "nd.sparse.csr_matrix", "nd.random.negative_binomial", "rtc",
+     "FeedForward", "gluon.Foo"],
+)  # fmt: skip
+@dialects
+def test_what_a_namespace_has_not_says_what_there_is(mx, path):
+    *parents, name = path.split(".")
+    for parent in parents:
+        mx = getattr(mx, parent)
+    assert not hasattr(mx, name)
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; mxopt has .* optimizers"):
+        getattr(mx, name)
+
+
 @dialects
 def test_imports_of_what_is_missing_work(mx):
     name = mx.__name__
-    exec(f"from {name} import autograd, gluon, nd, init\nfrom {name}.gluon import nn, loss", {})
+    exec(f"from {name} import autograd, engine, gluon, nd, init, util\nfrom {name}.gluon import nn, loss", {})
+    found = {}
+    exec(f"from {name}.gluon.trainer import Trainer\nfrom {name}.optimizer.optimizer import Optimizer", found)
+    assert found["Trainer"] is mx.gluon.Trainer
+    assert found["Optimizer"] is mx.optimizer.Optimizer
     exec(f"from {name}.ndarray import NDArray, zeros, clip, sqrt, abs as NDabs, sgd_update", {})
     exec(f"from {name}.gluon.utils import clip_global_norm\nimport {name}.kvstore, {name}.ndarray.sparse", {})
     with pytest.raises(NotImplementedError, match="asked for 'Dense'"):

@@ -259,3 +259,29 @@ def test_an_optimizer_that_is_not_averaged_is_told_of():
     _, module = module_of(mxopt, batch_size=4)
     with pytest.warns(UserWarning, match="rescale_grad is 1.0 and 1/batch_size is 0.25"):
         module.init_optimizer(optimizer=mxopt.create("sgd"))
+
+
+@pytest.mark.parametrize("lazy", [True, False], ids=["row-sparse weight", "dense weight"])
+@pytest.mark.parametrize("place", ["store", "trainer"])
+def test_ftrl_is_lazy_where_weights_are_stored_by_rows(place, lazy):
+    """As MXNet's, whose kernel follows the storage of the weight."""
+    weight = np.ones((4, 2), np.float32)
+    gradient = mxopt.RowSparseArray(np.ones((1, 2), np.float32), [2], (4, 2))
+    if place == "store":
+        store = mxopt.kv.create("local")
+        start = nd.array(weight)
+        store.init(["w", "other"], [start.tostype("row_sparse") if lazy else start, start])
+        store.set_optimizer(mxopt.create("ftrl", learning_rate=0.5))
+        store.push(["w", "other"], [gradient, gradient])
+        found = nd.zeros((4, 2))
+        store.pull("w", out=found, ignore_sparse=False)
+        other = nd.zeros((4, 2))
+        store.pull("other", out=other)
+        assert not other[0].asnumpy().any()
+    else:
+        found = weight
+        storage = "row_sparse" if lazy else "default"
+        param = mxopt.gluon.Parameter("w", weight, stype=storage, grad_stype="row_sparse")
+        mxopt.gluon.Trainer([param], "ftrl", {"learning_rate": 0.5}).step(1, grads=[gradient])
+    assert (found[0] == (1 if lazy else 0)).all()
+    assert (found[2] != 1).all()

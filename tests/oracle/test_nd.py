@@ -55,3 +55,40 @@ def test_what_is_not_finite_comes_through(function, special):
     theirs, mine = (getattr(package.nd, function)(package.nd.array(values)).asnumpy()
                     for package in (mxnet, mxopt_for(DIALECT).package))  # fmt: skip
     np.testing.assert_array_equal(mine, theirs)
+
+
+EXACT = {
+    "moveaxis": lambda nd, a: nd.moveaxis(a, 0, 1),
+    "diag of a vector": lambda nd, a: nd.diag(a[0]),
+    "diag of a matrix": lambda nd, a: nd.diag(a, k=1),
+    "slice": lambda nd, a: nd.slice(a, begin=(1, 0), end=(3, 2)),
+    "slice with steps": lambda nd, a: nd.slice(a, begin=(None, 4), end=(None, 0), step=(2, -1)),
+    "slice method": lambda nd, a: a.slice(begin=(0, 1), end=(2, None)),
+    "slice_like": lambda nd, a: nd.slice_like(a, nd.ones((2, 3))),
+    "slice_like along one": lambda nd, a: nd.slice_like(a, nd.ones((2, 3)), axes=(1,)),
+    "from_numpy": lambda nd, a: nd.from_numpy(a.asnumpy() * 2),
+    "cast_storage": lambda nd, a: nd.cast_storage(a, "row_sparse"),
+    "arange like": lambda nd, a: nd.arange(1, 4, repeat=2),
+}
+CLOSE = {
+    **{name: lambda nd, a, name=name: getattr(nd, name)(a) for name in ("arctan", "arcsinh", "exp", "tanh")},
+    **{
+        name: lambda nd, a, name=name: getattr(nd, name)(nd.clip(a, -0.9, 0.9))
+        for name in ("arcsin", "arccos", "arctanh")
+    },
+    "arccosh": lambda nd, a: nd.arccosh(nd.abs(a) + 1.5),
+    "L2Normalization": lambda nd, a: nd.L2Normalization(a),
+    "L2Normalization, channel": lambda nd, a: nd.L2Normalization(nd.expand_dims(a, axis=2), mode="channel"),
+}
+
+
+@pytest.mark.parametrize("case", [*EXACT, *CLOSE])
+def test_a_function_of_mxnet(case):
+    values = np.random.RandomState(37).normal(size=(4, 5)).astype(np.float32)
+    theirs, mine = ({**EXACT, **CLOSE}[case](package.nd, package.nd.array(values))
+                    for package in (mxnet, mxopt_for(DIALECT).package))  # fmt: skip
+    assert (mine.shape, mine.dtype, mine.stype) == (theirs.shape, theirs.dtype, theirs.stype)
+    if case in EXACT:
+        np.testing.assert_array_equal(mine.asnumpy(), theirs.asnumpy())
+    else:
+        np.testing.assert_allclose(mine.asnumpy(), theirs.asnumpy(), rtol=1e-6)
