@@ -127,3 +127,19 @@ def corrected(tuple row not None, tuple corrections not None, double t):
         if row[at] != 1:
             changed[at] = <float>1 - powf(<float>row[beta], <float>t)
     return tuple(changed)
+
+
+def are_finite(tuple row not None):
+    """Whether all scalars of a row are finite, but for rescale_grad and clip_gradient (its third and fourth).
+
+    Parameters
+    ----------
+    row : tuple of float
+    """
+    cdef Py_ssize_t i
+    cdef double value
+    for i in range(len(row)):
+        value = row[i]
+        if value - value != 0 and i != 2 and i != 3:
+            return False
+    return True

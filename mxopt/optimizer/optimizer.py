@@ -16,7 +16,8 @@ from ..sparse import RowSparseArray, all_finite, as_gradient
 from . import multipliers, registry
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
-_RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates")
+_RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates",
+                 "learning_rate")  # fmt: skip
 
 
 def is_half(dtype):
@@ -162,12 +163,17 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls._own_rates = any(getattr(cls, name) is not getattr(Optimizer, name) for name in _RATE_METHODS)
+        cls._runs_own_rules = cls.update is Optimizer.update and bool(cls.rules)
+        cls._snapshots = cls._snapshot is not Optimizer._snapshot
         cls._checks_rates = cls.check_rates is not Optimizer.check_rates
         cls.takes_lists = _takes_lists(cls)
         cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
         cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
 
+    #: Whether `update` is a built-in one, which knows state pairs itself.
+    _runs_own_rules = False
     _own_rates = False
+    _snapshots = False
     _checks_rates = False
     takes_lists = True
     _texts: tuple[bool, ...] = (False,) * 4
@@ -273,11 +279,9 @@ class Optimizer:
 
     def _has_multipliers(self):
         owners = self.param_dict
-        return bool(
-            self.lr_mult
-            or self.wd_mult
-            or (owners and {(p.lr_mult, p.wd_mult) for p in owners.values()} != {(1.0, 1.0)})
-        )
+        if self.lr_mult or self.wd_mult or not owners:
+            return bool(self.lr_mult or self.wd_mult)
+        return {(p.lr_mult, p.wd_mult) for p in owners.values()} != {(1.0, 1.0)}
 
     def _get_lrs(self, indices):
         """Learning rates of some indices, multipliers applied."""
@@ -361,7 +365,7 @@ class Optimizer:
         schedule = None
         if scheduler is not None and hasattr(scheduler, "__dict__"):
             schedule = dict(vars(scheduler))
-        own = self._snapshot()
+        own = self._snapshot() if self._snapshots else None
         before, t = kernels.count_up(counts, indices, self.begin_num_update)
         try:
             if t is None:  # an index that stands twice has two counts
@@ -370,8 +374,9 @@ class Optimizer:
                     raise error
             one_by_one = self._own_rates or self.scalars_differ
             if t is not None and not (one_by_one or self._has_multipliers()):
-                self.num_update = t if t > number else number
-                rates = [(t, self.learning_rate, self.wd)]
+                if t > number:
+                    self.num_update = t
+                rates = [(t, self.lr if scheduler is None else self.learning_rate, self.wd)]
             else:
                 rates = self._rates(indices, counts, before)
             if self._checks_rates:
@@ -384,7 +389,8 @@ class Optimizer:
             if schedule is not None:
                 vars(scheduler).clear()
                 vars(scheduler).update(schedule)
-            self._restore(own)
+            if self._snapshots:
+                self._restore(own)
             raise
 
     @staticmethod
@@ -421,8 +427,7 @@ class Optimizer:
     def _row(self, rate):
         """The scalars of one (t, lr, wd), checked, and those for float32 (the same where they agree)."""
         row = self.scalars(*rate)
-        # All but rescale_grad and clip_gradient, which may be infinite, at a look.
-        if not math.isfinite(row[0] + row[1] + sum(row[4:])):
+        if not kernels.are_finite(row):
             checks.scalars(self.scalar_names, row)
         single = kernels.as_read_by_mxnet(row, self._read_as_text)
         return row, (kernels.corrected(single, self._corrections, rate[0]) if self._corrections else single)
@@ -655,11 +660,6 @@ class Optimizer:
             if weight is not main:
                 weight[...] = main.astype(weight.dtype)
 
-    @property
-    def _runs_own_rules(self):
-        """Whether `update` is a built-in one, which knows state pairs itself."""
-        return type(self).update is Optimizer.update and bool(self.rules)
-
     def fused_step(self, indices, weights, grads, states):
         """Update by the compiled rules; arguments as lists, as in `update`.
 
@@ -668,19 +668,20 @@ class Optimizer:
         if not self.rules:
             self.step(indices, weights, grads, states)
             return
-        passes = [kernels.RULES[name] for name in self.passes]
-        norms = bool(passes[0].sums)
-        plan = whole = self._plan(indices, weights, grads, states, passes[-1], ordered=norms)
+        names = self.passes
+        last, norms = kernels.RULES[names[-1]], len(names) > 1
+        plan = whole = self._plan(indices, weights, grads, states, last, None, norms)
         if norms and self.lazy_update:
             # Norms are of whole tensors, whatever rows are updated.
-            whole = self._plan(indices, weights, grads, states, passes[-1], lazy=False, ordered=True)
-        if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
+            whole = self._plan(indices, weights, grads, states, last, lazy=False, ordered=True)
+        if not indices or (self.skip_nonfinite and self._skips(plan.finite())):
             return
         table, rows, singles = self._tick(indices, self._table)
-        for rule in passes:
-            sums = (whole if rule.sums else plan).run(rule, table, rows, singles, self._draw)
-            if rule.sums:
-                table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
+        for name in names[:-1]:
+            rule = kernels.RULES[name]
+            sums = whole.run(rule, table, rows, singles)
+            table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
+        plan.run(last, table, rows, singles, self._draw)
 
     def _skips(self, finite):
         """Whether to skip a call (see `skip_nonfinite`); counts it."""
@@ -690,9 +691,10 @@ class Optimizer:
 
     def _plan(self, indices, weights, grads, states, rule, lazy=None, ordered=False):
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
-        if not (len(indices) == len(weights) == len(grads) == len(states)):
+        if type(weights) is not list or type(grads) is not list or type(states) is not list:
+            weights, grads, states = list(weights), list(grads), list(states)
+        if len(indices) != len(weights):  # the engine counts the others
             raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
-        weights, grads, states = _list(weights), _list(grads), _list(states)
         rows = None
         while True:
             try:
@@ -810,10 +812,6 @@ class _Symbol(NamedTuple):
 
     def list_arguments(self):
         return self.arguments
-
-
-def _list(sequence):
-    return sequence if type(sequence) is list else list(sequence)
 
 
 def _view(array, name, optimizer, index):

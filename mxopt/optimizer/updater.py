@@ -60,16 +60,14 @@ class Updater:
         weight : ndarray or list of ndarray
             Written in place.
         """
-        if isinstance(index, (list, tuple)):
-            indices, grads, weights = index, grad, weight
-        else:
-            indices, grads, weights = [index], [grad], [weight]
+        single = not isinstance(index, (list, tuple))
+        indices, grads, weights = ([index], [grad], [weight]) if single else (index, grad, weight)
         if self._undecided:
             self._undecided.before_step(self.states, indices, weights)
         optimizer, known = self.optimizer, self.states
         if optimizer.__class__ in _BUILT_IN:
             try:
-                states = [known[i] for i in indices]
+                states = [known[index]] if single else [known[i] for i in index]
             except (KeyError, TypeError):
                 pass
             else:
