@@ -135,16 +135,21 @@ def make_optimizer(case, side):
 def as_kernels_read(optimizer):
     """Let float64 rules take the float32 numbers that MXNet's float64 kernels take."""
     row_of, between = optimizer._row, optimizer.between
-    # The one number that MXNet reads as a double.
-    double = optimizer.scalar_names.index("epsilon") if type(optimizer).__name__ == "FTML" else None
+    names, corrections = optimizer.scalar_names, optimizer.corrections
+    # What MXNet forms in double from such numbers, and the one number that it reads as a double.
+    double = {names.index(name) for name in corrections}
+    double |= {names.index("epsilon")} if type(optimizer).__name__ == "FTML" else set()
 
     def rounded(singles):
-        return [tuple(value if at == double else float(np.float32(value)) for at, value in enumerate(single))
+        return [tuple(value if at in double else float(np.float32(value)) for at, value in enumerate(single))
                 for single in singles]  # fmt: skip
 
     def row_of_singles(rate):
-        (row,) = rounded([row_of(rate)[1]])
-        return row, row
+        (row,) = map(list, rounded([row_of(rate)[1]]))
+        for name, beta in corrections.items():
+            if row[names.index(name)] != 1:
+                row[names.index(name)] = 1 - row[names.index(beta)] ** rate[0]
+        return tuple(row), tuple(row)
 
     def between_as_singles(*arguments):
         table, rows, singles = between(*arguments)
