@@ -145,9 +145,10 @@ def as_kernels_read(optimizer):
                 for single in singles]  # fmt: skip
 
     def row_of_singles(rate):
-        (row,) = map(list, rounded([row_of(rate)[1]]))
+        exact, single = row_of(rate)
+        (row,) = map(list, rounded([single]))
         for name, beta in corrections.items():
-            if row[names.index(name)] != 1:
+            if exact[names.index(name)] != 1:
                 row[names.index(name)] = 1 - row[names.index(beta)] ** rate[0]
         return tuple(row), tuple(row)
 
