@@ -1,5 +1,7 @@
 """The element types of both formats, by the names safetensors and MXNet give them."""
 
+import functools
+
 import numpy as np
 
 from mxopt.states.errors import ForeignStateFile, StateMismatch
@@ -42,6 +44,12 @@ SAFETENSORS_NAME = {name: code for code, name in SAFETENSORS.items()}
 MXNET_FLAG = {name: flag for flag, name in MXNET.items()}
 
 ITEMSIZE = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name in SAFETENSORS_NAME}
+
+
+@functools.cache
+def name_of(dtype):
+    """The name of a NumPy type, which NumPy itself takes long to find."""
+    return dtype.name
 
 
 def numpy_dtype(name):

@@ -10,6 +10,9 @@ from mxopt.states.errors import ForeignStateFile, StateMismatch
 from mxopt.states.ndarray import V2, V3, CSRArray, Layout, read_array, read_layout, write_array
 from mxopt.states.pickles import Interpreter, Record
 
+#: how many items of a dict wait on the reader's stack; Python's own pickle takes as many
+_BATCH = 1000
+
 FORMATS = ("mxnet-1.x", "mxnet-2.x")
 
 MXNetStates = namedtuple("MXNetStates", "states optimizer layouts protocol")
@@ -182,11 +185,13 @@ class _Writer:
             return
         number = self._memo[id(value)] = len(self._memo)
         self._put(b"}r" + struct.pack("<I", number) + b"(")
-        for key, item in value.items():
+        for count, (key, item) in enumerate(value.items(), 1):
             if isinstance(key, (bool, np.bool_)) or not isinstance(key, (int, np.integer, str)):
                 raise StateMismatch(f"{where} has the key {key!r}; keys must be int or str")
             self.value(key, where)
             self.value(item, f"{where}[{key!r}]")
+            if count % _BATCH == 0:
+                self._put(b"u(")
         self._put(b"u")
 
     def _global(self, module, name):

@@ -26,42 +26,24 @@ import numpy as np
 from mxopt.sparse import RowSparseArray
 from mxopt.states.dtypes import (
     ITEMSIZE,
-    SAFETENSORS,
     SAFETENSORS_NAME,
     as_bytes,
     check_booleans,
     empty,
+    name_of,
     numpy_dtype,
 )
-from mxopt.states.errors import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch
-from mxopt.states.files import BLOCK, BufferSource, FileSource, progress
+from mxopt.states.errors import DamagedStateFile, ForeignStateFile, StateMismatch
+from mxopt.states.files import BLOCK, BufferSource, progress
+from mxopt.states.header import FORMAT, MAX_NDIM, SUM, VERSION, as_source, is_size, padded, read_header
+from mxopt.states.jsontext import JSONText
 
-FORMAT = "mxopt-states"
-VERSION = 1
-
-#: the checksum's field stands first, so that it is found without understanding the rest
-_PREFIX = b'{"__metadata__":{"checksum":"crc32:'
-_SUM = slice(8 + len(_PREFIX), 8 + len(_PREFIX) + 8)
-
-_ALIGNMENT = 64
-_MAX_HEADER = 100_000_000  # safetensors' own bound
 _MAX_DEPTH = 64
-_MAX_NDIM = 32
-_MAX_DIGITS = 320
-
-#: A parsed header takes about 64 bytes for each bracket or comma. Their number is bounded by the size of
-#: the file, so that a small file cannot fill the memory; the constant lets thousands of tiny arrays
-#: through.
-_FREE_TOKENS = 1 << 20
-_BYTES_PER_TOKEN = 16
 
 #: smaller files are checked on the calling thread
 _WORTH_THREADS = 2 * BLOCK
 #: how many blocks wait for their checksums where none is kept
 _BLOCKS_AT_ONCE = 8
-
-Tensor = namedtuple("Tensor", "name dtype shape offset nbytes")
-Tensor.__doc__ = "An entry of a safetensors header; `offset` counts from the start of the file."
 
 
 # writing
@@ -117,19 +99,18 @@ def _header(document, entries):
     table, offset = {"__metadata__": metadata}, 0
     for entry in entries:
         end = offset + entry.flat.size
-        code = SAFETENSORS_NAME[entry.array.dtype.name]
+        code = SAFETENSORS_NAME[name_of(entry.array.dtype)]
         table[entry.name] = {"dtype": code, "shape": list(entry.array.shape), "data_offsets": [offset, end]}
         offset = end
-    text = _compact(table).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
-    _check_header_size(len(text), text, 8 + len(text) + offset, StateMismatch)
+    text = padded(_compact(table).encode(), offset)
     header = bytearray(len(text).to_bytes(8, "little") + text)
-    header[_SUM] = b"%08x" % zlib.crc32(header)
+    header[SUM] = b"%08x" % zlib.crc32(header)
     return bytes(header)
 
 
 def _compact(node):
-    return json.dumps(node, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # ASCII: one wide character would widen the whole header in the reader's memory
+    return json.dumps(node, allow_nan=False, separators=(",", ":"))
 
 
 _Entry = namedtuple("_Entry", "name array flat node")
@@ -220,11 +201,12 @@ class _Writer:
 
 
 def _dtype_name(dtype, path):
-    if dtype.name not in SAFETENSORS_NAME:
+    name = name_of(dtype)
+    if name not in SAFETENSORS_NAME:
         raise StateMismatch(
             f"{_spell(path)} has dtype {dtype}, which a state file cannot hold; convert it first"
         )
-    return dtype.name
+    return name
 
 
 def _text(value, path):
@@ -262,7 +244,15 @@ def load(source):
     header = read_header(source)
     if not header.ours:
         raise ForeignStateFile("this is a safetensors file, but not one with optimizer states of mxopt")
-    return _Reader(header.tensors).tree(header.document, source)
+    reader = _Reader(header, lambda tensor: empty(tensor.shape, tensor.dtype))
+    del header
+    tree, arrays = reader.tree(), reader.arrays
+    holds_row_sparse = reader.holds_row_sparse
+    del reader
+    _read(source, arrays, "loading")
+    for tensor, array, _ in arrays:
+        check_booleans(array, f"array {tensor.name!r}")
+    return _resolved(tree, _row_sparse_array) if holds_row_sparse else tree
 
 
 def tree_of(header, make):
@@ -275,7 +265,8 @@ def tree_of(header, make):
         Makes what stands for an array, of its `Tensor`; for a row-sparse one, of its rows and its whole
         shape.
     """
-    return _Reader(header.tensors).outline(header.document, make)
+    tree = _Reader(header, make).tree()
+    return _resolved(tree, lambda rows: make(rows.tensor, rows.shape))
 
 
 def load_plain(header, source):
@@ -292,235 +283,102 @@ def verify(source):
     source = as_source(source)
     header = read_header(source)
     if header.ours:
-        _Reader(header.tensors).verify(header.document, source)
-
-
-def as_source(file):
-    """A file object or bytes as something to read from."""
-    if isinstance(file, (BufferSource, FileSource)):
-        return file
-    return FileSource(file) if hasattr(file, "fileno") else BufferSource(file)
-
-
-Header = namedtuple("Header", "tensors metadata ours document")
-Header.__doc__ = """What the header of a safetensors file says.
-
-A dict of `Tensor`, the metadata, whether the file is in our format, and then its document (JSON, parsed).
-"""
-
-
-def read_header(source):
-    """Read and check the header of a safetensors file: ours in full, others by their own rules."""
-    source = as_source(source)
-    if source.size < 10:
-        raise DamagedStateFile(f"a state file has at least 10 bytes, this one has {source.size}")
-    length = int.from_bytes(source.read(0, 8), "little")
-    if length > source.size - 8:
-        raise DamagedStateFile(
-            f"bytes 0 to 7 announce a header of {length} bytes but {source.size - 8} follow; the file was "
-            "cut, or is not a state file"
-        )
-    _check_header_size(length, b"", source.size, ForeignStateFile)
-    text = bytearray(source.read(0, 8 + length))
-    ours = text.startswith(_PREFIX, 8) or FORMAT.encode() in text[:256]
-    if ours:
-        stored, text[_SUM] = bytes(text[_SUM]), b"00000000"
-        if stored != b"%08x" % zlib.crc32(text):
-            raise DamagedStateFile(f"the header, bytes 0 to {7 + length}, does not match its checksum")
-    del text[:8]
-    _check_header_size(length, text, source.size, ForeignStateFile)
-    table = _parse(text, "the header")
-    del text
-    if not isinstance(table, dict):
-        raise ForeignStateFile("the header must be a JSON object")
-    metadata = table.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ForeignStateFile("the header's __metadata__ must map strings to strings")
-    tensors = _tensors(table, 8 + length, source.size)
-    return Header(tensors, metadata, ours, _document(metadata) if ours else None)
-
-
-def _check_header_size(length, text, size, error):
-    if length > _MAX_HEADER:
-        raise error(f"the header has {length} bytes; at most {_MAX_HEADER} are allowed")
-    tokens = text.count(b"[") + text.count(b",") + 4 * text.count(b"{")
-    if tokens > _FREE_TOKENS + size // _BYTES_PER_TOKEN:
-        raise error(f"the header has more entries ({tokens}) than a file of {size} bytes may have")
-
-
-def _parse(text, where):
-    try:
-        # bytes would also be taken for UTF-16 and UTF-32
-        text = text if isinstance(text, str) else text.decode()
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
-    except StateFileError as error:
-        raise ForeignStateFile(f"{where}: {error}") from None
-    except RecursionError:
-        raise ForeignStateFile(f"{where} is nested too deeply") from None
-    except ValueError as error:  # of the JSON or of its UTF-8
-        raise ForeignStateFile(f"{where} is not JSON: {error}") from None
-
-
-def _object(pairs):
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ForeignStateFile("a name stands twice in one object")
-    return result
-
-
-def _integer(digits):
-    if len(digits) > _MAX_DIGITS:
-        raise ForeignStateFile(f"an integer of {len(digits)} digits")
-    return int(digits)
-
-
-def _constant(name):
-    raise ForeignStateFile(f"{name} is not JSON")
-
-
-def _is_size(value):
-    return type(value) is int and 0 <= value < 1 << 63
-
-
-def _tensors(table, base, size):
-    """The entries of the header, checked: known types, sizes that fit, no gap and no overlap."""
-    tensors = {}
-    for name, entry in table.items():
-        if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-            raise ForeignStateFile(f"array {name!r} must have dtype, shape and data_offsets")
-        code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(code, str) or code not in SAFETENSORS:
-            raise ForeignStateFile(f"array {name!r} has the unknown dtype {code!r}")
-        if not isinstance(shape, list) or len(shape) > _MAX_NDIM or not all(map(_is_size, shape)):
-            raise ForeignStateFile(
-                f"array {name!r} must have up to {_MAX_NDIM} lengths >= 0 as its shape, got {shape!r}"
-            )
-        if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_size, offsets)):
-            raise ForeignStateFile(f"array {name!r} must have two offsets, got {offsets!r}")
-        begin, end = offsets
-        if not begin <= end <= size - base:
-            raise DamagedStateFile(
-                f"array {name!r} is said to end {end} bytes into the data, which has {size - base}; "
-                "the file was cut"
-            )
-        dtype, nbytes = SAFETENSORS[code], _size(shape) * ITEMSIZE[SAFETENSORS[code]]
-        if nbytes != end - begin:
-            raise ForeignStateFile(
-                f"array {name!r} of shape {shape} needs {nbytes} bytes and has {end - begin}"
-            )
-        tensors[name] = Tensor(name, dtype, tuple(shape), base + begin, nbytes)
-    position = base
-    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.offset, tensor.nbytes)):
-        if tensor.offset != position:
-            what = "overlaps the array before it" if tensor.offset < position else "leaves a gap before it"
-            raise ForeignStateFile(f"array {tensor.name!r} at byte {tensor.offset} {what}")
-        position += tensor.nbytes
-    if position != size:
-        raise DamagedStateFile(f"the arrays end at byte {position} but the file has {size} bytes")
-    return tensors
-
-
-def _size(shape):
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
-def _document(metadata):
-    if metadata.get("format") != FORMAT:
-        raise ForeignStateFile(f"format must be {FORMAT!r}, got {metadata.get('format')!r}")
-    version = metadata.get("version", "")
-    if version != str(VERSION):
-        raise StateMismatch(
-            f"the file has version {version!r} of the format and this mxopt reads version {VERSION}; "
-            "load it with a newer mxopt"
-        )
-    return _parse(metadata.pop("document", ""), "the document")
+        reader = _Reader(header, lambda tensor: None)
+        reader.tree()
+        _read(source, reader.arrays, "checking")
 
 
 class _Reader:
-    """Turns the JSON of a document back into a tree and fills its arrays."""
+    """Turns the JSON of a document back into a tree.
 
-    def __init__(self, tensors):
-        self._tensors = tensors
-        self._wanted = {}
+    Parameters
+    ----------
+    header : Header
+    make : callable
+        Makes what stands for an array, of its `Tensor`.
+    """
 
-    def tree(self, document, source):
-        """The tree; arrays are allocated once every name is known to be right, and filled in file order."""
-        tree = self._checked(document)
-        arrays = {name: empty(tensor.shape, tensor.dtype) for name, tensor in self._tensors.items()}
-        self._read(source, lambda tensor: arrays[tensor.name].reshape(-1).view(np.uint8))
-        for name, array in arrays.items():
-            check_booleans(array, f"array {name!r}")
+    def __init__(self, header, make):
+        self._tensors = dict(header.tensors)
+        self._json = JSONText(header.document, "the document")
+        self._make = make
+        self.arrays = []
+        self.holds_row_sparse = False
 
-        def rows(data, indices, shape):
-            check_rows(arrays[indices], shape[0], f"array {indices!r}")
-            return RowSparseArray(arrays[data], arrays[indices], shape)
-
-        return _resolved(tree, arrays.__getitem__, rows)
-
-    def outline(self, document, make):
-        tensors = self._tensors
-        return _resolved(
-            self._checked(document),
-            lambda name: make(tensors[name]),
-            lambda data, indices, shape: make(tensors[data], shape),
-        )
-
-    def verify(self, document, source):
-        self._checked(document)
-        self._read(source, None)
-
-    def _checked(self, document):
-        tree = self._node(document, 0)
-        if len(self._wanted) != len(self._tensors):
-            name = next(name for name in self._tensors if name not in self._wanted)
+    def tree(self):
+        """The tree. `arrays` lists what was made, with its tensor and checksums."""
+        try:
+            tree = self._node(0)
+        except RecursionError:
+            raise ForeignStateFile("the document is nested too deeply") from None
+        self._json.end()
+        name = next((name for name, tensor in self._tensors.items() if tensor is not None), None)
+        if name is not None:
             raise ForeignStateFile(f"array {name!r} stands in the header but nowhere in the document")
         return tree
 
-    def _node(self, node, depth):
+    def _node(self, depth):
         if depth > 2 * _MAX_DEPTH:
             raise ForeignStateFile("the document is nested too deeply")
-        if isinstance(node, list):
-            return [self._node(item, depth + 1) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if len(node) != 1:
-            raise ForeignStateFile(f"the document has an object with {len(node)} names where one is due")
-        ((tag, body),) = node.items()
-        read = self._TAGS.get(tag)
-        if read is None:
-            raise ForeignStateFile(f"the document has the unknown tag {tag!r}")
-        return read(self, body, depth + 1)
-
-    def _tuple(self, body, depth):
-        if not isinstance(body, list):
-            raise ForeignStateFile("a tuple must be a list of its items")
-        return tuple(self._node(item, depth) for item in body)
-
-    def _dict(self, body, depth):
-        if not isinstance(body, list):
-            raise ForeignStateFile("a dict must be a list of its items")
-        result = {}
-        for item in body:
-            if not isinstance(item, list) or len(item) != 2 or type(item[0]) not in (int, str):
-                raise ForeignStateFile("a dict's item must be a pair of an int or str and a value")
-            if item[0] in result:
-                raise ForeignStateFile(f"the key {item[0]!r} stands twice in one dict")
-            result[item[0]] = self._node(item[1], depth)
+        json = self._json
+        first = json.peek()
+        if first == "[":
+            return [self._node(depth + 1) for _ in json.items()]
+        if first != "{":
+            return json.scalar()
+        result, names = None, 0
+        for tag in json.members():
+            read = self._TAGS.get(tag)
+            if read is None:
+                raise ForeignStateFile(f"the document has the unknown tag {tag!r}")
+            result, names = read(self, depth + 2), names + 1
+            if names > 1:
+                break
+        if names != 1:
+            raise ForeignStateFile("the document has an object without one name, its kind")
         return result
 
-    def _float(self, body, depth):
-        if body not in ("nan", "inf", "-inf"):
+    def _list(self, message):
+        if self._json.peek() != "[":
+            raise ForeignStateFile(message)
+        return self._json.items()
+
+    def _tuple(self, depth):
+        return tuple([self._node(depth) for _ in self._list("a tuple must be a list of its items")])
+
+    def _dict(self, depth):
+        json, result = self._json, {}
+        wrong = "a dict's item must be a pair of an int or str and a value"
+        for _ in self._list("a dict must be a list of its items"):
+            length, key = 0, None
+            for _ in self._list(wrong):
+                if length == 0:
+                    key = json.scalar() if json.peek() not in "[{" else None
+                    if type(key) not in (int, str):
+                        raise ForeignStateFile(wrong)
+                    if key in result:
+                        raise ForeignStateFile(f"the key {key!r} stands twice in one dict")
+                elif length == 1:
+                    result[key] = self._node(depth)
+                else:
+                    raise ForeignStateFile(wrong)
+                length += 1
+            if length != 2:
+                raise ForeignStateFile(wrong)
+        return result
+
+    def _float(self, depth):
+        body = self._node(depth)
+        if not isinstance(body, str) or body not in ("nan", "inf", "-inf"):
             raise ForeignStateFile(f"a float by name must be nan, inf or -inf, got {body!r}")
         return float(body)
 
-    def _scalar(self, body, depth):
-        if not isinstance(body, list) or len(body) != 2 or body[0] not in ITEMSIZE:
+    def _scalar(self, depth):
+        body = self._node(depth)
+        pair = isinstance(body, list) and len(body) == 2 and isinstance(body[0], str)
+        if not pair or body[0] not in ITEMSIZE:
             raise ForeignStateFile("a scalar must be a pair of a dtype and a value")
-        value = self._node(body[1], depth)
-        dtype = numpy_dtype(body[0])
+        value, dtype = body[1], numpy_dtype(body[0])
         if type(value) not in (bool, int, float) or (dtype.kind in "iub") != (type(value) is not float):
             raise ForeignStateFile(f"{value!r} is not a scalar of dtype {dtype}")
         # Not left to NumPy: before 2 it wraps around.
@@ -528,41 +386,63 @@ class _Reader:
             raise ForeignStateFile(f"{value!r} is out of range for dtype {dtype}")
         return dtype.type(value)
 
-    def _array(self, body, depth):
-        if not isinstance(body, list) or not body or not all(isinstance(item, str) for item in body):
-            raise ForeignStateFile("an array must be a list of its name and its checksums")
-        name, sums = body[0], body[1:]
+    def _array(self, depth):
+        return self._named_array()[1]
+
+    def _named_array(self):
+        json, wrong = self._json, "an array must be a list of its name and its checksums"
+        name, sums = None, []
+        for _ in self._list(wrong):
+            text = json.scalar() if json.peek() == '"' else None
+            if text is None or (name is not None and not _is_checksum(text)):
+                raise ForeignStateFile(wrong)
+            if name is None:
+                name = text
+            else:
+                sums.append(int(text, 16))
         if name not in self._tensors:
             raise ForeignStateFile(f"the document names the array {name!r}, which the header lacks")
-        if name in self._wanted:
+        tensor = self._tensors[name]
+        if tensor is None:
             raise ForeignStateFile(f"the document names the array {name!r} twice")
-        if len(sums) != len(_blocks(self._tensors[name].nbytes)):
+        if len(sums) != len(_blocks(tensor.nbytes)):
             raise ForeignStateFile(
                 f"array {name!r} has {len(sums)} checksums; one is due for every {BLOCK} bytes"
             )
-        self._wanted[name] = sums
-        return _Placeholder(name)
+        self._tensors[name] = None
+        made = self._make(tensor)
+        self.arrays.append((tensor, made, tuple(sums)))
+        return tensor, made
 
-    def _row_sparse(self, body, depth):
-        if not isinstance(body, list) or len(body) != 3:
-            raise ForeignStateFile("a row-sparse array must be a list of its data, indices and shape")
-        data, indices = self._node(body[0], depth), self._node(body[1], depth)
-        shape = body[2]
-        if not isinstance(data, _Placeholder) or not isinstance(indices, _Placeholder):
-            raise ForeignStateFile("a row-sparse array must have arrays as its data and indices")
-        if not isinstance(shape, list) or not 0 < len(shape) <= _MAX_NDIM or not all(map(_is_size, shape)):
+    def _row_sparse(self, depth):
+        wrong = "a row-sparse array must be a list of its data, indices and shape"
+        parts, shape = [], None
+        for _ in self._list(wrong):
+            if len(parts) < 2:
+                tags = [self._named_array() for tag in self._json.members() if tag == "array"]
+                if len(tags) != 1:
+                    raise ForeignStateFile("a row-sparse array must have arrays as its data and indices")
+                parts += tags
+            elif shape is None:
+                shape = self._node(depth)
+            else:
+                raise ForeignStateFile(wrong)
+        if len(parts) != 2:
+            raise ForeignStateFile(wrong)
+        if not isinstance(shape, list) or not 0 < len(shape) <= MAX_NDIM or not all(map(is_size, shape)):
             raise ForeignStateFile(f"a row-sparse array must have lengths >= 0 as its shape, got {shape!r}")
-        rows, columns = self._tensors[indices.name], self._tensors[data.name].shape
+        (data, values), (rows, indices) = parts
         if (
-            "float" not in self._tensors[data.name].dtype
+            "float" not in data.dtype
             or rows.dtype != "int64"
-            or rows.shape != columns[:1]
-            or columns[1:] != tuple(shape[1:])
+            or rows.shape != data.shape[:1]
+            or data.shape[1:] != tuple(shape[1:])
         ):
             raise ForeignStateFile(
                 f"the data, indices and shape of the row-sparse array {data.name!r} do not belong together"
             )
-        return _SparsePlaceholder(data, indices, tuple(shape))
+        self.holds_row_sparse = True
+        return _Rows(rows.name, data, values, indices, tuple(shape))
 
     _TAGS = {
         "tuple": _tuple,
@@ -573,56 +453,62 @@ class _Reader:
         "row_sparse": _row_sparse,
     }
 
-    def _read(self, source, place):
-        """Read all arrays in file order and compare them with their checksums.
 
-        Parameters
-        ----------
-        place : callable or None
-            The bytes of a tensor's array, to be filled; None where they are only to be compared.
-        """
-        tensors = sorted(self._tensors.values(), key=lambda tensor: tensor.offset)
-        total = sum(tensor.nbytes for tensor in tensors)
-        pending = []
-        with _checksums(total) as checksum, progress("loading" if place else "checking", total) as advance:
-            for tensor in tensors:
-                flat = place and place(tensor)
-                for (start, stop), stored in zip(_blocks(tensor.nbytes), self._wanted[tensor.name]):
-                    block = np.empty(stop - start, np.uint8) if flat is None else flat[start:stop]
-                    source.read_into(tensor.offset + start, block)
-                    pending.append((tensor, start, stop, stored, checksum(block)))
-                    if flat is None and len(pending) > _BLOCKS_AT_ONCE:
-                        self._compare(pending.pop(0))
-                    advance(stop - start)
-            for one in pending:
-                self._compare(one)
-
-    @staticmethod
-    def _compare(one):
-        tensor, start, stop, stored, result = one
-        if stored != f"{result():08x}":
-            raise DamagedStateFile(
-                f"array {tensor.name!r}, bytes {tensor.offset + start} to {tensor.offset + stop - 1} of "
-                "the file, "
-                "does not match its checksum"
-            )
+def _is_checksum(text):
+    return len(text) == 8 and set(text) <= set("0123456789abcdef")
 
 
-_Placeholder = namedtuple("_Placeholder", "name")
-_SparsePlaceholder = namedtuple("_SparsePlaceholder", "data indices shape")
+def _read(source, arrays, doing):
+    """Read arrays in the order of the file and compare them with their checksums.
+
+    Parameters
+    ----------
+    arrays : list of (Tensor, ndarray or None, checksums)
+        An array is filled; without one, its bytes are only compared.
+    """
+    arrays.sort(key=lambda one: one[0].offset)
+    total = sum(tensor.nbytes for tensor, _, _ in arrays)
+    pending = []
+    with _checksums(total) as checksum, progress(doing, total) as advance:
+        for tensor, array, sums in arrays:
+            flat = None if array is None else array.reshape(-1).view(np.uint8)
+            for (start, stop), stored in zip(_blocks(tensor.nbytes), sums):
+                block = np.empty(stop - start, np.uint8) if flat is None else flat[start:stop]
+                source.read_into(tensor.offset + start, block)
+                pending.append((tensor, start, stop, stored, checksum(block)))
+                if len(pending) > _BLOCKS_AT_ONCE:
+                    _compare(*pending.pop(0))
+                advance(stop - start)
+        for one in pending:
+            _compare(*one)
 
 
-def _resolved(node, array, row_sparse):
-    """A tree with what two functions make in the places that it keeps for arrays."""
-    if isinstance(node, _Placeholder):
-        return array(node.name)
-    if isinstance(node, _SparsePlaceholder):
-        return row_sparse(node.data.name, node.indices.name, node.shape)
+def _compare(tensor, start, stop, stored, result):
+    if stored != result():
+        raise DamagedStateFile(
+            f"array {tensor.name!r}, bytes {tensor.offset + start} to {tensor.offset + stop - 1} of "
+            "the file, does not match its checksum"
+        )
+
+
+_Rows = namedtuple("_Rows", "name tensor values indices shape")
+_Rows.__doc__ = "Stands for a row-sparse array whose elements have not been read yet."
+
+
+def _resolved(node, make):
+    """A tree with what `make` gives in the places of `_Rows`."""
+    if isinstance(node, _Rows):
+        return make(node)
     if isinstance(node, dict):
-        return {key: _resolved(item, array, row_sparse) for key, item in node.items()}
+        return {key: _resolved(item, make) for key, item in node.items()}
     if isinstance(node, (list, tuple)):
-        return type(node)([_resolved(item, array, row_sparse) for item in node])
+        return type(node)([_resolved(item, make) for item in node])
     return node
+
+
+def _row_sparse_array(rows):
+    check_rows(rows.indices, rows.shape[0], f"array {rows.name!r}")
+    return RowSparseArray(rows.values, rows.indices, rows.shape)
 
 
 def check_rows(indices, rows, where):

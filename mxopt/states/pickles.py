@@ -26,13 +26,18 @@ _MAX_DIGITS = 320
 _MAX_LONG = 128  # bytes
 _MAX_MEMO_GAP = 1 << 16
 
-#: What the objects of a file may take beside its arrays, by the estimates below: three times the file, and
-#: enough for the small objects around thousands of tiny arrays.
-_BUDGET = 1 << 25
+#: What the objects of a file may take beside the elements of its arrays, by the estimates below: three times
+#: the file, a constant that lets the counts of 200,000 parameters through, and for each array with bytes of
+#: its own the object that any reader has to make of it.
+_BUDGET = 5 << 23
 _BUDGET_PER_BYTE = 3
+_BUDGET_PER_ARRAY = _COST_ARRAY = 240
 _COST_OBJECT = 64
-_COST_DICT_ITEM = 100
+_COST_INT = 32
+_COST_DICT_ITEM = 80
 _COST_RESOLVED = 250
+#: how many memo entries the making of one array leaves
+_NEAR = 16
 
 #: strings up to this length are made before their width is known
 _LONG_TEXT = 1 << 16
@@ -105,13 +110,14 @@ Global.__doc__ = "A name in a file; only a pair of strings."
 
 
 class _Shell:
-    """An array whose bytes have not come yet."""
+    """An array whose bytes have not come yet; `before` says how things stood when it was made."""
 
-    __slots__ = ("value", "built")
+    __slots__ = ("value", "built", "before")
 
-    def __init__(self):
+    def __init__(self, before):
         self.value = None
         self.built = False
+        self.before = before
 
 
 class _Dtype:
@@ -123,6 +129,7 @@ class _Dtype:
 
 
 _UNSET = object()
+_SPENT = object()
 
 
 class Interpreter:
@@ -146,6 +153,10 @@ class Interpreter:
         self._memo = []
         self._budget = _BUDGET + _BUDGET_PER_BYTE * len(self._data)
         self._array_bytes = 0
+        # the containers that the file names again: only these can be in the result twice
+        self._shared = set()
+        self._uses = 0
+        self._encoded = None
         self.protocol = 0
         self.layouts = set()
 
@@ -172,7 +183,7 @@ class Interpreter:
             raise self._foreign(f"{len(data) - self._position} bytes are left over after the end mark")
         if self._marks or len(self._stack) != 1:
             raise self._foreign("the pickle must end with one value")
-        return _Resolver(len(data), self._budget).value(self._stack[0])
+        return _Resolver(len(data), self._budget, self._shared).value(self._stack[0])
 
     # errors and sizes
 
@@ -249,7 +260,15 @@ class Interpreter:
     def _get(self, index):
         if index >= len(self._memo) or self._memo[index] is _UNSET:
             raise self._foreign(f"the memo has no entry {index}")
-        self._push(self._memo[index])
+        value = self._memo[index]
+        if value is _SPENT:
+            raise self._foreign("the contents of an array are used again")
+        if type(value) in _SHAREABLE:
+            self._uses += 1
+            if id(value) not in self._shared:
+                self._spend(_COST_OBJECT)
+                self._shared.add(id(value))
+        self._push(value)
 
     def put_line(self):
         self._put(self._index_of(self._line(20)))
@@ -312,7 +331,7 @@ class Interpreter:
         self._push(float(line))
 
     def _push_number(self, form):
-        self._spend(_COST_OBJECT)
+        self._spend(_COST_INT)
         self._push(self._number(form))
 
     def _push_bytes(self, count):
@@ -467,7 +486,10 @@ class Interpreter:
         if type(target) is not Global or (target in _FUNCTIONS and target not in _ARRAY_CLASSES):
             raise self._foreign("an object without a class")
         self._spend(_COST_OBJECT)
-        return _Shell() if target in _ARRAY_CLASSES else Record(*target)
+        return self._shell() if target in _ARRAY_CLASSES else Record(*target)
+
+    def _shell(self):
+        return _Shell((self._budget, len(self._memo), self._uses))
 
     def newobj(self):
         arguments = self._pop()
@@ -491,7 +513,7 @@ class Interpreter:
         if len(arguments) > 1 or (arguments and arguments[0] is not None):
             raise self._foreign("an array is made with arguments")
         self._spend(_COST_OBJECT)
-        return _Shell()
+        return self._shell()
 
     def _call_bytes(self, arguments):
         """``bytes()``, ``bytearray(b'...')`` or, of Python 2, ``bytearray(u'...', 'latin-1')``."""
@@ -508,6 +530,7 @@ class Interpreter:
         if encoding.replace("-", "").replace("_", "").lower() not in ("latin1", "iso88591"):
             raise self._foreign(f"bytes in the encoding {encoding[:40]!r}")
         self._spend(_COST_OBJECT + len(text))
+        self._encoded = text
         try:
             return text.encode("latin-1")
         except UnicodeEncodeError:
@@ -591,6 +614,31 @@ class Interpreter:
         view = memoryview(handle)
         shell.value = self._make_array(view, f"byte {self._opcode_at}")
         self.layouts.add(LAYOUTS.get(int.from_bytes(view[:4], "little"), "no magic"))
+        self._forget_parts(shell, state, handle)
+
+    def _forget_parts(self, shell, state, handle):
+        """Free what an array was made of, which the memo holds for nobody, and take its cost back."""
+        budget, start, uses = shell.before
+        memo = self._memo
+        if len(memo) - start > _NEAR:
+            return
+        kept, parts = False, (state, handle, self._encoded)
+        for i in range(start, len(memo)):
+            entry = memo[i]
+            first = entry[0] if type(entry) is tuple and entry else entry
+            if entry is shell:
+                memo[i] = shell.value
+            elif any(one is part for one in (entry, first) for part in parts):
+                memo[i] = _SPENT
+            else:
+                kept = True
+        self._stack[-1] = shell.value
+        # whatever was spent meanwhile is free again, unless it went into something that stays
+        if not kept and self._uses == uses:
+            self._budget = budget - _COST_ARRAY - 8 * (len(memo) - start) + _BUDGET_PER_ARRAY
+
+
+_SHAREABLE = (dict, list, tuple, bytes, memoryview, Record, _Shell)
 
 
 class _Resolver:
@@ -599,8 +647,9 @@ class _Resolver:
     An object that the file names twice is one object in the result, too.
     """
 
-    def __init__(self, size, budget):
+    def __init__(self, size, budget, shared):
         self._budget = budget
+        self._shared = shared
         self._done = {}
         self._open = set()
         self._limit = _MAX_STACK + size
@@ -622,12 +671,14 @@ class _Resolver:
         if kind not in (Record, dict, list, tuple, bytes, memoryview):
             return value, 1
         key = id(value)
+        if depth > _MAX_DEPTH:
+            raise ForeignStateFile(f"values are nested deeper than {_MAX_DEPTH} levels")
+        if key not in self._shared:
+            return self._container(value, kind, depth + 1)
         if key in self._done:
             return self._done[key][:2]
         if key in self._open:
             raise ForeignStateFile("a value contains itself")
-        if depth > _MAX_DEPTH:
-            raise ForeignStateFile(f"values are nested deeper than {_MAX_DEPTH} levels")
         self._budget -= _COST_RESOLVED
         if self._budget < 0:
             raise ForeignStateFile("the file unfolds into far more than its own size")

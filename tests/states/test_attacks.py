@@ -27,7 +27,7 @@ ALARMS = (
     "marshal.",
 )
 #: what every reading may take beside the file: the interpreter's and NumPy's own small objects
-CONSTANT = 64 << 20
+CONSTANT = 48 << 20
 
 _alarms = None
 

@@ -11,7 +11,7 @@ import pytest
 from fake_mxnet import ARRAY, NDArray, OldNDArray, Optimizer, v1, v2, without_magic
 
 from mxopt.sparse import RowSparseArray
-from mxopt.states import DamagedStateFile, ForeignStateFile, StateMismatch, mxnet
+from mxopt.states import DamagedStateFile, ForeignStateFile, StateMismatch, mxnet, pickles
 from mxopt.states.ndarray import V2, V3, CSRArray, read_array, write_array
 
 PROTOCOLS = range(6)
@@ -76,6 +76,17 @@ def test_arrays_of_the_first_releases(protocol):
     with fake_mxnet.modules(OldNDArray="mxnet.ndarray:NDArray"):
         data = pickle.dumps({0: old}, protocol)
     mxnet_files.assert_same(mxnet.read(data).states, {0: ARRAY})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_small_arrays_do_not_use_up_what_a_file_may_take(protocol, monkeypatch):
+    """However many there are: what each is made of is free again once it is there."""
+    monkeypatch.setattr(pickles, "_BUDGET", 20_000)
+    with fake_mxnet.modules(NDArray="mxnet.ndarray.ndarray"):
+        data = pickle.dumps({i: (NDArray(v2(ARRAY)), NDArray(v2(ARRAY[:1]))) for i in range(2_000)}, protocol)
+    states = mxnet.read(data).states
+    assert len(states) == 2_000
+    mxnet_files.assert_same(states[1_999], (ARRAY, ARRAY[:1]))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

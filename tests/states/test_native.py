@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxopt.sparse import RowSparseArray
-from mxopt.states import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch, native
+from mxopt.states import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch, header, native
 from mxopt.states.files import BLOCK
 
 
@@ -192,9 +192,18 @@ def test_an_array_of_several_blocks(position):
         native.loads(data)
 
 
-def test_many_small_arrays_load():
-    tree = {i: (np.full(8, i, "f4"), np.full(8, -i, "f4")) for i in range(30_000)}
-    mxnet_files.assert_same(native.loads(native.dumps(tree)), tree)
+def test_headers_of_many_small_arrays_are_padded_as_readers_demand(monkeypatch):
+    # what a header may cost beside four times its file is for small files
+    monkeypatch.setattr(header, "_FREE", 0)
+    tree = {"states": {i: (np.full(1, i, "f4"), np.full(1, -i, "f4")) for i in range(2_000)}}
+    data = native.dumps(tree)
+    text = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    assert header.cost(text) <= header.allowance(len(text), len(data)) < header.cost(text) + 300
+    mxnet_files.assert_same(native.loads(data), tree)
+    assert len(safetensors.deserialize(data)) == 4_000
+    monkeypatch.setattr(header, "_FREE", -1000)
+    with pytest.raises(ForeignStateFile, match="more entries than a file of"):
+        native.loads(data)
 
 
 def test_a_newer_version_is_named(monkeypatch):

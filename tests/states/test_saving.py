@@ -121,6 +121,21 @@ def test_a_file_on_disk_is_what_get_states_gives(tmp_path):
     mxnet_files.assert_same(other.states, updater.states)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("format", ["mxopt", "mxnet-2.x"])
+def test_200_000_small_parameters(format, momentum):
+    """As many as anybody has, of one element each, whose files are nearly all headers."""
+    updater = mxopt.get_updater(mxopt.create("sgd", momentum=momentum))
+    for i in range(200_000):
+        updater.states[i] = np.full(1, i, "f4") if momentum else None
+        updater.optimizer._index_update_count[i] = 5
+    other = mxopt.get_updater(mxopt.create("sgd"))
+    other.set_states(updater.get_states(dump_optimizer=True, format=format))
+    assert other.states.keys() == updater.states.keys()
+    assert not momentum or all(array == [i] for i, array in other.states.items())
+    assert other.optimizer._index_update_count == updater.optimizer._index_update_count
+
+
 def test_arrays_are_called_by_what_they_are():
     updater, _ = trained(names={0: "fc_weight", 1: "fc_bias"}, multi_precision=True, dtype="f2")
     tensors = native.read_header(updater.get_states()).tensors

@@ -53,6 +53,8 @@ def forged_rows(indices, shape=(5, 1), dtype="F32", stored=(2, 1)):
     return forged(json.dumps(document), tensors, rows + data)
 
 
+EMPTY = {"a": entry(shape=(0,), offsets=(0, 0))}
+TWICE = b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 SEAL = b'{"__metadata__":{"checksum":"crc32:00000000"'
 
 FORGERIES = {
@@ -83,25 +85,34 @@ FORGERIES = {
     "too few checksums": (forged(array_node("a", 0), {"a": entry()}, b"1234"), "has 0 checksums"),
     "wrong checksum": (forged(array_node("a"), {"a": entry()}, b"1234"), "does not match its checksum"),
     "unknown tag": (forged('{"call":["os.system","id"]}'), "unknown tag 'call'"),
-    "two tags": (forged('{"tuple":[],"dict":[]}'), "2 names where one is due"),
+    "two tags": (forged('{"tuple":[],"dict":[]}'), "without one name"),
     "tuple of nothing": (forged('{"tuple":1}'), "a tuple must be"),
     "dict without pairs": (forged('{"dict":[1]}'), "must be a pair"),
     "dict with a list as key": (forged('{"dict":[[[],1]]}'), "must be a pair"),
     "key twice": (forged('{"dict":[[1,1],[1,2]]}'), "stands twice in one dict"),
-    "JSON name twice": (forged('{"tuple":[],"tuple":[]}'), "stands twice"),
+    "JSON name twice": (forged('{"tuple":[],"tuple":[]}'), "without one name"),
     "float by a wrong name": (forged('{"float":"1e5"}'), "must be nan, inf"),
     "scalar out of range": (forged('{"scalar":["int8",300]}'), "out of range|not a scalar"),
     "scalar of objects": (forged('{"scalar":["object",1]}'), "a scalar must be"),
+    "scalar of a list": (forged('{"scalar":[[],1]}'), "a scalar must be"),
+    "scalar of an array": (forged(f'{{"scalar":["int8",{array_node("a", 0)}]}}', EMPTY), "not a scalar"),
+    "float of an array": (forged(f'{{"float":{array_node("a", 0)}}}', EMPTY), "a float by name"),
+    "no name": (forged('{}'), "without one name"),
+    "text after the end": (forged('null null'), "something follows"),
+    "comma at the end": (forged('[1,]'), "not JSON"),
+    "checksum that is no number": (
+        forged('{"array":["a","0x000001"]}', {"a": entry()}, b"1234"), "an array must be"),
+    "name twice in the header": (sealed(SEAL + b"}," + TWICE + b"," + TWICE + b"}", b"1234"), "stands twice"),
     "scalar float of int": (forged('{"scalar":["float32",1]}'), "not a scalar"),
     "NaN in the document": (forged("NaN"), "NaN is not JSON"),
     "endless digits": (forged("1" * 100_000), "integer of 100000 digits"),
     "deep lists": (forged("[" * 100_000), "nested too deeply|not JSON"),
     "deep document": (forged("[" * 200 + "]" * 200), "nested too deeply"),
     "deep header": (
-        sealed(SEAL + b'},"a":' + b"[" * 90_000), "deeply|not JSON"),
+        sealed(SEAL + b'},"a":' + b"[" * 90_000), "must be an? (JSON )?object"),
     "many small values": (forged("[" + "[]," * 2_000_000 + "0]"), "more entries"),
     "header of nothing": (b"\x02" + b"\0" * 7 + b"{}", "not one with optimizer states"),
-    "header that is a list": ((2).to_bytes(8, "little") + b"[]", "must be a JSON object"),
+    "header that is a list": ((2).to_bytes(8, "little") + b"[]", "must be an? (JSON )?object"),
     "header that is not UTF-8": ((3).to_bytes(8, "little") + b'{"\xff', "not JSON"),
     "huge header": (b"\xff" * 8 + b"{}", "announce a header"),
     "metadata of numbers": (

@@ -174,6 +174,18 @@ def filling_the_memory():
         "one buffer, many arrays",
         b"\x80\x02B" + struct.pack("<I", len(raw)) + raw + b"q\x01(" + again * 500 + b"t.",
     )
+    part = (
+        b"cmxnet.ndarray.ndarray\nNDArray\nN\x85R}X\x08\0\0\0writableh\0(" + b"]" * 500 + b"esX\6\0\0\0handle"
+    )
+    yield (
+        "a list that grows while arrays are made",
+        b"\x80\x02(]q\0" + (part + b"C\x24" + dense((1,), b"1234") + b"sb") * 2_000 + b"t.",
+    )
+    yield (
+        "the contents of an array as a list item",
+        b"\x80\x02(cmxnet.ndarray.ndarray\nNDArray\nN\x85R}X\6\0\0\0handleC\x24" + dense((1,), b"1234")
+        + b"q\0sbh\0t.",
+    )  # fmt: skip
     yield "one string, many keys", b"\x80\x02T\0\0\1\0" + b"k" * 65536 + b"q\1(" + b"}h\1Ns" * 50_000 + b"t."
     yield (
         "wide text",
