@@ -110,7 +110,7 @@ class Row:
 
 
 ADAM_DRAWS = {
-    "beta1": one_of(0.9, between(0.5, 0.95)),
+    "beta1": one_of(0.9, between(0.5, 0.95), between(0.0, 0.5)),
     "beta2": one_of(0.999, between(0.9, 0.9999)),
     "epsilon": magnitude(1e-8, 1e-3),
 }
@@ -137,7 +137,7 @@ OPTIMIZERS = {
     ),
     "ftml": Row(
         draws={
-            "beta1": between(0.4, 0.9),
+            "beta1": between(0.0, 0.9),
             "beta2": one_of(0.999, between(0.9, 0.9999)),
             "epsilon": magnitude(1e-8, 1e-3),
         },
@@ -415,10 +415,10 @@ def draw_case(name, dialect, path, dtype, number, small=False):
     rng = random.Random(seed)
     draws = {
         "learning_rate": one_of(OMIT, magnitude(1e-4, 0.3), magnitude(1e-4, 0.3)),
-        "wd": one_of(0.0, magnitude(1e-5, 0.1)) if row.decays else lambda rng: OMIT,
-        "rescale_grad": one_of(1.0, between(0.1, 2.0), 1 / 64),
+        "wd": one_of(0.0, magnitude(1e-5, 0.1), magnitude(0.1, 1.0)) if row.decays else lambda rng: OMIT,
+        "rescale_grad": one_of(1.0, between(0.1, 2.0), 1 / 64, -0.5),
         "clip_gradient": one_of(None, between(0.05, 2.0)),
-        "begin_num_update": one_of(OMIT, OMIT, 3, 100),
+        "begin_num_update": one_of(OMIT, OMIT, 3, 100, 9999),
         **row.draws,
     }
     if dtype == "float16":
@@ -426,12 +426,15 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         # vanish.
         tame = {
             "learning_rate": magnitude(0.03, 0.3),
+            "wd": one_of(0.0, magnitude(1e-5, 0.1)),
             "epsilon": magnitude(0.03, 0.1),
             "beta2": between(0.8, 0.95),
             "rescale_grad": between(0.5, 2),
             "clip_gradient": one_of(None, between(0.5, 2)),
         }
-        draws.update({key: draw for key, draw in tame.items() if key in draws})
+        draws.update(
+            {key: draw for key, draw in tame.items() if key in draws and (key != "wd" or row.decays)}
+        )
     settings = dialect_keywords(row, dialect, {key: draw(rng) for key, draw in draws.items()})
     if dialect == "1.x":
         settings.update({key: draw(rng) for key, draw in row.old_draws.items()})
@@ -497,6 +500,8 @@ def _within_mxnet(case):
         settings["wd_lh"] = 0.0  # 1.9's operator has no such parameter then
     if case.optimizer == "dcasgd" and v1:
         settings["momentum"] = 0.0  # 1.9 fails with momentum
+    if case.optimizer == "lars" and (case.path == "aggregated" or (v1 and case.sparse)):
+        settings["rescale_grad"] = abs(settings["rescale_grad"])  # its kernels do not agree on negative ones
     if case.optimizer == "lars" and v1 and case.path != "list":
         settings["momentum_correction"] = False  # 1.9 corrects the first tensor of a step only
     if case.optimizer == "lars" and case.dtype == "float16":

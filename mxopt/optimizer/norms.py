@@ -36,7 +36,7 @@ def norm(array):
 
 
 def trust_ratio(weight_norm, update_norm, lower_bound=None, upper_bound=None):
-    """The weight's norm over the update's; 1 where either is zero.
+    """The weight's norm over the update's; 1 where either is zero or NaN.
 
     Parameters
     ----------
@@ -49,4 +49,4 @@ def trust_ratio(weight_norm, update_norm, lower_bound=None, upper_bound=None):
         weight_norm = max(weight_norm, real(lower_bound))
     if upper_bound:
         weight_norm = min(weight_norm, real(upper_bound))
-    return weight_norm / update_norm if weight_norm and update_norm else real(1)
+    return weight_norm / update_norm if weight_norm > 0 and update_norm > 0 else real(1)

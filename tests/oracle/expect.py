@@ -12,9 +12,10 @@ class Expected:
 
     limit: float
     why: str = ""
+    zero_signs: bool = False  # whether a 0 may be -0; it may where bits may differ at all
 
     def allows(self, deviation):
-        signs = not deviation.zero_signs or self.limit > 0  # a 0 may be -0 where bits may differ at all
+        signs = not deviation.zero_signs or self.limit > 0 or self.zero_signs
         return deviation.relative <= self.limit and signs
 
 
@@ -39,13 +40,22 @@ def refusal(name, dialect, path, dtype):
 
 
 def _sparse_refusal(name, mxnet, dialect, path, dtype):
-    if dtype != "float32":
-        return "row-sparse gradients are compared in float32"
+    if dtype == "float16":
+        return "row-sparse gradients are not compared in float16"
+    kernels = dialect != "2.x step"
+    if kernels and dtype.endswith("+master"):
+        if name in ("adamw", "adabelief"):
+            return "MXNet uses its other kernel there; float32 tells how far apart the two are"
+        if (
+            name in ("sgd", "ccsgd", "lars")
+            and path != "sparse standard"
+            and (dialect, path) != ("2.x fused", "sparse")
+        ):
+            return "MXNet refuses lazy updates of masters (2.0), or makes the gradient dense (1.9)"
     if (name, dialect) == ("lamb", "2.x fused"):
         return "MXNet counts every step twice there (its bug, not followed)"
     if (name, dialect) == ("test", "1.x"):
         return "MXNet refuses row-sparse gradients there"
-    kernels = dialect != "2.x step"
     if path == "sparse lazy" and (mxnet.sparse == "never" or not kernels):
         return "MXNet is never lazy there"
     if path == "sparse standard" and mxnet.sparse == "always" and kernels:
@@ -131,7 +141,9 @@ def _of_a_sum(number):
 
 def _expected_of_norms(case):
     # Norms of tensors this small are summed in MXNet's order.
-    name = case.optimizer
+    name, v1 = case.optimizer, case.dialect == "1.x"
+    if name == "lars" and v1 and case.sparse and case.master:
+        return Expected(2.0**-10, "1.9 rounds the squares of float16 for the norms of dense gradients only")
     if name == "lars" and case.path == "aggregated":
         # It adds up to 4099 squares here one by one, in float32: 2**-24 * 4099**0.5.
         return Expected(4e-6, "MXNet's kernel for lists writes LARS another way than its Updater's default")
@@ -146,9 +158,9 @@ def _expected_of_sparse(case, kernels):
     name, v1 = case.optimizer, case.dialect == "1.x"
     lazy = case.path == "sparse lazy" or (case.path == "sparse" and v1)
     if kernels and name in ("adamw", "adabelief"):
-        # One kernel adds (1 - beta2) * x**2, the other x**2 - beta2 * x**2: a rounding of beta2, and one of
-        # beta2 * x**2, both as large as those numbers and set beside the difference.
-        limit = 1e-6 + 2.0**-23 / (1 - case.settings["beta2"])
+        # One kernel adds (1 - beta) * x, the other x - beta * x: a rounding of beta, one of beta * x, both
+        # as large as those numbers and set beside the difference.
+        limit = 1e-6 + 2.0**-23 / (1 - max(case.settings["beta1"], case.settings["beta2"]))
         return Expected(limit, "MXNet uses its other kernel there, which writes the averages another way")
     if kernels and name == "adagrad":
         return Expected(
@@ -162,6 +174,10 @@ def _expected_of_sparse(case, kernels):
         apart = (v1 and not lazy) or case.settings["momentum"] == 0
         if apart and case.settings["wd"] and not (lazy and not v1):
             return _ORDER
+    if kernels and name == "ftrl" and lazy and case.master:
+        return Expected(
+            0.0, "MXNet narrows the rows of a row-sparse weight and loses the sign of -0", zero_signs=True
+        )
     if kernels and name == "adam" and (not lazy or (v1 and (case.settings["clip_gradient"] or 0) > 0)):
         return _ORDER
     return EXACT

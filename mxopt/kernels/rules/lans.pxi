@@ -75,7 +75,8 @@ cdef void lans(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2), inverse = inverse_of(norm)
         real size = bounded(root(<real>s.weight_squares), <real>s.lower_bound, <real>s.upper_bound)
         real by_mean = lr * (trust(size, root(<real>s.mean_squares)) * beta1)
-        real by_now = lr * (trust(size, root(<real>s.now_squares)) * (<real>1 - beta1))
+        # 1 - beta1 is a double in MXNet's kernel: another rounding below a beta1 of 0.5.
+        real by_now = lr * <real>(<double>trust(size, root(<real>s.now_squares)) * (1 - <double>beta1))
         real g, m, divisor, decay
         Py_ssize_t i
     for i in range(n):

@@ -94,7 +94,8 @@ class LARS(SGD, lars.LARS):
         eta, eps = np.float32(kernels.as_read_by_mxnet((self.eta, self.eps), (True, True)))
         with np.errstate(all="ignore"):
             scaled = lr * eta * weight_norm / (grad_norm + wd * weight_norm + eps)
-        return np.where((weight_norm > 0) & (grad_norm > 0), scaled, lr).astype(np.float64)
+        # A negative rescale_grad makes the gradient's norm negative, there as well.
+        return np.where((weight_norm > 0) & (np.abs(grad_norm) > 0), scaled, lr).astype(np.float64)
 
     @staticmethod
     def _norms(sums, rescale_grad):
