@@ -89,7 +89,7 @@ class BuildKernels(build_ext):
                 say(f"{extension.name} is left out: this compiler or machine does not take {extra[0]}")
                 continue
             extension.extra_compile_args += flags + extra
-            if name == "_engine":
+            if name in ("_engine", "_rows"):
                 extension.extra_compile_args += openmp
                 extension.extra_link_args += openmp
             elif isa in INSTRUCTION_SETS and REPORT:

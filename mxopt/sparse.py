@@ -9,7 +9,10 @@ import numpy as np
 
 from .arrays import as_array, is_float, is_mxnet
 from .context import Context
-from .kernels import sum_rows
+from .kernels import get_num_threads, sum_rows
+
+#: Elements up to which a second thread costs more than it brings.
+_SERIAL_BELOW = 65536
 
 
 class RowSparseArray:
@@ -243,7 +246,7 @@ def _coalesce(data, indices):
     flat = data.reshape(len(data), data.size // len(data))
     flat = flat.astype(np.float32) if data.dtype.itemsize == 2 else flat
     sums = np.empty((len(starts), flat.shape[1]), flat.dtype)
-    sum_rows(flat, order, starts, sums)
+    sum_rows(flat, order, starts, sums, get_num_threads() if flat.size >= _SERIAL_BELOW else 1)
     return sums.astype(data.dtype, copy=False).reshape(len(starts), *data.shape[1:]), rows[starts]
 
 

@@ -725,7 +725,7 @@ cdef class Plan:
 
     def __init__(self, Rule rule not None, list weights, list grads=None, list states=None, int master=-1, list rows=None,
                  bint lazy=False, bint ordered=False):
-        cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
+        cdef Py_ssize_t n = PyList_GET_SIZE(weights), i, room
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
         self.alone = grads is None
@@ -743,11 +743,13 @@ cdef class Plan:
         self.ordered = ordered or self.ndrawn
         self.owners = (list(weights), list(grads), list(states), None if rows is None else list(rows))
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
-        self.low = <uintptr_t*>malloc(max(n, 1) * SLOTS * (2 * sizeof(uintptr_t) + sizeof(int)))
+        # A memory range for each array, and one more for a 16-bit weight beside its master.
+        room = max(n, 1) * (2 + self.nstates + (master >= 0))
+        self.low = <uintptr_t*>malloc(room * (2 * sizeof(uintptr_t) + sizeof(int)))
         if self.tensors == NULL or self.low == NULL:
             raise MemoryError
-        self.high = self.low + max(n, 1) * SLOTS
-        self.origin = <int*>(self.high + max(n, 1) * SLOTS)
+        self.high = self.low + room
+        self.origin = <int*>(self.high + room)
         for i in range(n):
             self.ntensors = i + 1
             self.look_ahead(weights, grads, states, i)

@@ -1,16 +1,45 @@
 # Sums of the rows that bear the same number: what makes a row-sparse gradient's indices unique. And sums along
 # rows, in MXNet's order.
 
+from cython.parallel cimport prange
 from libc.math cimport fabs, isinf, sqrt
 from libc.stdint cimport int64_t
+
+cdef extern from "prefetch.h" nogil:
+    void mxopt_prefetch(const void*)
 
 ctypedef fused real:
     float
     double
 
+cdef enum:
+    # Rows lie anywhere: how many of them ahead to ask for, and how many bytes of each.
+    AHEAD = 8
+    HEAD = 512
+
+
+cdef inline void sum_group(const real* rows, const int64_t* order, Py_ssize_t at, Py_ssize_t end, Py_ssize_t count,
+                           Py_ssize_t width, real* total) noexcept nogil:
+    cdef const real* row
+    cdef const char* line
+    cdef Py_ssize_t i, first = at
+    while at < end:
+        row = rows + order[at] * width
+        if at + AHEAD < count:
+            line = <const char*>(rows + order[at + AHEAD] * width)
+            for i in range(0, min(width * <Py_ssize_t>sizeof(real), <Py_ssize_t>HEAD), 64):
+                mxopt_prefetch(line + i)
+        if at == first:
+            for i in range(width):
+                total[i] = row[i]
+        else:
+            for i in range(width):
+                total[i] = total[i] + row[i]
+        at += 1
+
 
 def sum_rows(const real[:, ::1] rows not None, const int64_t[::1] order not None,
-             const int64_t[::1] starts not None, real[:, ::1] sums not None):
+             const int64_t[::1] starts not None, real[:, ::1] sums not None, int threads):
     """Add up rows, group by group, one after the other.
 
     Parameters
@@ -22,31 +51,23 @@ def sum_rows(const real[:, ::1] rows not None, const int64_t[::1] order not None
         Where in `order` each group begins; it ends where the next one begins.
     sums : array (groups, width)
         Gets the sums.
+    threads : int
+        How many share the groups.
     """
-    cdef Py_ssize_t groups = starts.shape[0], width = rows.shape[1], group, at, end, i
-    cdef const real* row
-    cdef real* total
-    for at in range(order.shape[0]):
+    cdef Py_ssize_t groups = starts.shape[0], width = rows.shape[1], count = order.shape[0], group, at
+    for at in range(count):
         if order[at] < 0 or order[at] >= rows.shape[0]:
             raise ValueError("order must name rows")
+    for group in range(groups):
+        if starts[group] < (starts[group - 1] + 1 if group else 0) or starts[group] >= count:
+            raise ValueError("starts must ascend within order")
     if sums.shape[0] != groups or sums.shape[1] != width:
         raise ValueError("sums must have one row a group")
     if width == 0:
         return
-    with nogil:
-        for group in range(groups):
-            at = starts[group]
-            end = starts[group + 1] if group + 1 < groups else order.shape[0]
-            if at < 0 or at >= end or end > order.shape[0]:
-                continue
-            total = &sums[group, 0]
-            row = &rows[order[at], 0]
-            for i in range(width):
-                total[i] = row[i]
-            for at in range(at + 1, end):
-                row = &rows[order[at], 0]
-                for i in range(width):
-                    total[i] = total[i] + row[i]
+    for group in prange(groups, schedule="static", num_threads=threads, nogil=True):
+        sum_group(&rows[0, 0], &order[0], starts[group], starts[group + 1] if group + 1 < groups else count, count,
+                  width, &sums[group, 0])
 
 
 cdef inline real compensated(const real* values, Py_ssize_t n, bint magnitudes) noexcept nogil:
