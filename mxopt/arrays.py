@@ -126,7 +126,10 @@ def _from_torch(torch, x, name):
     x = x.detach()
     if x.dtype == torch.bfloat16:  # unknown to NumPy: the same bits through an integer of that width
         return x.view(torch.int16).numpy().view(bfloat16())
-    return x.numpy()
+    try:
+        return x.numpy()
+    except TypeError as error:  # quantized and the like
+        raise TypeError(f"{name} must be a tensor of plain numbers, got {x.dtype}: {error}") from None
 
 
 def _from_mxnet(x, name):

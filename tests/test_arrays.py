@@ -169,10 +169,14 @@ def test_another_devices_memory_is_refused():
         (lambda torch: torch.ones(2, 2).to_sparse_csr(), "layout torch.sparse_csr"),
         (lambda torch: torch.ones(2, device="meta"), r"is on meta.*\.cpu\(\)"),
         (lambda torch: torch.ones(2, dtype=torch.complex64).conj(), "lazy conjugate"),
+        (
+            lambda torch: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+            "plain numbers, got torch.qint8",
+        ),
     ],
-    ids=["csr", "device", "conjugate"],
+    ids=["csr", "device", "conjugate", "quantized"],
 )
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:torch.quantize_per_tensor")
 def test_torch_tensors_without_plain_memory_are_refused(tensor, words):
     with pytest.raises((TypeError, ValueError), match=words):
         as_array(tensor(pytest.importorskip("torch")), "weight")
@@ -191,3 +195,104 @@ def test_overlaps_are_found_by_address():
     assert find_overlap([base[:5], apart, base[4:]]) == (0, 2)
     assert find_overlap([base[::-1], base[3:4]]) == (0, 1)
     assert find_overlap([base, base[:0]]) is None
+
+
+def drawn(shape, dtype="float32"):
+    return np.random.default_rng(0).normal(size=shape).astype(dtype)
+
+
+TENSORS = {
+    "requires grad": lambda torch: torch.ones(3, 4, requires_grad=True),
+    "parameter": lambda torch: torch.nn.Parameter(torch.ones(3, 4)),
+    "transposed": lambda torch: torch.ones(4, 3).t(),
+    "strided": lambda torch: torch.ones(6, 8)[::2, ::2],
+    "channels last": lambda torch: torch.ones(1, 2, 3, 4).to(memory_format=torch.channels_last),
+    "bfloat16": lambda torch: torch.ones(3, 4, dtype=torch.bfloat16),
+    "bfloat16, transposed": lambda torch: torch.ones(4, 3, dtype=torch.bfloat16).t(),
+    "float16": lambda torch: torch.ones(3, 4, dtype=torch.float16),
+    "no dimension": lambda torch: torch.tensor(1.0),
+    "no element": lambda torch: torch.ones(0, 4),
+    "made for inference": lambda torch: torch.inference_mode()(torch.ones)(3, 4),
+}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", TENSORS)
+@pytest.mark.filterwarnings("ignore:states of .*float16 weights accumulate")
+def test_a_tensor_steps_like_an_array(kind, name):
+    torch = pytest.importorskip("torch")
+    tensor = TENSORS[kind](torch)
+    address, view = tensor.data_ptr(), as_array(tensor)
+    array, grad = view.copy(), drawn(tuple(tensor.shape)).astype(view.dtype)
+    ours = torch.from_numpy(grad.astype(np.float32)).to(tensor.dtype)
+    for weight, gradient in ((tensor, ours), (array, grad)):
+        updater = mxopt.get_updater(mxopt.create(name, learning_rate=0.1))
+        for _ in range(3):
+            updater(0, gradient, weight)
+    assert tensor.data_ptr() == address
+    np.testing.assert_array_equal(as_array(tensor), array)
+    np.testing.assert_array_equal(as_array(ours), grad)  # gradients are not written
+
+
+LAYOUTS = {
+    "Fortran": np.asfortranarray,
+    "backwards": lambda a: a[::-1, ::-1],
+    "every other": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "field": lambda a: np.rec.fromarrays([a, a], names="w,g")["w"],
+    "memmap": None,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout_steps_like_a_contiguous_array(layout, tmp_path):
+    plain, grad = drawn((4, 6)), drawn((4, 6))
+    if layout == "memmap":
+        weight = np.memmap(tmp_path / "weight", np.float32, "w+", shape=plain.shape)
+        weight[:] = plain
+    else:
+        weight = LAYOUTS[layout](plain.copy())
+    plain, weight_grad = np.ascontiguousarray(weight), grad
+    for one, gradient in ((weight, np.asfortranarray(weight_grad)), (plain, grad)):
+        updater = mxopt.get_updater(mxopt.create("adam", learning_rate=0.1))
+        for _ in range(3):
+            updater(0, gradient, one)
+    np.testing.assert_array_equal(weight, plain)
+
+
+@pytest.mark.parametrize(
+    ("indices", "weights", "grads", "words"),
+    [
+        ([0, 1], lambda a: [a[:5], a[4:]], None, "weight of index 0 and weight of index 1"),
+        ([0, 1], lambda a: [a, a], None, "weight of index 0 and weight of index 1"),
+        ([0, 1], lambda a: [a, a[::-1]], None, "weight of index 0 and weight of index 1"),
+        ([0, 0], lambda a: [a[:4], a[4:]], None, "index 0 stands twice in one call"),
+        ([0], lambda a: [a], lambda a: [a], "weight of index 0 and gradient of index 0"),
+        ([0], lambda a: [a[:4]], lambda a: [a[2:6]], "weight of index 0 and gradient of index 0"),
+        ([0], lambda a: [a[::-1]], lambda a: [a], "weight of index 0 and gradient of index 0"),
+        ([0], lambda a: [np.broadcast_to(a[:1], 4)], None, "read-only|repeats its own elements"),
+    ],
+    ids=["overlapping", "the same twice", "the same backwards", "index twice", "its own gradient",
+         "half its gradient", "its gradient backwards", "one element"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["ndarray", "torch"])
+def test_memory_that_is_shared_is_refused(kind, indices, weights, grads, words):
+    base = np.zeros(8, np.float32)
+    weights = weights(base)
+    grads = [np.ones_like(weight) for weight in weights] if grads is None else grads(base)
+    if kind == "torch":
+        torch = pytest.importorskip("torch")
+        weights, grads = (
+            [torch.from_numpy(array) if min(array.strides) > 0 else array for array in arrays]
+            for arrays in (weights, grads)
+        )  # torch has no other strides
+    updater = mxopt.get_updater(mxopt.create("sgd", learning_rate=1.0))
+    with pytest.raises(ValueError, match=words):
+        updater(indices, grads, weights)
+    assert not base.any()
+    assert updater.states == {}
+
+
+def test_one_gradient_may_serve_several_weights():
+    grad, weights = np.ones(3, np.float32), [np.zeros(3, np.float32) for _ in range(2)]
+    mxopt.get_updater(mxopt.create("sgd", learning_rate=1.0))([0, 1], [grad, grad], weights)
+    assert [weight.tolist() for weight in weights] == [[-1] * 3] * 2

@@ -6,6 +6,8 @@ import copy
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+import numpy as np
+
 _WILD = frozenset("*?[")
 
 
@@ -35,7 +37,8 @@ def matches(multipliers, names):
     """
     names = [name for name in names if isinstance(name, str)]
     return {
-        key: [name for name in names if fnmatchcase(name, key)] if is_pattern(key) else [key] * (key in names)
+        # a name may hold brackets itself
+        key: [key] if key in names else [name for name in names if is_pattern(key) and fnmatchcase(name, key)]
         for key in multipliers
         if isinstance(key, str)
     }
@@ -86,11 +89,14 @@ def effective(optimizer):
     counts = optimizer._index_update_count
     names.update((index, index if isinstance(index, str) else None) for index in counts if index not in names)
     # a scheduler may change when it is called, so a copy is asked
-    scheduler = copy.deepcopy(optimizer.lr_scheduler)
-    rate = optimizer.lr if scheduler is None else scheduler(optimizer.num_update)
-    table = EffectiveTable()
+    asked = copy.copy(optimizer)
+    asked.param_dict, asked.lr_scheduler = optimizer.param_dict, copy.deepcopy(optimizer.lr_scheduler)
+    rate, table = asked.learning_rate, EffectiveTable()
     for index, name in names.items():
         lr_mult, wd_mult = optimizer._mult(index, "lr_mult"), optimizer._mult(index, "wd_mult")
+        lr, wd = rate * lr_mult, optimizer.wd * wd_mult
+        if optimizer._own_rates:  # which may come with more, such as a momentum
+            lr, wd = (float(np.ravel(own)[0]) for own in (asked._get_lr(index), asked._get_wd(index)))
         count = counts.get(index, optimizer.begin_num_update)
-        table.append(Effective(index, name, rate * lr_mult, optimizer.wd * wd_mult, lr_mult, wd_mult, count))
+        table.append(Effective(index, name, lr, wd, lr_mult, wd_mult, count))
     return table

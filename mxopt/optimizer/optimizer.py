@@ -133,10 +133,17 @@ class Optimizer:
         if lr_scheduler is None:
             self.lr = 0.01 if learning_rate is None else learning_rate
         else:
+            if not callable(lr_scheduler):
+                raise TypeError(
+                    "lr_scheduler must be a scheduler, called with the number of updates, got "
+                    f"{lr_scheduler!r}; make one with lr_scheduler.create(name, ...)"
+                )
             self.lr = learning_rate
-            if learning_rate is not None and lr_scheduler.base_lr != learning_rate:
+            # a plain function has no base_lr to replace
+            base_lr = getattr(lr_scheduler, "base_lr", learning_rate)
+            if learning_rate is not None and base_lr != learning_rate:
                 warnings.warn(
-                    f"learning_rate={learning_rate:g} replaces base_lr={lr_scheduler.base_lr:g} of the "
+                    f"learning_rate={learning_rate:g} replaces base_lr={base_lr:g} of the "
                     "scheduler; pass learning_rate=None to keep the scheduler's",
                     UserWarning,
                     stacklevel=checks.outside(),
@@ -259,6 +266,8 @@ class Optimizer:
             for name in names:
                 if attribute in attributes.get(name, ()):
                     known[name] = float(attributes[name][attribute])
+        if not isinstance(given, dict):
+            raise TypeError(f"multipliers must be a dict of names or indices to numbers, got {given!r}")
         known.update({key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()})
         return known
 
@@ -330,6 +339,8 @@ class Optimizer:
         callable
             The callback itself, so that this works as a decorator.
         """
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable as callback(optimizer, indices), got {callback!r}")
         self.step_callbacks = (*self.step_callbacks, callback)
         return callback
 
@@ -487,7 +498,15 @@ class Optimizer:
         names |= owners
         if self.sym_info:
             names.update(self.sym_info[1])
+        known_indices = {*self.idx2name, *self.param_dict, *self._index_update_count, *indices}
         for kind, given in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
+            for key in () if unnamed else given.keys() - known_indices:
+                if not isinstance(key, str):
+                    warnings.warn(
+                        f"{kind} is set for index {key!r}, but no parameter has that index",
+                        UserWarning,
+                        stacklevel=checks.outside(),
+                    )
             for key, matched in multipliers.matches(given, names).items():
                 own = sorted(owners.intersection(matched))
                 if own:

@@ -378,3 +378,72 @@ def test_a_schedule_of_ones_own():
     weight = np.zeros(1, np.float32)
     step(mxopt.create("sgd", learning_rate=None, lr_scheduler=Halving(base_lr=1.0)), weight, ones(1), times=2)
     assert weight[0] == -0.75
+
+
+def test_a_name_with_brackets_is_a_name_first():
+    names = {0: "layer[0].weight", 1: "layer[1].weight", 2: "layer0.weight"}
+    optimizer = mxopt.create("sgd", param_idx2name=names)
+    assert optimizer.set_lr_mult({"layer[0].weight": 3, "layer[01].*": 2}) == {
+        "layer[0].weight": ["layer[0].weight"],
+        "layer[01].*": ["layer0.weight"],
+    }
+    assert [entry.lr_mult for entry in optimizer.effective()] == [3, 1, 2]
+
+
+def test_a_multiplier_for_an_unknown_index_is_told_of():
+    optimizer = mxopt.create("sgd", param_idx2name={0: "w"})
+    optimizer.set_lr_mult({0: 2, 7: 3})
+    with pytest.warns(UserWarning, match="lr_mult is set for index 7, but no parameter has that index"):
+        step(optimizer, np.zeros(1, np.float32), ones(1))
+
+
+def test_effective_rates_are_those_of_a_class_with_its_own():
+    class Paired(mxopt.optimizer.SGD):
+        def _get_lr(self, index):
+            return 0.5 / (index + 1), 0.9
+
+    class Plain(mxopt.optimizer.SGD):
+        def _get_wd(self, index):
+            return 0.25
+
+    names = {0: "a", 1: "b"}
+    assert [entry.lr for entry in Paired(param_idx2name=names).effective()] == [0.5, 0.25]
+    assert [(e.lr, e.wd) for e in Plain(learning_rate=2.0, param_idx2name=names).effective()] == [
+        (2, 0.25)
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (
+            lambda opt: opt.set_lr_mult([("w", 1)]),
+            "multipliers must be a dict of names or indices to numbers",
+        ),
+        (lambda opt: opt.add_step_callback(3), "a callback must be callable"),
+        (lambda opt: mxopt.create("sgd", lr_scheduler="factor"), r"lr_scheduler.create\(name"),
+    ],
+    ids=["multipliers", "callback", "scheduler"],
+)
+def test_what_is_not_of_the_right_kind(use, words):
+    with pytest.raises(TypeError, match=words):
+        use(mxopt.create("sgd"))
+
+
+def test_a_function_can_be_a_schedule():
+    optimizer = mxopt.create("sgd", lr_scheduler=lambda n: 1 / n)
+    weight = np.zeros(1, np.float32)
+    step(optimizer, weight, ones(1), times=2)
+    assert weight.tolist() == [-1.5]
+
+
+def test_a_callback_that_fails_does_so_after_the_step():
+    optimizer, weight = mxopt.create("sgd", learning_rate=1.0), np.zeros(1, np.float32)
+
+    @optimizer.add_step_callback
+    def fail(_optimizer, indices):
+        raise LookupError(indices)
+
+    with pytest.raises(LookupError, match="0"):
+        step(optimizer, weight, ones(1))
+    assert (weight.tolist(), optimizer.num_update) == ([-1], 1)
