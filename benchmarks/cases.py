@@ -154,9 +154,43 @@ def family(seconds):
         weights, grads = drawn([shape]), drawn([shape])
         step = peers.ours(name, weights, grads)
         found = {"mxopt": step, "limit": limit_of(step, weights, grads)}
+        if name == "sgld":
+            yield without_noise(step, found["limit"], seconds)
         note = "draws its noise with NumPy's generator" if name == "sgld" else ""
         yield Row("family", f"{name} 30M", race(found, seconds, (7, 30)), {"limit": 0.85}, None, FULL, note)
         del weights, grads, step, found
+        gc.collect()
+
+
+def without_noise(step, limit, seconds):
+    """SGLD's update by itself."""
+    optimizer = step.updater.optimizer
+    optimizer._draw = lambda block: None
+    times = race({"mxopt": step, "limit": limit}, seconds, (7, 30))
+    del optimizer._draw
+    return Row("family", "sgld 30M without noise", times, {"limit": 0.85}, None, FULL)
+
+
+def composed(seconds, size=4_000_000):
+    """What MXNet puts together from array operations and torch has no fused kernel for, at 4M elements."""
+    bars = {
+        "MXNet": ("adadelta", "adamax", "nadam", "adagrad", "sgld"),
+        "torch foreach": ("rmsprop", "nadam", "adadelta", "adamax"),
+    }
+    for name in ("rmsprop", "nadam", "adadelta", "adamax", "adagrad", "sgld"):
+        weights, grads = drawn([size]), drawn([size])
+        found, absent = contestants(name, weights, grads, tuple(bars))
+        if name == "sgld":  # without noise: the generator takes most of the time of either
+            found["mxopt"].updater.optimizer._draw = lambda block: None
+            found.pop("MXNet", None)
+            try:
+                found["MXNet"] = peers.mxnet_drift(weights[0], grads[0])
+            except peers.Absent as error:
+                absent["MXNet"] = str(error)
+        bar = {peer: {"MXNet": 10.0, "torch foreach": 3.0}[peer] for peer in bars if name in bars[peer]}
+        note = "without noise" if name == "sgld" else ""
+        yield Row("composed", f"{name} 4M", race(found, seconds, (7, 60)), bar, absent, size, note)
+        del weights, grads, found
         gc.collect()
 
 
@@ -423,6 +457,7 @@ GROUPS = {
         dense,
         linear,
         family,
+        composed,
         lists,
         sparse,
         dtypes,

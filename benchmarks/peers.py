@@ -25,6 +25,19 @@ def settings(name):
     )
 
 
+#: torch's names of the same optimizers.
+TORCH = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "sgd": "SGD",
+    "adagrad": "Adagrad",
+    "rmsprop": "RMSprop",
+    "nadam": "NAdam",
+    "adadelta": "Adadelta",
+    "adamax": "Adamax",
+}
+
+
 class Absent(Exception):
     """Why a peer cannot take part."""
 
@@ -61,7 +74,7 @@ def torch(name, weights, grads, **options):
     parameters = [lib.nn.Parameter(lib.from_numpy(w.copy())) for w in weights]
     for parameter, grad in zip(parameters, grads):
         parameter.grad = lib.from_numpy(grad)
-    cls = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "adagrad": "Adagrad"}.get(name)
+    cls = TORCH.get(name)
     if cls is None:
         raise Absent(f"no {name}")
     momentum = {"momentum": 0.9} if name == "sgd" else {}
@@ -161,6 +174,18 @@ def mxnet(name, weights, grads, lazy=None, rows=None, shape=None):
                 updater(key, grad, value)
         else:
             updater(0, gradients[next(turn) % len(gradients)], values[0])
+        mx.nd.waitall()
+
+    return step
+
+
+def mxnet_drift(weight, grad):
+    """The array operations that MXNet 1.9's SGLD makes, but for those of its noise."""
+    mx = _need("mxnet")
+    value, gradient, rate = mx.nd.array(weight), mx.nd.array(grad), 1e-3
+
+    def step():
+        value[:] += -rate / 2 * (gradient + 0.0 * value)
         mx.nd.waitall()
 
     return step

@@ -88,8 +88,8 @@ cdef enum:
     SUM_BLOCK = 16384
     # Chunks begin at multiples of this from the start of a tensor: one cache line of float32, and more.
     LINE = 64
-    # Elements of a drawn input that exist at a time: 512 KB of doubles.
-    DRAWN_BLOCK = 65536
+    # Elements of a drawn input that exist at a time: 768 KB of doubles.
+    DRAWN_BLOCK = 98304
     # Arrays of a list whose objects are asked for ahead of being read.
     LOOK_AHEAD = 6
     # From this many elements in a plan on, its arrays come from main memory, and each thread asks for each of
@@ -1235,7 +1235,7 @@ cdef class Plan:
         per_thread = (SLOTS + 1) * c.scratch_items * 8
         try:
             if self.ndrawn:
-                self.run_drawn(&c, draw, scratch)
+                self.run_drawn(&c, draw, threads, scratch, per_thread)
             else:
                 with nogil:
                     run_threads(&c, 0, self.total, threads, scratch, per_thread)
@@ -1253,9 +1253,9 @@ cdef class Plan:
                     added[i, k] += sums[block, k]
         return result
 
-    cdef int run_drawn(self, const Pass* c, object draw, char* scratch) except -1:
-        # Block by block: the input is never there as a whole, and is the same for any list. Drawing a block
-        # takes far longer than stepping it, so more threads would only wait for each other.
+    cdef int run_drawn(self, const Pass* c, object draw, int threads, char* scratch, Py_ssize_t per_thread) except -1:
+        # Block by block: the input is never there as a whole, and is the same for any list. It is drawn in one thread,
+        # whose order is the input's.
         cdef Tensor* t
         cdef Py_ssize_t i = 0, k, last, count, begin
         cdef int slot = self.narrays - 1
@@ -1275,7 +1275,8 @@ cdef class Plan:
                     self.tensors[k].data[slot] = <char*>cnp.PyArray_DATA(block) + count * ITEMSIZE[t.compute]
                     count += self.tensors[k].size
                 with nogil:
-                    run_part(c, t.start, self.tensors[last - 1].start + self.tensors[last - 1].size, scratch)
+                    run_threads(c, t.start, self.tensors[last - 1].start + self.tensors[last - 1].size, threads,
+                                scratch, per_thread)
                 i = last
                 continue
             drawn = np.empty(DRAWN_BLOCK, np.float64 if t.compute == F64 else np.float32)
@@ -1285,7 +1286,7 @@ cdef class Plan:
                 draw(block)
                 t.data[slot] = <char*>cnp.PyArray_DATA(block) - begin * ITEMSIZE[t.compute]
                 with nogil:
-                    run_part(c, t.start + begin, t.start + begin + count, scratch)
+                    run_threads(c, t.start + begin, t.start + begin + count, threads, scratch, per_thread)
             i += 1
         return 0
 
