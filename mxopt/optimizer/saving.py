@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
 from .. import checks
 from .._version import __version__
 from ..sparse import RowSparseArray
@@ -143,7 +145,7 @@ def _pieces(updater, dump_optimizer, format):
         )
     record = translation.to_record(optimizer, dialect) if dump_optimizer else None
     arrange, states = arrangement.Arrangement(optimizer, target), {}
-    for key, state in updater.states.items():
+    for key, state in _by_rows(updater).items():
         arranged = arrange(state)
         if arranged is None:
             raise StateMismatch(
@@ -181,9 +183,38 @@ def document(updater, dump_optimizer=False):
             "devices": counts,
         },
         "progress": {key: getattr(optimizer, key) for key in optimizer.progress},
-        "states": updater.states,
+        "states": _by_rows(updater),
         **({"undecided": undecided.described()} if undecided else {}),
     }
+
+
+def _by_rows(updater):
+    """The states, with those arrays as row-sparse ones (all rows) that MXNet kept so.
+
+    MXNet makes lazy and standard updates according to the storage of weight and state.
+    """
+    states = dict(updater.states)
+    for key, sparse in updater._row_sparse.items():
+        if key in states:
+            states[key] = _rows_of(states[key], sparse)
+    return states
+
+
+def _rows_of(state, sparse):
+    if isinstance(sparse, tuple):
+        fits = isinstance(state, tuple) and len(state) == len(sparse)
+        return tuple(map(_rows_of, state, sparse)) if fits else state
+    if not sparse or not isinstance(state, np.ndarray) or state.ndim == 0:
+        return state
+    return RowSparseArray(state, np.arange(len(state)), state.shape)
+
+
+def _sparse_parts(state):
+    """Which arrays of a state are row-sparse; None where none is."""
+    if isinstance(state, tuple):
+        parts = tuple(map(_sparse_parts, state))
+        return parts if any(parts) else None
+    return isinstance(state, RowSparseArray) or None
 
 
 def _still_undecided(updater):
@@ -260,8 +291,10 @@ class _Loading:
         states = {
             keys[key]: self._placed(state, keys[key]) for key, state in self.states.items() if key in keys
         }
+        sparse = {keys[key]: _sparse_parts(state) for key, state in self.states.items() if key in keys}
         undecided = {keys[key]: states[keys[key]] for key in self.undecided if key in keys}
         self._commit(states, keys)
+        self.updater._row_sparse = {key: parts for key, parts in sparse.items() if parts}
         self.updater._undecided = undecided and arrangement.Undecided(
             self.optimizer, undecided, *self.readings
         )

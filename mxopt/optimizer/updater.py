@@ -41,6 +41,8 @@ class Updater:
         self.states = {}
         self.states_synced = {}
 
+    #: Which arrays of the states were row-sparse in a file; they are written as such again.
+    _row_sparse: dict = {}
     #: What a file left open about the states, until the weights tell (`arrangement.Undecided`).
     _undecided: Undecided | dict = {}
 

@@ -1,5 +1,6 @@
 """State files between mxopt and the real MXNet: both directions, and on with the training."""
 
+import contextlib
 import copy
 import warnings
 
@@ -9,6 +10,7 @@ import pytest
 mx = pytest.importorskip("mxnet")
 
 import mxopt  # noqa: E402
+import mxopt.states.mxnet  # noqa: E402
 import mxopt.v1  # noqa: E402
 from oracle.comparison import mxnet_version  # noqa: E402
 
@@ -160,6 +162,70 @@ def test_names_as_keys():
     assert list(real.states) == ["w0", "w1"]
 
 
+@contextlib.contextmanager
+def np_shapes(on):
+    """MXNet with or without its NumPy shapes, which decide the layout of arrays that it writes and reads."""
+    before = mx.util.is_np_shape(), mx.util.is_np_array()
+    try:
+        mx.npx.set_np(shape=on, array=False)
+        yield
+    finally:
+        mx.npx.set_np(*before)
+
+
+class SparseRun(Run):
+    """A run of the real MXNet whose first weight is row-sparse, as are its states and gradients."""
+
+    def __init__(self, updater, weights):
+        super().__init__(updater, weights, True)
+        self.weights[0] = self.weights[0].tostype("row_sparse")
+
+    def step(self, count, seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(count):
+            for i, weight in enumerate(self.weights):
+                grad = rng.normal(size=weight.shape).astype("float32")
+                rows = (grad[:2], np.array([0, 2]))
+                self.updater(
+                    i,
+                    mx.nd.sparse.row_sparse_array(rows, grad.shape) if i == 0 else mx.nd.array(grad),
+                    weight,
+                )
+        return self
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["at once", "through a file of ours"])
+@pytest.mark.parametrize(
+    # 1.9's "test" cannot add a row-sparse gradient
+    ("name", "arguments"),
+    [case for case in CASES if not (OLD and case.id.startswith("test"))],
+)
+def test_row_sparse_states_stay_row_sparse(name, arguments, native):
+    """Whether MXNet makes a lazy update depends on the storage of its states."""
+    rng = np.random.default_rng(3)
+    weights = [rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(3, 2)).astype("float32")]
+    arguments = {**arguments, "learning_rate": 0.01}
+    run = SparseRun(updater_of(mx, name, arguments), weights)
+    run.step(3, 1)
+    with np_shapes(False):
+        blob = run.updater.get_states(dump_optimizer=True)
+        ours = resumed(blob, name, arguments, run.values, OURS).updater
+        if native:
+            blob = ours.get_states(dump_optimizer=True)
+            ours = resumed(blob, name, arguments, run.values, OURS).updater
+    again, written = updater_of(mx, name, arguments), ours.get_states(dump_optimizer=True, format=FORMAT)
+    with np_shapes(mxopt.states.mxnet.read(written).layouts == {"V3"}):
+        again.set_states(written)
+    for key, state in run.updater.states.items():
+        assert storage(again.states[key]) == storage(state)
+    other = SparseRun(again, run.values)
+    assert_equal_steps(run, other)
+
+
+def storage(state):
+    return tuple(map(storage, state)) if isinstance(state, tuple) else getattr(state, "stype", None)
+
+
 @pytest.mark.parametrize("np_shape", [False, True], ids=["V2", "V3"])
 @pytest.mark.parametrize("module", [OURS, OTHER], ids=["own dialect", "other dialect"])
 @pytest.mark.parametrize("name", ["sgd", "nag", "lars"])
@@ -167,12 +233,8 @@ def test_masters_are_told_from_momenta_by_the_weights(name, module, np_shape):
     """Either generation writes either layout of arrays, and bare states do not say which it was."""
     arguments = {"learning_rate": 0.01, "momentum": 0.9, "multi_precision": True}
     run = trained(name, arguments, "float16")
-    before = mx.util.is_np_shape(), mx.util.is_np_array()
-    try:
-        mx.npx.set_np(shape=np_shape, array=False)
+    with np_shapes(np_shape):
         blob = run.updater.get_states()
-    finally:
-        mx.npx.set_np(*before)
     ours = resumed(blob, name, arguments, run.values, module)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
