@@ -1,6 +1,7 @@
 """Listing and describing optimizers: as data and as text, from the registry and the classes alone."""
 
 import inspect
+import re
 
 import pytest
 
@@ -37,6 +38,21 @@ def test_every_optimizer_is_described(package, name):
     text = str(told)
     assert told.signature in text and told.update.splitlines()[0] in text
     assert inspect.isclass(told.cls) and told.summary and told.state
+
+
+@pytest.mark.parametrize(("package", "name"), EVERY)
+def test_every_docstring_is_complete(package, name):
+    """Formula, parameters, state, references and an example, in either dialect (test_docs.py runs it)."""
+    document = package.optimizer.opt_registry[name].__doc__
+    formula = document[document.index("::\n") : document.index("Parameters\n")]
+    assert "weight" in formula and "..." not in formula
+    for heading in ("Parameters", "Notes", "References", "Examples"):
+        assert len(re.findall(rf"^ *{heading}\n *-+\n", document, re.MULTILINE)) == 1
+    assert re.search(r"^ *State: ", document, re.MULTILINE)
+    assert f">>> import numpy as np, {package.__name__}" in document
+    signature = inspect.signature(package.optimizer.opt_registry[name].__init__)
+    for parameter in signature.parameters.keys() - {"self", "kwargs"}:
+        assert re.search(rf"\b{parameter}\b", document), parameter
 
 
 def test_says_what_the_other_dialect_does():

@@ -9,6 +9,7 @@ from .adamax import Adamax
 from .adamW import AdamW
 from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
+from .docstrings import complete
 from .ftml import FTML
 from .ftrl import Ftrl
 from .lamb import LAMB
@@ -28,6 +29,7 @@ from .test import Test
 from .updater import Updater, get_updater
 
 opt_registry = Optimizer.opt_registry
+complete(ccSGD)
 
 __all__ = [
     "Optimizer", "Updater", "create", "describe", "get_updater",

@@ -46,6 +46,8 @@ class LARS(SGD):
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     use_fused_step : bool, default True
         Run the compiled rules rather than `step`.
+    aggregate_num : int, default 1
+        Accepted as in MXNet; a list is always one fused call.
     **kwargs
         Arguments of `Optimizer`.
 

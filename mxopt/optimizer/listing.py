@@ -98,7 +98,10 @@ class Description:
         ]
         other = _other(self.dialect)
         for name, values in self.differences.items():
-            lines.append(f"{other}:    {name} is {values[other]!r} there, {values[self.dialect]!r} here")
+            there, here = (
+                value if value == ABSENT else repr(value) for value in (values[other], values[self.dialect])
+            )
+            lines.append(f"{other}:    {name} is {there} there, {here} here")
         if self.other_formula:
             lines += [f"{other}:    another formula", ""]
             lines += [f"    {line}".rstrip() for line in self.other_formula.splitlines()]

@@ -43,7 +43,7 @@ class SGLD(Optimizer):
     and `wd` the inverse variance of a normal prior. 16-bit weights round most of the noise away; keep
     masters (`multi_precision`).
 
-    No state.
+    State: None.
 
     References
     ----------

@@ -28,6 +28,10 @@ class Test(Optimizer):
     -----
     State: zeros of the weight's shape in float32, also for float64 weights, which no update touches.
 
+    References
+    ----------
+    .. [1] ``mxnet.optimizer.Test``, https://github.com/apache/mxnet.
+
     Examples
     --------
     >>> import numpy as np, mxopt

@@ -1,5 +1,6 @@
 """Optimizers by name, as MXNet 1.9.1 has them. Importing a module registers its class."""
 
+from ...optimizer.docstrings import complete
 from . import contrib
 from .adadelta import AdaDelta
 from .adagrad import AdaGrad
@@ -28,6 +29,9 @@ __all__ = [
     "Optimizer", "Updater", "create", "describe", "get_updater",
     "list_optimizers", "opt_registry", "register",
 ]  # fmt: skip
+for _cls in opt_registry.values():
+    complete(_cls)
+
 __all__ += [cls.__name__ for cls in opt_registry.values()]
 
 

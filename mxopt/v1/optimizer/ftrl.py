@@ -19,6 +19,15 @@ class Ftrl(Optimizer, ftrl.Ftrl):
     beta : float, default 1
     **kwargs
         Arguments of `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("ftrl", learning_rate=0.5, lamda1=0.25)
+    >>> weight = np.zeros(3, np.float32)
+    >>> opt.update(0, weight, np.array([4, -1, 0.125], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([-0.375 ,  0.1875,  0.    ], dtype=float32)
     """
 
     rules = ("ftrl_v1",)

@@ -41,7 +41,8 @@ class LARS(SGD, lars.LARS):
     With `param_idx2name` only parameters whose names end in ``_weight`` decay. The correction of momentum
     holds for every tensor of a step; MXNet forgets it after the first four.
 
-    State: as of `SGD`.
+    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
+    master, in this order, which is the reverse of 2.x's.
     """
 
     rules = ("lars_norms_v1", *SGD.rules)

@@ -39,6 +39,15 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
     Notes
     -----
     State: the tuple (n,), or (n, g, delta) if centered. 2.x has no tuple around ``n``, and g before n.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("rmsprop", learning_rate=0.1, gamma1=0.75)
+    >>> weight = np.ones(3, np.float32)
+    >>> opt.update(0, weight, np.array([4, -2, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.8, 1.2, 1. ], dtype=float32)
     """
 
     rules = ("rmsprop_v1", "rmsprop_centered_v1")

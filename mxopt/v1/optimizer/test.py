@@ -19,6 +19,15 @@ class Test(Optimizer, test.Test):
     **kwargs
         Arguments of `Optimizer`; learning rate, weight decay and clipping are not applied, and updates are
         not counted.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("test")
+    >>> weight, state = np.ones(2, np.float32), np.zeros(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), state)
+    >>> weight, state
+    (array([2., 1.], dtype=float32), array([2., 1.], dtype=float32))
     """
 
     rules = ("test_v1",)
