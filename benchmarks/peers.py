@@ -157,8 +157,8 @@ def mxnet(name, weights, grads, lazy=None, rows=None, shape=None):
     options = dict(settings(name))
     if lazy is not None:
         options["lazy_update"] = lazy
-    if mx.__version__.startswith("2"):
-        options["use_fused_step"] = True
+    if mx.__version__.startswith("2"):  # some only have their array operations
+        options["use_fused_step"] = name not in ("adadelta", "adamax", "nadam", "adagrad")
     updater = mx.optimizer.get_updater(mx.optimizer.create(name, **options))
     values = [mx.nd.array(w) for w in weights]
     if rows is None:
