@@ -32,6 +32,25 @@ def bfloat16() -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16)
 
 
+#: Bytes of a cache line.
+LINE = 64
+
+
+def zeros_like(array, dtype=None) -> np.ndarray:
+    """Zeros of an array's shape and memory order, beginning with a cache line.
+
+    NumPy's own large arrays begin a quarter of a line later, so that a row of 64 numbers touches five lines
+    instead of four: a lazy step of fresh rows takes a quarter longer.
+    """
+    dtype = np.dtype(dtype or array.dtype)
+    order = "C" if array.flags.c_contiguous else "F"
+    if not array.flags.forc or array.size * dtype.itemsize < 64 * LINE:
+        return np.zeros_like(array, dtype=dtype, subok=False)
+    room = np.zeros(array.size * dtype.itemsize + LINE, np.uint8)
+    begin = -room.__array_interface__["data"][0] % LINE
+    return room[begin : begin + array.size * dtype.itemsize].view(dtype).reshape(array.shape, order=order)
+
+
 def as_array(x, name: str = "array", writable: bool = True) -> np.ndarray:
     """View `x` as a plain ndarray over the same memory.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks, kernels
-from ..arrays import as_array
+from ..arrays import as_array, zeros_like
 from ..sparse import RowSparseArray, all_finite, as_gradient
 from . import multipliers, registry
 
@@ -544,7 +544,9 @@ class Optimizer:
         """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state)."""
         if is_half(weight.dtype):
             if self.multi_precision:
-                master = self._like(weight, weight.astype(np.float32))
+                master = zeros_like(weight, np.float32)
+                master[...] = weight
+                master = self._like(weight, master)
                 pair = (master, self.create_state(index, master))
                 return pair if self.master_position == 0 else pair[::-1]
             if not getattr(self, "_warned_of_half", False):
@@ -561,7 +563,7 @@ class Optimizer:
         """Zeros like a weight, in its memory order. float32 states of float64 weights become float64."""
         if dtype is not None and weight.dtype == np.float64:
             dtype = None
-        return self._like(weight, np.zeros_like(weight, dtype=dtype, subok=False))
+        return self._like(weight, zeros_like(weight, dtype))
 
     @staticmethod
     def _like(weight, array):
