@@ -13,23 +13,27 @@ _MODELS = "define the model with a library that computes gradients, and hand its
 _GRADIENTS = "compute gradients with another library, and hand them to the updater or trainer"
 _INPUTS = "read the data with NumPy or another library"
 _FILL = "fill the arrays with NumPy (numpy.random.default_rng)"
+_NUMPY = ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place")
+_METRICS = ("metrics", "compute them with NumPy or scikit-learn")
+_MODULES = ("symbols", "use mx.mod.ParameterModule over arrays by name")
+_SYMBOLS, _LAYERS, _BLOCKS = (("symbols", _MODELS), ("layers", _MODELS), ("blocks", _MODELS))
 
 #: module path below mxopt: (what it is, what to do instead)
 ABSENT = {
     "autograd": ("automatic differentiation", _GRADIENTS),
-    "sym": ("symbols", _MODELS),
-    "symbol": ("symbols", _MODELS),
+    "sym": _SYMBOLS,
+    "symbol": _SYMBOLS,
     "executor": ("executors", _MODELS),
     "operator": ("custom operators", _MODELS),
     "rnn": ("recurrent networks", _MODELS),
-    "np": ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place"),
-    "npx": ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place"),
+    "np": _NUMPY,
+    "npx": _NUMPY,
     "init": ("initializers", _FILL),
     "initializer": ("initializers", _FILL),
     "io": ("data iterators", _INPUTS),
     "recordio": ("data files", _INPUTS),
     "image": ("image loading", _INPUTS),
-    "metric": ("metrics", "compute them with NumPy or scikit-learn"),
+    "metric": _METRICS,
     "callback": ("training callbacks", "call your own function after each step"),
     "monitor": ("monitors", "look at optimizer.effective() after a step"),
     "profiler": ("a profiler", "use a Python profiler such as py-spy"),
@@ -39,26 +43,26 @@ ABSENT = {
     "util": ("switches of array semantics", "arrays are those of NumPy, and so are shapes"),
     "runtime": ("build features of MXNet", "see mxopt.show_config()"),
     "libinfo": ("C library", "see mxopt.__version__"),
-    "name": ("symbols", _MODELS),
-    "attribute": ("symbols", _MODELS),
-    "numpy": ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place"),
-    "numpy_extension": ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place"),
+    "name": _SYMBOLS,
+    "attribute": _SYMBOLS,
+    "numpy": _NUMPY,
+    "numpy_extension": _NUMPY,
     "contrib": ("MXNet's contrib packages", "scale losses and clip gradients around the updater"),
     "amp": ("automatic mixed precision", "use multi_precision=True, and scale the loss around the updater"),
-    "gluon.nn": ("layers", _MODELS),
-    "gluon.rnn": ("layers", _MODELS),
+    "gluon.nn": _LAYERS,
+    "gluon.rnn": _LAYERS,
     "gluon.loss": ("losses", _GRADIENTS),
     "gluon.data": ("datasets", _INPUTS),
     "gluon.model_zoo": ("models", _MODELS),
     "gluon.contrib": ("MXNet's contrib packages", _MODELS),
-    "gluon.block": ("blocks", _MODELS),
-    "gluon.Block": ("blocks", _MODELS),
-    "gluon.HybridBlock": ("blocks", _MODELS),
-    "gluon.SymbolBlock": ("blocks", _MODELS),
-    "gluon.metric": ("metrics", "compute them with NumPy or scikit-learn"),
-    "mod.Module": ("symbols", "use mx.mod.ParameterModule over arrays by name"),
-    "mod.BucketingModule": ("symbols", "use mx.mod.ParameterModule over arrays by name"),
-    "mod.BaseModule": ("symbols", "use mx.mod.ParameterModule over arrays by name"),
+    "gluon.block": _BLOCKS,
+    "gluon.Block": _BLOCKS,
+    "gluon.HybridBlock": _BLOCKS,
+    "gluon.SymbolBlock": _BLOCKS,
+    "gluon.metric": _METRICS,
+    "mod.Module": _MODULES,
+    "mod.BucketingModule": _MODULES,
+    "mod.BaseModule": _MODULES,
 }
 
 

@@ -331,23 +331,10 @@ class CosineScheduler(_ToFinal):
             done = (num_update - warmup_steps) / (max_update - warmup_steps)
             base_lr = final_lr + (base_lr_orig - final_lr) * (1 + cos(pi * done)) / 2
 
-    ``base_lr_orig`` is the `base_lr` of the construction. Beyond `max_update` the last rate found stays.
-
     Parameters
     ----------
-    max_update : int
-        The update at which the rate arrives at `final_lr`.
-    base_lr : float, default 0.01
-        The learning rate after the warmup.
-    final_lr : float, default 0
-        The learning rate at the end.
-    warmup_steps, warmup_begin_lr, warmup_mode
-        As in `LRScheduler`.
-
-    Notes
-    -----
-    With `warmup_steps` equal to `max_update` the curve has no length, and the rate at `max_update` is
-    `final_lr`; MXNet divides by zero there.
+    max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode
+        As in `PolyScheduler`, and so are the ends of the curve.
 
     Examples
     --------

@@ -433,10 +433,26 @@ class Constant(Parameter):
 
 
 class ParameterDict(dict):
-    """Parameters by name."""
+    """Parameters by name.
+
+    Parameters
+    ----------
+    prefix : str, or dict of str to Parameter
+        Put before the names given to `get`.
+    """
+
+    def __init__(self, prefix="", **parameters):
+        super().__init__(() if isinstance(prefix, str) else prefix, **parameters)
+        self._prefix = prefix if isinstance(prefix, str) else ""
+
+    @property
+    def prefix(self):
+        """What `get` puts before names."""
+        return self._prefix
 
     def get(self, name, default=None, **kwargs):
         """The parameter of this name; made from the keyword arguments if there is none yet."""
+        name = self._prefix + name
         if name not in self and kwargs:
             self[name] = Parameter(name, **kwargs)
         return super().get(name, default)

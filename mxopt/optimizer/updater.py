@@ -66,6 +66,8 @@ class Updater:
         indices, grads, weights = ([index], [grad], [weight]) if single else (index, grad, weight)
         if self._undecided:
             self._undecided.before_step(self.states, indices, weights)
+        if self._loaded:
+            self._follow_weights(indices, weights)
         optimizer, known = self.optimizer, self.states
         if optimizer.__class__ in _BUILT_IN:
             try:
@@ -81,6 +83,26 @@ class Updater:
                     self._report(indices)
                 return
         self._update_slowly(indices, grads, weights)
+
+    #: Indices whose states come from a file and have not been used yet.
+    _loaded = frozenset()
+
+    def _follow_weights(self, indices, weights):
+        """Make loaded states NDArrays where the weights are: scripts ask them the same things."""
+        try:
+            used = self._loaded.intersection(indices)
+        except TypeError:  # not a key; said later
+            return
+        for index, weight in zip(indices, weights):
+            if index in used:
+                kind = getattr(weight, "array_type", None)
+                if kind is not None:
+                    self.states[index] = _viewed(self.states[index], kind)
+        self._loaded -= used
+
+    def sync_state_context(self, state, _context):
+        """The state itself: all memory is the CPU's. Here for scripts that put states in by hand."""
+        return state
 
     def _report(self, indices):
         for callback in self.optimizer.step_callbacks:
@@ -181,7 +203,9 @@ class Updater:
         """Take states from bytes; see `mxopt.optimizer.saving.set_states`."""
         from . import saving
 
-        return saving.set_states(self, states, **options)
+        report = saving.set_states(self, states, **options)
+        self._loaded = frozenset(self.states)
+        return report
 
     def save_states(self, path, dump_optimizer=False, **options):
         """Write the states to a file, crash-safely; see `mxopt.optimizer.saving.save_states`."""
@@ -193,7 +217,15 @@ class Updater:
         """Take states from a file; see `mxopt.optimizer.saving.load_states`."""
         from . import saving
 
-        return saving.load_states(self, path, **options)
+        report = saving.load_states(self, path, **options)
+        self._loaded = frozenset(self.states)
+        return report
+
+
+def _viewed(state, kind):
+    if isinstance(state, np.ndarray):
+        return state.view(kind)
+    return tuple(_viewed(part, kind) for part in state) if type(state) is tuple else state
 
 
 _BUILT_IN: set[type] = set()

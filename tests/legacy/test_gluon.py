@@ -315,6 +315,15 @@ def test_parameters_by_name_go_to_a_file(tmp_path):
     assert params.get("x") is None
 
 
+def test_parameters_have_a_prefix():
+    params = gluon.ParameterDict("net_")
+    weight = params.get("weight", shape=(2,))
+    assert (weight.name, list(params), params.prefix) == ("net_weight", ["net_weight"], "net_")
+    assert params.get("weight") is weight
+    assert params.get("bias") is None
+    assert gluon.ParameterDict(params).get("net_weight") is weight
+
+
 def test_clip_global_norm():
     arrays = [np.full(4, 3, np.float32), nd.full((3,), 0.0)]
     norm = gluon.utils.clip_global_norm(arrays, 1.0)

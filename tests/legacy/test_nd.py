@@ -302,6 +302,28 @@ def test_states_of_ndarrays_are_ndarrays(name, dtype):
             assert {type(part) for part in flat if part is not None} <= {kind}
 
 
+@pytest.mark.parametrize("kind", [nd.NDArray, np.ndarray])
+def test_loaded_states_follow_the_weights(kind):
+    weights = [nd.ones((2,)).view(kind) for _ in range(2)]
+    first, second = (mx.get_updater(mx.create("adam")) for _ in range(2))
+    first([0, "b"], [nd.ones((2,))] * 2, weights)
+    second.set_states(first.get_states(dump_optimizer=True))
+    for index, weight in zip([0, "b"], weights):
+        second(index, nd.ones((2,)), weight)
+        first(index, nd.ones((2,)), weight)
+        assert [type(part) for part in second.states[index]] == [kind] * 2
+        np.testing.assert_array_equal(second.states[index], first.states[index])
+
+
+def test_states_put_in_by_hand_are_used():
+    optimizer = mx.create("sgd", learning_rate=1.0, momentum=0.5)
+    updater, weight = mx.get_updater(optimizer), nd.zeros((2,))
+    updater.states[0], updater.states_synced[0] = nd.ones((2,)), False
+    assert updater.sync_state_context(updater.states[0], weight.context) is updater.states[0]
+    updater(0, nd.zeros((2,)), weight)
+    assert weight.tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 4), (2, 0), (0, 2)])
 @pytest.mark.parametrize("function", ["sum", "mean", "norm", "nansum"])
 def test_reductions_have_numpys_values_and_shapes(function, shape):
