@@ -85,7 +85,7 @@ class Updater:
         self._update_slowly(indices, grads, weights)
 
     #: Indices whose states come from a file and have not been used yet.
-    _loaded = frozenset()
+    _loaded: frozenset = frozenset()
 
     def _follow_weights(self, indices, weights):
         """Make loaded states NDArrays where the weights are: scripts ask them the same things."""
