@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import sys
+import warnings
 
 import numpy as np
 
@@ -32,8 +33,14 @@ def main(arguments=None):
         The exit status: 0; 1 for a damaged file, or a difference; 2 for what cannot be done.
     """
     options = _parser().parse_args(arguments)
+    _survive_narrow_encodings()
     try:
-        return options.run(options) or 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = _show_warning
+            status = options.run(options) or 0
+        sys.stdout.flush()  # so that a reader who has gone is noticed here
+        return status
     except StateFileError as error:
         print(f"mxopt: {error}", file=sys.stderr)
         return 1
@@ -41,9 +48,22 @@ def main(arguments=None):
         # the reader of the output has gone; nothing more can be said there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, ValueError, TypeError) as error:
-        print(f"mxopt: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130  # as a shell says it
+    except (OSError, ValueError, TypeError, MemoryError) as error:
+        print(f"mxopt: {error or type(error).__name__}", file=sys.stderr)
         return 2
+
+
+def _survive_narrow_encodings():
+    """Names may hold characters that the terminal's encoding lacks: they are escaped rather than fatal."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _show_warning(message, *_, **__):
+    print(f"mxopt: {message}", file=sys.stderr)
 
 
 def _parser():
@@ -93,7 +113,7 @@ def _parser():
 
 def info(options):
     """what a file is: its kind, optimizer, counts and size"""
-    with open(options.file, "rb", buffering=0) as file:
+    with files.open_for_reading(options.file) as file:
         found = outline(file)
     said = _summary(found)
     if options.json:
@@ -110,7 +130,7 @@ def info(options):
 
 def ls(options):
     """the arrays of a file"""
-    with open(options.file, "rb", buffering=0) as file:
+    with files.open_for_reading(options.file) as file:
         found = outline(file)
     if options.json:
         return _print_json([dataclasses.asdict(array) for array in found.arrays])
@@ -136,7 +156,7 @@ def check(options):
 
 
 def _checked(path):
-    with open(path, "rb", buffering=0) as file:
+    with files.open_for_reading(path) as file:
         source = files.FileSource(file)
         if kind_of(source) == "pickle":
             mxnet.read(source.read(0, source.size))
@@ -167,7 +187,7 @@ def diff(options):
 
 def convert(options):
     """write a file in another format"""
-    with open(options.source, "rb", buffering=0) as file:
+    with files.open_for_reading(options.source) as file:
         found = outline(file)
     updater = _updater_for(found, options)
     updater.load_states(options.source, num_update=options.num_update, format=options.origin)
@@ -294,7 +314,7 @@ def _argument(text):
 
 def _loaded(path):
     """Everything in a file by a name: arrays, and what is said beside them."""
-    with open(path, "rb", buffering=0) as file:
+    with files.open_for_reading(path) as file:
         source = files.FileSource(file)
         if kind_of(source) == "pickle":
             content = mxnet.read(source.read(0, source.size))
@@ -345,18 +365,27 @@ def _difference(one, other):
 
 
 def _print_json(value):
-    json.dump(value, sys.stdout, indent=2, default=_json_default)
+    json.dump(_finite(value), sys.stdout, indent=2, default=_json_default, allow_nan=False)
     print()
     return 0
 
 
-def _json_default(value):
-    if isinstance(value, Array):
-        return dataclasses.asdict(value)
+def _finite(value):
+    """Plain data with what JSON lacks as strings: ``"inf"``, ``"nan"``."""
     if isinstance(value, mxnet.Record):
-        return {"class": value.path, **(value.attributes or {})}
-    if isinstance(value, np.generic):
-        return value.item()
+        value = {"class": value.path, **(value.attributes or {})}
+    elif isinstance(value, Array):
+        value = dataclasses.asdict(value)
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, dict):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _json_default(value):
     return f"{value.__module__}.{value.__name__}" if isinstance(value, type) else str(value)
 
 

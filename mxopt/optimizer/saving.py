@@ -119,7 +119,7 @@ def set_states(updater, states, num_update=None, strict=True, rename=None, forma
 def load_states(updater, path, num_update=None, strict=True, rename=None, format=None):
     """Take states from a file; see `set_states`."""
     loading = _Loading(updater, num_update, strict, rename, format)
-    with open(path, "rb", buffering=0) as file:
+    with files.open_for_reading(path) as file:
         return loading.run(files.FileSource(file))
 
 

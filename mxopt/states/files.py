@@ -151,6 +151,26 @@ def _sync_folder(folder):
         os.close(descriptor)
 
 
+def open_for_reading(path):
+    """Open a regular file, unbuffered; a pipe would keep the caller waiting, and cannot be read in any order.
+
+    Raises
+    ------
+    OSError
+        Also for what is not a regular file.
+    """
+    # without O_NONBLOCK, opening a pipe waits until somebody writes
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return os.fdopen(descriptor, "rb", buffering=0)
+    os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise OSError(errno.EINVAL, "state files are regular files, and this is something else", os.fspath(path))
+
+
 class BufferSource:
     """A file that is in memory."""
 

@@ -494,7 +494,7 @@ class Interpreter:
     def newobj(self):
         arguments = self._pop()
         target = self._pop()
-        if arguments != ():
+        if type(arguments) is not tuple or arguments:
             raise self._foreign("an object with arguments, which MXNet's have not")
         self._push(self._object_of(target))
 

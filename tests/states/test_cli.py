@@ -1,6 +1,7 @@
 """The command line, by its output and its exit status."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -160,8 +161,9 @@ def test_convert_is_told_which_mxnet_wrote_a_file(folder, capsys):
         "--num-update",
         "5",
     ]
-    with pytest.warns(UserWarning, match="load it with format='mxnet-1.x'"):
-        run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", *arguments)
+    error = run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", *arguments).err
+    assert error.startswith("mxopt: the file does not say which array of the state of index 0")
+    assert error.count("\n") == 1
     run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", "--from", "mxnet-2.x", *arguments)
     expected = mxnet_files.Expected("2.0.0b1-sgd-mom-fp16-mp").states
     got = mxnet.read((folder / "out.states").read_bytes()).states
@@ -195,6 +197,42 @@ def test_a_large_file_answers_from_its_header(folder, capsys):
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + size)  # a hole: no disk is taken
     assert "10.74 GB" in run(capsys, "ls", "large.safetensors").out
+
+
+def test_json_has_no_numbers_that_json_lacks(folder, capsys):
+    optimizer = mxopt.create("adam", clip_gradient=1.0)
+    optimizer.rescale_grad = float("inf")
+    mxopt.get_updater(optimizer).save_states("inf.states", dump_optimizer=True)
+    text = run(capsys, "info", "--json", "inf.states").out
+    assert json.loads(text, parse_constant=pytest.fail)["hyper-parameters"]["rescale_grad"] == "inf"
+
+
+def mxopt_process(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", "mxopt", *arguments], stderr=subprocess.PIPE, **options)
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(folder):
+    updater = mxopt.get_updater(mxopt.create("sgd", momentum=0.9))
+    updater("名前", np.ones(2, "f4"), np.ones(2, "f4"))
+    updater.save_states("names.states")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = mxopt_process("ls", "names.states", stdout=subprocess.PIPE, env=environment)
+    output, error = done.communicate(timeout=60)
+    assert b"states/\\u540d\\u524d/mom" in output
+    assert (done.returncode, error) == (0, b"")
+
+
+def test_a_reader_who_goes_away_is_no_error(folder):
+    with mxopt_process("ls", "one.states", stdout=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(folder, capsys):
+    os.mkfifo("pipe")
+    for command in ("info", "ls", "check"):
+        assert "regular files" in run(capsys, command, "pipe", status=2).err
 
 
 def test_list_and_describe(capsys):

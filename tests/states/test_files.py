@@ -224,6 +224,13 @@ def test_a_file_that_shrinks_while_it_is_read_is_said(target):
             native.load(source)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_only_regular_files_are_read(tmp_path, make):
+    make(tmp_path / "odd")
+    with pytest.raises(OSError, match="regular files|directory"):
+        files.open_for_reading(tmp_path / "odd")
+
+
 def test_progress_is_shown_on_a_terminal_only(monkeypatch, capsys):
     with files.progress("saving", 1 << 30) as advance:
         advance(1 << 29)

@@ -64,6 +64,10 @@ def running_code():
     yield "OBJ", b"(cos\nsystem\nS'echo attacked'\no."
     yield "NEWOBJ of a function", b"\x80\x02cos\nsystem\n)\x81."
     yield "NEWOBJ with arguments", b"\x80\x02cmxnet.optimizer.optimizer\nSGD\nK\1\x85\x81."
+    yield (
+        "NEWOBJ with an array",
+        b"\x80\x02cmxnet.optimizer.optimizer\nSGD\n" + array(dense((2,), b"12345678")) + b"\x81.",
+    )
     yield "NEWOBJ_EX", b"\x80\x04" + text(b"os") + text(b"system") + b"\x93)}\x92."
     yield "STACK_GLOBAL", b"\x80\x04" + text(b"os") + text(b"system") + b"\x93" + text(b"x") + b"\x85R."
     yield "dotted name", b"\x80\x04" + text(b"mxnet") + text(b"os.system") + b"\x93" + text(b"x") + b"\x85R."
