@@ -16,18 +16,7 @@ if REQUIRED and mxnet_version() != REQUIRED:
         f'pip install "mxnet=={REQUIRED}" "numpy==1.23.5"'
     )
 
-collect_ignore = (
-    []
-    if mxnet_version()
-    else [
-        "test_against_mxnet.py",
-        "test_gluon.py",
-        "test_inside_mxnet.py",
-        "test_scripts.py",
-        "test_update_operators.py",
-        "test_states.py",
-    ]
-)
+collect_ignore_glob = [] if mxnet_version() else ["test_*.py"]
 
 table = Table()
 
