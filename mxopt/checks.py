@@ -75,6 +75,14 @@ def nearest(word, known):
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def optimizer(value):
+    """Refuse a name or a class where an optimizer is needed; anything else may be one that delegates."""
+    if value is None or isinstance(value, (str, type)):
+        name = value.__name__.lower() if isinstance(value, type) else value or "sgd"
+        got = value.__name__ if isinstance(value, type) else repr(value)
+        raise TypeError(f"optimizer must be an Optimizer, got {got}; make one with create({name!r}, ...)")
+
+
 def unknown_optimizer(name, known):
     """The error for a name that is not in the registry."""
     hint = nearest(name, known) or f"; the registry has {', '.join(sorted(known))}"

@@ -16,28 +16,11 @@ import numpy as np
 from ..sparse import RowSparseArray
 
 #: An array of up to this many elements is remembered whole.
-WHOLE = 1024
+WHOLE = 256
 _SAMPLES = 64
 #: A sample with fewer different values (zero aside) may well repeat although the array was written: most of
 #: a dense embedding's gradient is zero.
 _TELLING = 8
-
-
-class Sampled:
-    """Some elements of a large array; once these say too little, a checksum of all."""
-
-    __slots__ = ("checksum", "sample")
-
-    def __init__(self, array, whole=False):
-        array = np.asarray(array)
-        elements = array.reshape(-1) if array.flags.c_contiguous else array.flat  # never a copy
-        self.sample = elements[:: array.size // _SAMPLES].tobytes()
-        self.checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) if whole else None
-
-    def tells(self, itemsize):
-        """Whether equal samples mean equal arrays."""
-        sample = np.frombuffer(self.sample, f"V{itemsize}").tolist()
-        return len(set(sample) - {bytes(itemsize)}) >= _TELLING
 
 
 class Watch:
@@ -49,12 +32,12 @@ class Watch:
     """
 
     def __init__(self, parameters):
-        watched = [(i, p) for i, p in enumerate(parameters) if p.owner_writes]
-        small = [(i, p.small_gradient()) for i, p in watched]
-        self._others = [i for i, array in small if array is None]
-        self._small = [i for i, array in small if array is not None]
-        self._arrays = [array for _, array in small if array is not None]
-        self._before = self._now = [None] * len(self._small)
+        watched = [(i, p.single_gradient()) for i, p in enumerate(parameters) if p.owner_writes]
+        self._singles = [(i, array) for i, array in watched if array is not None]
+        self._seen = [_sample(array) for _, array in self._singles]  # views, so a look is one copy of each
+        self._others = [i for i, array in watched if array is None]
+        self._before = self._now = [None] * len(self._singles)
+        self._checksums = {}
         self._contents = {}
 
     def repeated(self, gradients):
@@ -64,9 +47,22 @@ class Watch:
         ----------
         gradients : list of list of arrays, or None
             Those of each parameter.
+
+        Notes
+        -----
+        When the sample of a large array repeats and says too little, its checksum decides, from the next
+        time on.
         """
-        self._now = list(map(np.ndarray.tobytes, self._arrays))
-        found = [i for i, same in zip(self._small, map(operator.eq, self._now, self._before)) if same]
+        self._now = list(map(np.ndarray.tobytes, self._seen))
+        checksums, found = {}, []
+        for k, same in enumerate(map(operator.eq, self._now, self._before)):
+            if same:
+                i, array = self._singles[k]
+                if not _tells(self._now[k], array):
+                    checksums[k] = _checksum(array)
+                    same = self._checksums.get(k) == checksums[k]
+                found += [i] * same
+        self._checksums = checksums
         for i in self._others:
             if gradients[i] is not None:
                 same, self._contents[i] = compare(self._contents.get(i), gradients[i])
@@ -83,13 +79,11 @@ class Watch:
         """
         self._before = self._now
         if gradients is not None:
-            self._before = list(map(np.ndarray.tobytes, self._arrays))
-            self._contents = {i: remember(gradients[i]) for i in self._others if gradients[i] is not None}
-
-
-def remember(gradients):
-    """The contents of some gradients, to be compared with later."""
-    return [array.tobytes() if array.size <= WHOLE else Sampled(array) for array in _arrays(gradients)]
+            self._before = list(map(np.ndarray.tobytes, self._seen))
+            self._checksums = {k: _checksum(self._singles[k][1]) for k in self._checksums}
+            for i in self._others:
+                if gradients[i] is not None and i in self._contents:
+                    self._contents[i] = _again(self._contents[i], gradients[i])
 
 
 def compare(before, gradients):
@@ -97,34 +91,57 @@ def compare(before, gradients):
 
     Parameters
     ----------
-    before : result of `remember` or of this function, or None
+    before : what this function returned second, or None
     gradients : list of ndarray or RowSparseArray
 
     Returns
     -------
     tuple
-        (bool, contents). For a large array whose sample says too little the first answer is False, and the
-        next one is by its checksum.
+        (bool, list of (sample, checksum or None) for each array)
     """
-    now = remember(gradients)
-    if before is None or len(before) != len(now):
-        return False, now
-    repeats = True
-    for i, (old, new, array) in enumerate(zip(before, now, _arrays(gradients))):
-        if type(new) is bytes:
-            repeats = repeats and old == new
-        elif type(old) is bytes or old.sample != new.sample:
-            repeats = False
-        elif not new.tells(array.itemsize):
-            now[i] = Sampled(array, whole=True)
-            repeats = repeats and old.checksum == now[i].checksum
-    return repeats, now
+    arrays = list(_arrays(gradients))
+    if before is None or len(before) != len(arrays):
+        before = [(None, None)] * len(arrays)
+    now = []
+    for array, (old, _) in zip(arrays, before):
+        sample = _sample(array).tobytes()
+        now.append((sample, _checksum(array) if sample == old and not _tells(sample, array) else None))
+    same = [
+        sample == old and (_tells(sample, array) or checksum == old_checksum)
+        for array, (sample, checksum), (old, old_checksum) in zip(arrays, now, before)
+    ]
+    return all(same), now
+
+
+def _again(contents, gradients):
+    """The contents of gradients that may have changed, with checksums where there were some."""
+    return [
+        (_sample(array).tobytes(), None if checksum is None else _checksum(array))
+        for array, (_, checksum) in zip(_arrays(gradients), contents)
+    ]
+
+
+def _sample(array):
+    """A small array whole, some elements of a larger one; a view where that can be."""
+    if array.size <= WHOLE:
+        return array
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+    return flat[:: array.size // _SAMPLES]
+
+
+def _tells(sample, array):
+    """Whether equal samples mean equal arrays."""
+    if array.size <= WHOLE:
+        return True
+    values = set(np.frombuffer(sample, f"V{array.itemsize}").tolist())
+    return len(values - {bytes(array.itemsize)}) >= _TELLING
+
+
+def _checksum(array):
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))
 
 
 def _arrays(gradients):
     for gradient in gradients:
-        if isinstance(gradient, RowSparseArray):
-            yield np.asarray(gradient.data)
-            yield np.asarray(gradient.indices)
-        else:
-            yield gradient
+        parts = (gradient.data, gradient.indices) if isinstance(gradient, RowSparseArray) else (gradient,)
+        yield from map(np.asarray, parts)

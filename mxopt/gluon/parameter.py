@@ -353,17 +353,22 @@ class Parameter:
         ----------
         grad : array, RowSparseArray, or list of them (one a context)
         """
+        self.take_over(self.checked_gradient(grad))
+
+    def checked_gradient(self, grad):
+        """What was handed to `set_grad`, as a list with an array a context; nothing is changed yet."""
+        if self._grad_req == "null":
+            raise RuntimeError(f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'")
         if type(grad) is np.ndarray and grad.shape == self._shape and len(self._data or ()) == 1:
-            given = [grad]
-        else:
-            self._held()
-            given = [view(as_gradient(g, self._gradient_name)) for g in _listed(grad)]
-            self._check_copies("gradient", given)
-        if self._grad_req != "write":
-            if self._grad_req == "null":
-                raise RuntimeError(
-                    f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'"
-                )
+            return [grad]
+        self._held()
+        given = [view(as_gradient(g, self._gradient_name)) for g in _listed(grad)]
+        self._check_copies("gradient", given)
+        return given
+
+    def take_over(self, given):
+        """Use or add the gradients that `checked_gradient` let through."""
+        if self._grad_req == "add":
             given = [_added(old, new) for old, new in zip(self._grad or [None] * len(given), given)]
         self._grad = given
         self.fresh = True
@@ -386,16 +391,13 @@ class Parameter:
             return [as_gradient(g, self._gradient_name) for g in found]
         return None if self.fresh is False else self._grad
 
-    def small_gradient(self):
-        """The one small array that the owner writes, if that is all there is to look at."""
+    def single_gradient(self):
+        """The one contiguous array that the owner writes, if that is all there is to look at."""
         gradients = self._grad or ()
-        if (
-            len(gradients) == 1
-            and isinstance(gradients[0], np.ndarray)
-            and gradients[0].size <= freshness.WHOLE
-        ):
-            return np.asarray(gradients[0])
-        return None
+        if len(gradients) != 1 or not isinstance(gradients[0], np.ndarray):
+            return None
+        array = np.asarray(gradients[0])
+        return array if array.flags.c_contiguous or array.size <= freshness.WHOLE else None
 
     def mark_used(self):
         """A step has used the gradient."""

@@ -76,7 +76,7 @@ class Trainer:
     def _init_optimizer(self, optimizer, optimizer_params):
         if isinstance(optimizer, str):
             self._optimizer = self._optimizers.create(
-                optimizer, param_dict=dict(enumerate(self._params)), **optimizer_params
+                optimizer, param_dict=dict(enumerate(self._params)), **dict(optimizer_params)
             )
         elif optimizer_params:
             raise ValueError(
@@ -85,6 +85,7 @@ class Trainer:
                 f"got {optimizer_params!r}"
             )
         else:
+            checks.optimizer(optimizer)
             self._optimizer = optimizer
             self._optimizer.param_dict = dict(enumerate(self._params))
         self._updaters = [self._optimizers.get_updater(self._optimizer) for _ in self._contexts]
@@ -254,24 +255,24 @@ class Trainer:
     def _take(self, grads):
         if grads is None:
             return
-        if not isinstance(grads, dict):
-            if len(grads) != len(self._params):
-                raise ValueError(
-                    f"grads must hold one gradient for each of the {len(self._params)} parameters, "
-                    f"got {len(grads)}"
-                )
-            for parameter, grad in zip(self._params, grads):
-                if grad is not None:
-                    parameter.set_grad(grad)
-            return
-        for name in grads:
-            if name not in self._param2idx:
+        if isinstance(grads, dict):
+            for name in grads.keys() - self._param2idx.keys():
                 raise ValueError(
                     f"grads has {name!r}, but no parameter has that name"
                     f"{checks.nearest(name, self._param2idx)}"
                 )
-        for name, grad in grads.items():
-            self._params[self._param2idx[name]].set_grad(grad)
+            pairs = [(self._params[self._param2idx[name]], grad) for name, grad in grads.items()]
+        elif not isinstance(grads, (list, tuple)) or len(grads) != len(self._params):
+            got = len(grads) if isinstance(grads, (list, tuple)) else type(grads).__name__
+            raise ValueError(
+                "grads must be a dict of names to gradients, or hold one gradient for each of the "
+                f"{len(self._params)} parameters, got {got}"
+            )
+        else:
+            pairs = [(parameter, grad) for parameter, grad in zip(self._params, grads) if grad is not None]
+        checked = [parameter.checked_gradient(grad) for parameter, grad in pairs]
+        for (parameter, _), given in zip(pairs, checked):
+            parameter.take_over(given)
 
     # -- gradients: which there are, and which are new -----------------------------------------------
 

@@ -37,6 +37,7 @@ class Updater:
     """
 
     def __init__(self, optimizer):
+        checks.optimizer(optimizer)
         self.optimizer = optimizer
         self.states = {}
         self.states_synced = {}

@@ -224,6 +224,14 @@ def test_torch_parameters_bring_their_gradients():
             NotImplementedError,
             "dist_sync",
         ),
+        (lambda: gluon.Trainer({"w": ones(2)}, None), TypeError, r"got None; make one with create\('sgd'"),
+        (
+            lambda: gluon.Trainer({"w": ones(2)}, mxopt.Adam),
+            TypeError,
+            r"got Adam; make one with create\('adam'",
+        ),
+        (lambda: mxopt.get_updater("sgd"), TypeError, r"got 'sgd'; make one with create\('sgd'"),
+        (lambda: gluon.Trainer({"w": ones(2)}, "sgd").step(1, grads=3), ValueError, "grads must be a dict"),
         (lambda: gluon.Trainer({"w": ones(2)}, "sgd").step(0), ValueError, "batch_size must not be 0"),
         (lambda: gluon.Trainer({"w": ones(2)}, "sgd").step("a"), TypeError, "batch_size must be a number"),
         (lambda: gluon.Parameter("w", ones(2), grad_req="all"), ValueError, "grad_req of parameter 'w'"),
@@ -250,6 +258,26 @@ def test_a_failed_step_changes_nothing():
     assert trainer._optimizer.rescale_grad == 1.0
     assert trainer._optimizer._index_update_count == {}
     assert trainer._updaters[0].states == {}
+
+
+@pytest.mark.parametrize("request_", ["write", "add"])
+def test_of_gradients_handed_over_all_are_taken_or_none(request_):
+    params = [gluon.Parameter(name, np.zeros(2, np.float32), grad_req=request_) for name in "ab"]
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 1.0})
+    trainer.step(1, grads={"a": ones(2), "b": ones(2)})
+    for param in params:
+        param.zero_grad()
+    with pytest.raises(ValueError, match="gradient of parameter 'b' must have the shape"):
+        trainer.step(1, grads={"a": ones(2), "b": ones(3)})
+    with pytest.raises(UserWarning, match="'a', 'b'"):
+        trainer.step(1)
+    trainer.step(1, grads=[ones(2), ones(2)])
+    assert [param.data().tolist() for param in params] == [[-2, -2]] * 2
+
+
+def test_settings_may_be_pairs():
+    trainer = gluon.Trainer({"w": ones(2)}, "sgd", (("learning_rate", 0.5), ("momentum", 0.9)))
+    assert (trainer.learning_rate, trainer.optimizer.momentum) == (0.5, 0.9)
 
 
 def test_the_batch_size_may_be_an_array():
