@@ -29,7 +29,8 @@ from .test import Test
 from .updater import Updater, get_updater
 
 opt_registry = Optimizer.opt_registry
-complete(ccSGD)
+for _cls in opt_registry.values():
+    complete(_cls)
 
 __all__ = [
     "Optimizer", "Updater", "create", "describe", "get_updater",

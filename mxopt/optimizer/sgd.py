@@ -22,20 +22,8 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.1
-        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.0
         0 or more; 0 keeps no state.
-    lazy_update : bool, default False
-        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
-    multi_precision : bool, default False
-        Keep a float32 master copy of 16-bit weights.
-    use_fused_step : bool, default True
-        Run the compiled rule rather than `step`.
-    aggregate_num : int, default 1
-        Accepted as in MXNet; a list is always one fused call.
-    **kwargs
-        Arguments of `Optimizer`.
 
     Notes
     -----

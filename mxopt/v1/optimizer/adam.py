@@ -19,8 +19,6 @@ class Adam(Optimizer, adam.Adam):
     learning_rate, beta1, beta2, epsilon
         As in 2.x.
     lazy_update : bool, default True
-    **kwargs
-        Arguments of `Optimizer`.
     """
 
     rules = ("adam_v1",)

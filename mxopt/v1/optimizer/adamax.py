@@ -22,8 +22,6 @@ class Adamax(Optimizer, adamax.Adamax):
     ----------
     learning_rate, beta1, beta2
         As in 2.x.
-    **kwargs
-        Arguments of `Optimizer`.
 
     Notes
     -----

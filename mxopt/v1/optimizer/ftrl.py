@@ -17,8 +17,6 @@ class Ftrl(Optimizer, ftrl.Ftrl):
     learning_rate : float, default 0.1
         With a scheduler it leaves the scheduler's ``base_lr`` alone.
     beta : float, default 1
-    **kwargs
-        Arguments of `Optimizer`.
 
     Examples
     --------

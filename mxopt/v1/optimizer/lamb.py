@@ -22,8 +22,6 @@ class LAMB(Optimizer, lamb.LAMB):
         Limits of the weight's norm in the ratio. None and 0: no limit.
     bias_correction : bool, default True
         Whether the moments are corrected for their start at zero.
-    **kwargs
-        Arguments of `Optimizer`.
 
     Notes
     -----

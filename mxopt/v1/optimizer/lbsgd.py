@@ -14,8 +14,6 @@ class LBSGD(Optimizer, lbsgd.LBSGD):
     momentum, multi_precision, warmup_strategy, warmup_epochs, batch_scale, updates_per_epoch, begin_epoch
         As in 2.x, and so is num_epochs.
     lazy_update : bool, default True
-    **kwargs
-        Arguments of `Optimizer`.
     """
 
     def __init__(self, momentum=0.0, multi_precision=False, warmup_strategy="linear", warmup_epochs=5,

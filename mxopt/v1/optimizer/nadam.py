@@ -18,8 +18,6 @@ class Nadam(Optimizer, nadam.Nadam):
     ----------
     learning_rate, beta1, beta2, epsilon, schedule_decay
         As in 2.x.
-    **kwargs
-        Arguments of `Optimizer`.
     """
 
     rules = ("nadam_v1",)

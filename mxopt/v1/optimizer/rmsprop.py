@@ -33,8 +33,6 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
         Momentum of the centered form. 2.x's ``momentum`` is accepted with a warning.
     epsilon, centered, clip_weights
         As in 2.x.
-    **kwargs
-        Arguments of `Optimizer`.
 
     Notes
     -----

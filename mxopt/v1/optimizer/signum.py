@@ -13,8 +13,6 @@ class Signum(Optimizer, signum.Signum):
     ----------
     learning_rate, momentum, wd_lh, lazy_update
         As in 2.x. 1.9 fails with `wd_lh` and without momentum; here it decays as in 2.x.
-    **kwargs
-        Arguments of `Optimizer`.
     """
 
     rules = ("signsgd", "signum_v1")
