@@ -5,9 +5,9 @@ files whose headers cost more than `allowance`, and a writer pads its header wit
 """
 
 import re
-import zlib
 from collections import namedtuple
 
+from mxopt.states.checksums import crc32
 from mxopt.states.dtypes import ITEMSIZE, SAFETENSORS
 from mxopt.states.errors import DamagedStateFile, ForeignStateFile, StateMismatch
 from mxopt.states.files import BufferSource, FileSource
@@ -116,8 +116,8 @@ def _text(source, length, ours):
     if ours:
         place = slice(SUM.start - 8, SUM.stop - 8)
         with memoryview(data) as view:
-            crc = zlib.crc32(view[: place.start], zlib.crc32(length.to_bytes(8, "little")))
-            crc = zlib.crc32(view[place.stop :], zlib.crc32(b"00000000", crc))
+            crc = crc32(view[: place.start], crc32(length.to_bytes(8, "little")))
+            crc = crc32(view[place.stop :], crc32(b"00000000", crc))
         if data[place] != b"%08x" % crc:
             raise DamagedStateFile(f"the header, bytes 0 to {7 + length}, does not match its checksum")
     if cost(data) > allowance(length, source.size):

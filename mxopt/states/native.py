@@ -16,7 +16,6 @@ So no bit of a file is without a checksum. `docs/state-files.md` describes the f
 
 import json
 import os
-import zlib
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from mxopt.sparse import RowSparseArray
+from mxopt.states.checksums import crc32
 from mxopt.states.dtypes import (
     ITEMSIZE,
     SAFETENSORS_NAME,
@@ -104,7 +104,7 @@ def _header(document, entries):
         offset = end
     text = padded(_compact(table).encode(), offset)
     header = bytearray(len(text).to_bytes(8, "little") + text)
-    header[SUM] = b"%08x" % zlib.crc32(header)
+    header[SUM] = b"%08x" % crc32(header)
     return bytes(header)
 
 
@@ -535,9 +535,9 @@ def _checksums(total):
         yield _checksum_now
         return
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        yield lambda block: pool.submit(zlib.crc32, block).result
+        yield lambda block: pool.submit(crc32, block).result
 
 
 def _checksum_now(block):
-    value = zlib.crc32(block)
+    value = crc32(block)
     return lambda: value

@@ -2,6 +2,7 @@
 
 import enum
 import math
+import zlib
 
 import ml_dtypes
 import mxnet_files
@@ -14,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxopt.sparse import RowSparseArray
-from mxopt.states import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch, header, native
+from mxopt.states import (
+    DamagedStateFile,
+    ForeignStateFile,
+    StateFileError,
+    StateMismatch,
+    checksums,
+    header,
+    native,
+)
 from mxopt.states.files import BLOCK
 
 
@@ -148,6 +157,11 @@ def test_a_list_that_contains_itself_is_refused():
     tree.append(tree)
     with pytest.raises(StateMismatch, match="contains itself"):
         native.dumps(tree)
+
+
+def test_checksums_are_crc_32_whoever_computes_them():
+    assert checksums.crc32(b"123456789") == zlib.crc32(b"123456789") == 0xCBF43926
+    assert checksums.crc32(b"6789", checksums.crc32(b"12345")) == 0xCBF43926
 
 
 def test_every_flipped_bit_is_noticed():
