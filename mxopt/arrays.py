@@ -84,6 +84,17 @@ def is_mxnet(x) -> bool:
     return mxnet is not None and isinstance(x, mxnet.nd.NDArray)
 
 
+def settle(x) -> None:
+    """Wait until real MXNet has finished every operation on an array of its own; others have no such thing.
+
+    A view of its memory that was made earlier may be read and written then.
+    """
+    if is_mxnet(x):
+        from mxnet.base import _LIB, check_call
+
+        check_call(_LIB.MXNDArrayWaitToWrite(x.handle))
+
+
 def find_overlap(arrays):
     """Positions ``(i, j)`` of two arrays whose memory overlaps, or None.
 
@@ -171,7 +182,7 @@ def _from_mxnet(x, name):
             f"{name} is on {x.context}, but mxopt updates memory of the CPU; "
             "move it with .as_in_context(mx.cpu())"
         )
-    check_call(_LIB.MXNDArrayWaitToWrite(x.handle))
+    settle(x)
     address = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(x.handle, ctypes.byref(address)))
     if _mxnet_flag(x) == 12:

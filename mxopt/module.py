@@ -9,7 +9,7 @@ import numpy as np
 
 from . import model, optimizer
 from .absent import stand_in
-from .arrays import as_array
+from .arrays import as_array, settle
 from .nd import view
 from .sparse import RowSparseArray, as_gradient
 
@@ -62,6 +62,7 @@ class ParameterModule:
         self._arrays = {
             name: [_named(x, name) for x in _listed(arg_params[name])] for name in self._param_names
         }
+        self._sources = [x for name in self._param_names for x in _listed(arg_params[name])]
         copies = {len(arrays) for arrays in self._arrays.values()}
         if len(copies) > 1:
             raise ValueError(
@@ -163,6 +164,8 @@ class ParameterModule:
         for name in given:
             if name not in self._arrays and name not in self._fixed:
                 raise ValueError(f"there is a gradient for {name!r}, but no parameter has that name")
+        for source in self._sources:
+            settle(source)
         rows = [_gradients(given[name], name) for name in self._param_names]
         weights = list(self._arrays.values())
         if self._update_on_kvstore:

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 
 from .. import checks
-from ..arrays import as_array
+from ..arrays import as_array, is_mxnet
 from ..context import Context, current_context, memory_context
 from ..nd import NDArray, RowSparseNDArray, load, ops, save, sparse, view
 from ..sparse import RowSparseArray, as_gradient
@@ -135,8 +135,10 @@ class Parameter:
         self.grad_req = grad_req if differentiable else "null"
         if data is not None:
             self._hold(data)
+        self._grad_sources = []
         if grad is not None:
-            self._grad = [self._seen(as_gradient(g, self._gradient_name)) for g in _listed(grad)]
+            self._grad_sources = _listed(grad)
+            self._grad = [self._seen(as_gradient(g, self._gradient_name)) for g in self._grad_sources]
             self._check_copies("grad", self._grad)
 
     def _hold(self, data):
@@ -381,6 +383,10 @@ class Parameter:
             fresh = self.fresh
             self._grad = [_zeroed(gradient) for gradient in self._grad]
             self.fresh = fresh
+
+    def unsettled(self):
+        """Arrays of real MXNet among the parameter's, which computes on in the background."""
+        return [array for array in (*(self._sources or ()), *self._grad_sources) if is_mxnet(array)]
 
     def take_gradients(self):
         """The gradients for a step, one a context; None if there are none or they served the last step."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks, optimizer
+from ..arrays import settle
 from ..kvstore import for_devices, update
 from ..optimizer import multipliers
 from ..optimizer.updater import is_built_in
@@ -285,11 +286,15 @@ class Trainer:
             self._indices = [i for i, _ in pairs]
             self._weights = [list(column) for column in zip(*[p.list_data() for _, p in pairs])]
             self._watch = freshness.Watch(self._trained_params)
+            self._unsettled = [array for _, p in pairs for array in p.unsettled()]
             self._version = version
         return self._trained_params
 
     def _gradients(self):
-        return [parameter.take_gradients() for parameter in self._trained()]
+        trained = self._trained()
+        for array in self._unsettled:
+            settle(array)
+        return [parameter.take_gradients() for parameter in trained]
 
     def _gather(self, ignore_stale_grad):
         """The columns of the updaters' calls; stale gradients are refused, warned of or left out."""

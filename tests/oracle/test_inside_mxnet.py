@@ -131,6 +131,46 @@ def test_params_files_are_exchanged(tmp_path):
         assert a.read() == b.read()
 
 
+SIZE = 1000
+
+
+@pytest.mark.parametrize("place", ["updater", "trainer", "trainer, between", "module"])
+def test_what_mxnet_still_computes_is_waited_for(place):
+    """MXNet computes in the background: the gradient is written, the old weight read, before the step."""
+    ones = mxnet.nd.ones((SIZE, SIZE))
+    weight, grad = mxnet.nd.zeros((SIZE, SIZE)), mxnet.nd.zeros((SIZE, SIZE))
+    package, settings = ours(), {"learning_rate": 1.0}
+    if place == "module":
+        module = package.mod.ParameterModule({"w": weight}, {"w": grad})
+        module.init_optimizer(optimizer="sgd", optimizer_params=settings)
+        step = module.update
+    elif place == "updater":
+        updater = package.optimizer.get_updater(package.optimizer.create("sgd", **settings))
+
+        def step():
+            updater(0, grad, weight)
+    else:
+        parameter = package.gluon.Parameter("w", weight, grad=grad)
+        trainer = package.gluon.Trainer([parameter], "sgd", settings)
+
+        def step():
+            if "between" in place:
+                trainer.allreduce_grads()
+                trainer.update(1)
+            else:
+                trainer.step(1)
+
+    weight[:] = 1
+    mxnet.nd.waitall()
+    for _ in range(2):
+        old = mxnet.nd.dot(mxnet.nd.dot(ones, weight), ones)
+        mxnet.nd.dot(ones, weight, out=grad)
+        step()
+    mxnet.nd.waitall()
+    assert (weight.asnumpy() == (1 - SIZE) ** 2).all()
+    assert old.asnumpy()[0, 0] == (1 - SIZE) * float(SIZE) ** 2
+
+
 @pytest.fixture
 def shapes_of_1x():
     """Without NumPy's shapes, under which MXNet 2 writes no sparse arrays."""
