@@ -22,9 +22,7 @@ class BiasCorrected(Optimizer):
         # MXNet overrules aggregate_num by the environment here.
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step,
                          aggregate_num=config.aggregation_size(most=50), **kwargs)  # fmt: skip
-        self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
-        self.beta2 = checks.number("beta2", beta2, 0, 1, open_high=True)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self._keep_moments(beta1, beta2, epsilon)
         self.correct_bias = correct_bias
         self.lazy_update = checks.lazy_update(self, lazy_update)
 

@@ -76,9 +76,7 @@ class LANS(Optimizer):
         checks.lazy_update(self, kwargs.pop("lazy_update", False))
         super().__init__(learning_rate=learning_rate, aggregate_num=aggregate_num,
                          use_fused_step=use_fused_step, **kwargs)  # fmt: skip
-        self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
-        self.beta2 = checks.number("beta2", beta2, 0, 1, open_high=True)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self._keep_moments(beta1, beta2, epsilon)
         self.lower_bound = checks.optional_number("lower_bound", lower_bound, low=0)
         self.upper_bound = checks.optional_number("upper_bound", upper_bound, low=0)
 

@@ -87,7 +87,7 @@ class LARS(SGD):
 
     @property
     def passes(self):
-        return ("lars_norms", *super().passes)
+        return (self.rules[0], *super().passes)
 
     def scalars(self, t, lr, wd):
         return (*super().scalars(t, lr, wd), self._rescale)

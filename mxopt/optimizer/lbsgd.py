@@ -7,14 +7,15 @@ import numpy as np
 from .. import checks, kernels
 from ..arrays import as_array
 from ..sparse import RowSparseArray
-from .optimizer import Optimizer, is_half
+from .momentum import Momentum
+from .optimizer import is_half
 from .registry import register
 
 _STRATEGIES = ("linear", "power2", "sqrt", "lars", "none")
 
 
 @register
-class LBSGD(Optimizer):
+class LBSGD(Momentum):
     """LBSGD: gathers gradients over several calls into one large batch, whose learning rate is warmed up.
 
     Call n of an index adds its gradient; every `batch_scale`-th one updates::
@@ -88,9 +89,6 @@ class LBSGD(Optimizer):
     """
 
     rules = ("sgd_single_v1", "sgd_mom_v1")
-    state_names = ("mom",)
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
-    text_scalars = scalar_names
     progress = ("cumgrads",)
 
     def __init__(self, momentum=0.0, multi_precision=False, warmup_strategy="linear", warmup_epochs=5,
@@ -109,16 +107,6 @@ class LBSGD(Optimizer):
         self.adaptive = False  # never changed, there as well
         self.admult = 1
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight) if self.momentum else None
-
-    @property
-    def passes(self):
-        return self.rules[1:] if self.momentum else self.rules[:1]
-
-    def scalars(self, t, lr, wd):
-        return lr, wd, self._rescale, self._clip, self.momentum
 
     def _count_and_rates(self, index):
         lr, wd = self._get_lr(index), self._get_wd(index)

@@ -75,9 +75,7 @@ class Nadam(Optimizer):
     def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, schedule_decay=0.004,
                  use_fused_step=True, lazy_update=False, **kwargs):  # fmt: skip
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
-        self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
-        self.beta2 = checks.number("beta2", beta2, 0, 1, open_high=True)
-        self.epsilon = checks.number("epsilon", epsilon, 0)
+        self._keep_moments(beta1, beta2, epsilon)
         self.schedule_decay = checks.number("schedule_decay", schedule_decay, 0)
         self.m_schedule = 1.0
         self.lazy_update = checks.lazy_update(self, lazy_update)

@@ -1,12 +1,12 @@
 """Nesterov's accelerated gradient."""
 
 from .. import checks
-from .optimizer import Optimizer
+from .momentum import Momentum
 from .registry import register
 
 
 @register
-class NAG(Optimizer):
+class NAG(Momentum):
     """Nesterov's accelerated gradient: momentum that looks one step ahead.
 
     Updates are applied by::
@@ -49,9 +49,6 @@ class NAG(Optimizer):
     """
 
     rules = ("sgd", "nag")
-    state_names = ("mom",)
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
-    text_scalars = scalar_names
 
     def __init__(self, learning_rate=0.1, momentum=0.9, multi_precision=False, use_fused_step=True,
                  lazy_update=None, **kwargs):  # fmt: skip
@@ -63,16 +60,6 @@ class NAG(Optimizer):
     @property
     def lazy_by_default(self):
         return not self.momentum
-
-    def create_state(self, index, weight):
-        return self._zeros(weight) if self.momentum else None
-
-    @property
-    def passes(self):
-        return self.rules[1:] if self.momentum else self.rules[:1]
-
-    def scalars(self, t, lr, wd):
-        return lr, wd, self._rescale, self._clip, self.momentum
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):

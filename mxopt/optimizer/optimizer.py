@@ -571,6 +571,12 @@ class Optimizer:
         kind = getattr(weight, "array_type", np.ndarray)
         return array if type(array) is kind else array.view(kind)
 
+    def _keep_moments(self, beta1, beta2, epsilon):
+        """Check and keep what optimizers with two moments are told."""
+        self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
+        self.beta2 = checks.number("beta2", beta2, 0, 1, open_high=True)
+        self.epsilon = checks.number("epsilon", epsilon, 0)
+
     # -- updates -------------------------------------------------------------------------------------
 
     @property

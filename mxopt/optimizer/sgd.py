@@ -1,12 +1,12 @@
 """Stochastic gradient descent."""
 
 from .. import checks
-from .optimizer import Optimizer
+from .momentum import Momentum
 from .registry import register
 
 
 @register
-class SGD(Optimizer):
+class SGD(Momentum):
     """Stochastic gradient descent, with and without momentum.
 
     Updates are applied by::
@@ -47,9 +47,6 @@ class SGD(Optimizer):
     """
 
     rules = ("sgd", "sgd_mom")
-    state_names = ("mom",)
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
-    text_scalars = scalar_names
 
     def __init__(self, learning_rate=0.1, momentum=0.0, lazy_update=False, multi_precision=False,
                  use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
@@ -63,20 +60,10 @@ class SGD(Optimizer):
         self.momentum = checks.number("momentum", momentum, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
-    def create_state(self, index, weight):
-        return self._zeros(weight) if self.momentum else None
-
-    @property
-    def passes(self):
-        return ("sgd_mom",) if self.momentum else ("sgd",)
-
     @property
     def _read_as_text(self):
         # MXNet's multi-tensor kernels, which aggregate_num selects, get lists of lr and wd as numbers.
         return (False, False, *self._texts[2:]) if self.aggregate_num > 1 else self._texts
-
-    def scalars(self, t, lr, wd):
-        return lr, wd, self._rescale, self._clip, self.momentum
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):

@@ -1,12 +1,12 @@
 """Signum: steps of equal size in every coordinate."""
 
 from .. import checks
-from .optimizer import Optimizer
+from .momentum import Momentum
 from .registry import register
 
 
 @register
-class Signum(Optimizer):
+class Signum(Momentum):
     """Signum: the sign of the averaged gradient decides, and the learning rate is the size of the step.
 
     Updates are applied by::
@@ -52,8 +52,7 @@ class Signum(Optimizer):
     """
 
     rules = ("signsgd", "signum")
-    state_names = ("mom",)
-    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum", "wd_lh")
+    scalar_names = (*Momentum.scalar_names, "wd_lh")
     text_scalars = scalar_names
 
     def __init__(self, learning_rate=0.01, momentum=0.9, wd_lh=0.0, use_fused_step=True, lazy_update=False,
@@ -63,17 +62,10 @@ class Signum(Optimizer):
         self.wd_lh = checks.number("wd_lh", wd_lh)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
-    def create_state(self, index, weight):
-        return self._zeros(weight) if self.momentum else None
-
-    @property
-    def passes(self):
-        return self.rules[1:] if self.momentum else self.rules[:1]
-
     def scalars(self, t, lr, wd):
         if not self.momentum:
             wd += self.wd_lh
-        return lr, wd, self._rescale, self._clip, self.momentum, self.wd_lh
+        return (*super().scalars(t, lr, wd), self.wd_lh)
 
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):

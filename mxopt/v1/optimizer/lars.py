@@ -60,10 +60,6 @@ class LARS(SGD, lars.LARS):
         self.lr_update = None
 
     @property
-    def passes(self):
-        return ("lars_norms_v1", *super().passes)
-
-    @property
     def _momentum(self):
         if self.momentum_correction and self.last_lr:
             return self.momentum * (self.cur_lr / self.last_lr)

@@ -43,10 +43,6 @@ class SGD(Optimizer, sgd.SGD):
         self.lazy_update = bool(lazy_update)
 
     @property
-    def passes(self):
-        return ("sgd_mom_v1",) if self.momentum else ("sgd_v1",)
-
-    @property
     def _momentum(self):
         """The momentum of this step."""
         return self.momentum

@@ -1,0 +1,25 @@
+"""What the optimizers with a momentum buffer have in common."""
+
+from .optimizer import Optimizer
+
+
+class Momentum(Optimizer):
+    """Base of optimizers that keep a momentum buffer, or no state when `momentum` is 0.
+
+    Their last rule is the one with momentum, the rule before it the one without.
+    """
+
+    state_names = ("mom",)
+    scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
+    text_scalars = scalar_names
+    momentum: float
+
+    def create_state(self, index, weight):
+        return self._zeros(weight) if self.momentum else None
+
+    @property
+    def passes(self):
+        return self.rules[-1:] if self.momentum else self.rules[-2:-1]
+
+    def scalars(self, t, lr, wd):
+        return lr, wd, self._rescale, self._clip, self.momentum
