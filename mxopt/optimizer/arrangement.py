@@ -60,6 +60,11 @@ class Arrangement:
             return state[at], state[1 - at]
         return None
 
+    def has_master(self, state):
+        """Whether a state is the pair of a float32 master and the rest."""
+        parts = self.take_apart(state)
+        return parts is not None and parts[0] is not None
+
     def __call__(self, state):
         """The state for the target as a one-tuple; None where it is not one of the source's."""
         parts = self.take_apart(state)

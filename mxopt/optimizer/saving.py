@@ -332,9 +332,20 @@ class _Loading:
                 translation.check_kind(key, self.progress[key], getattr(self.live, key))
             except TypeError as error:
                 raise StateMismatch(f"the file's {name} cannot be: {error}") from None
+        self._check_masters(source)
         self._arrange({dialect: source}, True)
         if document.undecided:
             self.undecided, self.readings = document.undecided["states"], document.undecided["readings"]
+
+    def _check_masters(self, source):
+        arrange = arrangement.Arrangement(source, source)
+        key = next((key for key, state in self.states.items() if arrange.has_master(state)), None)
+        if key is not None and not self.optimizer.multi_precision:
+            raise StateMismatch(
+                f"the file's state of {self._who(key)} has a float32 master, as multi_precision=True keeps it, "
+                f"and this updater's {translation.name_of(self.optimizer)!r} has multi_precision=False; "
+                "create it with multi_precision=True"
+            )
 
     def _restored(self, described, name, dialect):
         cls = translation.registered_class(name, dialect)

@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import sys
+import zlib
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from mxopt.states.errors import DamagedStateFile
 
 #: one write, one checksum, one step of a progress bar
 BLOCK = 1 << 24
+
+#: what is left of the 255 bytes that most file systems allow
+_ROOM_IN_A_NAME = 200
 
 #: shorter files come and go before a bar could be read
 _WORTH_A_BAR = 1 << 28
@@ -90,12 +94,20 @@ def _mode_of(target):
 
 
 def _temporary_name(name):
-    return f".{name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    return f"{_temporary_prefix(name)}{os.getpid()}.{secrets.token_hex(4)}.tmp"
+
+
+def _temporary_prefix(name):
+    """What the names of all unfinished files of this one begin with, on this machine."""
+    host = socket.gethostname()
+    if len(os.fsencode(name)) + len(host) > _ROOM_IN_A_NAME:
+        name, host = (f"{zlib.crc32(os.fsencode(long)):08x}" for long in (name, host))
+    return f".{name}.{host}."
 
 
 def _remove_leftovers(folder, name):
     """Remove what a save of this file left behind whose process was killed on this machine."""
-    pattern = re.compile(re.escape(f".{name}.{socket.gethostname()}.") + r"(\d+)\.[0-9a-f]{8}\.tmp")
+    pattern = re.compile(re.escape(_temporary_prefix(name)) + r"(\d+)\.[0-9a-f]{8}\.tmp")
     for entry in os.listdir(folder):
         match = pattern.fullmatch(entry)
         if match and not _is_running(int(match[1])):

@@ -109,6 +109,31 @@ def test_a_missing_folder_is_said(tmp_path):
         files.write_atomically(tmp_path / "no" / "a.states", [b"x"])
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "名" * 80 + ".states"], ids=["ASCII", "wide"])
+def test_a_name_as_long_as_the_file_system_allows(tmp_path, name):
+    path = tmp_path / name
+    child = os.fork()
+    if not child:  # leaves an unfinished file behind
+        os.replace = lambda *_: os._exit(0)
+        files.write_atomically(path, [content(1)])
+    os.waitpid(child, 0)
+    assert len(names_in(tmp_path)) == 1
+    for number in (1, 2):
+        files.write_atomically(path, [content(number)])
+    assert number_in(path) == 2
+    assert names_in(tmp_path) == [name]
+
+
+def test_a_reader_keeps_the_file_that_it_opened(target):
+    with files.open_for_reading(target) as file:
+        source = files.FileSource(file)
+        header = source.read(0, 100)
+        files.write_atomically(target, [content(2)])
+        assert native.load(source)["number"] == 1
+        assert source.read(0, 100) == header
+    assert number_in(target) == 2
+
+
 def test_short_writes_are_continued(target, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:1000])))

@@ -39,7 +39,7 @@ def picture(updater):
         attributes,
         copy.deepcopy(updater.states),
         scheduler and dict(vars(scheduler)),
-        updater._undecided,
+        (updater._undecided, updater._row_sparse),
     )
 
 
@@ -49,7 +49,7 @@ def assert_unchanged(updater, before):
     assert now[0] == before[0]
     assert repr(now[1]) == repr(before[1])
     assert now[3] == before[3]
-    assert now[4] is before[4]
+    assert all(part is kept for part, kept in zip(now[4], before[4]))
 
 
 def assert_goes_on_alike(one, weights, other, keys=(0, 1)):
@@ -173,6 +173,16 @@ def test_states_of_another_structure_name_both():
     updater = mxopt.get_updater(mxopt.create("sgd"))
     with pytest.raises(StateMismatch, match=r"state of index 0 is float32 \(2, 3\), .* 'sgd' .* keeps None"):
         updater.set_states(data)
+
+
+def test_masters_for_an_optimizer_that_keeps_none_are_refused():
+    data = trained("adam", dtype="f2", multi_precision=True)[0].get_states()
+    updater = mxopt.get_updater(mxopt.create("adam"))
+    before = picture(updater)
+    words = r"index 0 has a float32 master, .* 'adam' has multi_precision=False; create it with"
+    with pytest.raises(StateMismatch, match=words):
+        updater.set_states(data)
+    assert_unchanged(updater, before)
 
 
 @pytest.mark.parametrize(
