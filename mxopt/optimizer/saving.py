@@ -342,8 +342,8 @@ class _Loading:
         key = next((key for key, state in self.states.items() if arrange.has_master(state)), None)
         if key is not None and not self.optimizer.multi_precision:
             raise StateMismatch(
-                f"the file's state of {self._who(key)} has a float32 master, as multi_precision=True keeps it, "
-                f"and this updater's {translation.name_of(self.optimizer)!r} has multi_precision=False; "
+                f"the file's state of {self._who(key)} has a float32 master, as multi_precision=True keeps "
+                f"it, and this updater's {translation.name_of(self.optimizer)!r} has multi_precision=False; "
                 "create it with multi_precision=True"
             )
 
