@@ -58,7 +58,7 @@ class Trainer:
         self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
         self._compression_params = compression_params
         self._reset_kvstore()
-        self._version = -1  # of what `_trained` keeps
+        self._version = None  # of what `_trained` keeps
         self._gathered = None
         self._looked = None
         self._told = set()
@@ -279,7 +279,7 @@ class Trainer:
 
     def _trained(self):
         """The parameters that are not frozen; their indices and weights are kept beside them."""
-        version = sum([parameter.version for parameter in self._params])
+        version = len(self._params), sum([parameter.version for parameter in self._params])
         if version != self._version:
             pairs = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
             self._trained_params = [p for _, p in pairs]
