@@ -1,5 +1,6 @@
 """mxopt beside real MXNet in one process: random training runs, compared step by step, states included."""
 
+import dataclasses
 import inspect
 import random
 import subprocess
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 from cases import DENSE_PATHS, draw_scheduler
 
-from oracle.comparison import cells_here, compare_case, dialects_here, runs_of, verdict
+from oracle.comparison import cells_here, compare_case, compare_runs, dialects_here, runs_of, verdict
 from oracle.conftest import RUNS
-from oracle.driver import MXNet, as_kernels_read, mxopt_for, quiet, tree
-from oracle.expect import expected_of_the_same_numbers, takes_float32_numbers
+from oracle.driver import MXNet, as_kernels_read, mxopt_for, quiet, run, tree
+from oracle.expect import EXACT, expected_of_the_same_numbers, takes_float32_numbers
 
 
 def _id(cell):
@@ -41,6 +42,22 @@ def test_float64_differs_by_its_numbers_only(cell):
     for case in runs_of(cell, RUNS):
         deviation = compare_case(case, prepare=as_kernels_read)
         failures.append(verdict(case, deviation, expected_of_the_same_numbers(case)))
+    assert not any(failures), "\n".join(filter(None, failures))
+
+
+@pytest.mark.skipif("1.x" in dialects_here(), reason="1.9 has this kernel only")
+def test_aggregated_lars_of_2x_is_the_kernel_of_1_9():
+    """Why `aggregate_num` gives other bits there: mxopt.v1 has that kernel, and meets it exactly."""
+    failures = []
+    for case in runs_of(("lars", "2.x fused", "aggregated", "float32"), RUNS):
+        settings = {"learning_rate": 0.1, "epsilon": 1e-8, **case.settings, "momentum_correction": False}
+        settings["eps"] = settings.pop("epsilon")
+        names = case.idx2name or ()
+        decays = {**{name: 1.0 for _, name in names}, **dict(case.wd_mult or ())}  # 1.x exempts some names
+        as_old = dataclasses.replace(
+            case, dialect="1.x", path="list", settings=settings, wd_mult=tuple(decays.items()) or None
+        )
+        failures.append(verdict(case, compare_runs(as_old, run(case, MXNet(mxnet))), EXACT))
     assert not any(failures), "\n".join(filter(None, failures))
 
 
