@@ -138,7 +138,13 @@ cdef struct Tensor:
     unsigned char dtype[SLOTS]
     unsigned char kind[SLOTS]
     unsigned char compute
-    bint plain            # every pointer can be used as it is
+    unsigned char plain   # every pointer can be used as it is
+    unsigned char ranged  # its memory ranges are in Plan.ranges, not those of its data
+
+cdef struct Range:
+    uintptr_t low
+    uintptr_t high
+    int origin  # tensor * 16 + (role + 2) * 2 + whether it is written
 
 cdef struct Pass:
     rule_fn rules[3]  # by compute type; the last one runs on float32 masters
@@ -713,19 +719,17 @@ cdef class Plan:
     cdef unsigned int per_row
     cdef bint by_row, lazy, mirrored, staged, rowed, ordered, alone
     cdef object owners  # keeps every array alive while its address is used
-    cdef uintptr_t* low
-    cdef uintptr_t* high
-    cdef int* origin
+    cdef Range* ranges  # of the tensors that `add` has placed
     cdef Py_ssize_t nranges
     cdef bint any_strided
 
     def __cinit__(self):
         self.tensors = NULL
-        self.low = NULL
+        self.ranges = NULL
 
     def __init__(self, Rule rule not None, list weights, list grads=None, list states=None, int master=-1, list rows=None,
                  bint lazy=False, bint ordered=False):
-        cdef Py_ssize_t n = PyList_GET_SIZE(weights), i, room
+        cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
         self.alone = grads is None
@@ -743,19 +747,19 @@ cdef class Plan:
         self.ordered = ordered or self.ndrawn
         self.owners = (list(weights), list(grads), list(states), None if rows is None else list(rows))
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
-        # A memory range for each array, and one more for a 16-bit weight beside its master.
-        room = max(n, 1) * (2 + self.nstates + (master >= 0))
-        self.low = <uintptr_t*>malloc(room * (2 * sizeof(uintptr_t) + sizeof(int)))
-        if self.tensors == NULL or self.low == NULL:
+        if self.tensors == NULL:
             raise MemoryError
-        self.high = self.low + room
-        self.origin = <int*>(self.high + room)
         for i in range(n):
             self.ntensors = i + 1
             self.look_ahead(weights, grads, states, i)
             if (rows is None or rows[i] is None) and self.add_plain(
                     i, PyList_GET_ITEM(weights, i), PyList_GET_ITEM(grads, i), PyList_GET_ITEM(states, i)):
                 continue
+            if self.ranges == NULL:  # one for each array, and for a 16-bit weight beside its master
+                self.ranges = <Range*>malloc((n - i) * (2 + self.nstates + (master >= 0)) * sizeof(Range))
+                if self.ranges == NULL:
+                    raise MemoryError
+            self.tensors[i].ranged = True
             self.add(i, weights[i], grads[i], states[i], master, None if rows is None else rows[i])
         self.refuse_overlaps()
 
@@ -769,7 +773,7 @@ cdef class Plan:
                         free(self.tensors[i].layout.strided[a])
                     free(self.tensors[i].layout)
             free(self.tensors)
-        free(self.low)
+        free(self.ranges)
 
     @property
     def elements(self):
@@ -809,8 +813,8 @@ cdef class Plan:
         t.data[slot] = <char*>cnp.PyArray_DATA(array)
         t.dtype[slot] = dtype
         if cnp.PyArray_SIZE(array) > 0:
-            extent(array, &self.low[self.nranges], &self.high[self.nranges])
-            self.origin[self.nranges] = <int>(i * 16 + (role + 2) * 2 + written)
+            extent(array, &self.ranges[self.nranges].low, &self.ranges[self.nranges].high)
+            self.ranges[self.nranges].origin = <int>(i * 16 + (role + 2) * 2 + written)
             self.nranges += 1
         return 0
 
@@ -877,11 +881,6 @@ cdef class Plan:
         for a in range(2 + self.nstates):
             t.data[a] = data_of(<Array*>arrays[a])
             t.dtype[a] = t.compute
-            if size > 0 and not (a == GRAD and self.alone):
-                self.low[self.nranges] = <uintptr_t>t.data[a]
-                self.high[self.nranges] = <uintptr_t>t.data[a] + size * ITEMSIZE[t.compute]
-                self.origin[self.nranges] = <int>(i * 16 + (a + 2) * 2 + (a != GRAD))
-                self.nranges += 1
         if self.ndrawn:
             t.dtype[self.narrays - 1] = t.compute
         t.plain = True
@@ -1056,83 +1055,108 @@ cdef class Plan:
         self.any_strided = True
         return 0
 
+    cdef Range range_of(self, Py_ssize_t k) noexcept:
+        # Of array k % SLOTS of tensor k // SLOTS, or one of self.ranges, which are numbered after these.
+        cdef Range found
+        cdef Py_ssize_t i = k // SLOTS, a = k % SLOTS
+        cdef Tensor* t = &self.tensors[i]
+        if i >= self.ntensors:
+            return self.ranges[k - self.ntensors * SLOTS]
+        found.low = <uintptr_t>t.data[a]
+        found.high = found.low + t.size * ITEMSIZE[t.compute]
+        found.origin = <int>(i * 16 + (a + 2) * 2 + (a != GRAD))
+        return found
+
+    cdef Py_ssize_t number_ranges(self, Py_ssize_t* numbers) noexcept:
+        # Count the ranges; write their numbers, where there is room for them.
+        cdef Py_ssize_t n = 0, i
+        cdef int a
+        for i in range(self.ntensors):
+            if self.tensors[i].ranged or self.tensors[i].size == 0:
+                continue
+            for a in range(1 if self.alone else 2 + self.nstates):
+                if numbers != NULL:
+                    numbers[n] = i * SLOTS + a
+                n += 1
+        for i in range(self.nranges):
+            if numbers != NULL:
+                numbers[n] = self.ntensors * SLOTS + i
+            n += 1
+        return n
+
     cdef int refuse_overlaps(self) except -1:
         # Two threads must never write the same element, and nothing that is written may be read as
         # another's input: sort all memory ranges and look for a written one that begins before another ends.
-        cdef Py_ssize_t n = self.nranges, i, j
-        cdef uintptr_t end = 0, written_end = 0, low, high
-        cdef int origin
-        cdef cnp.intp_t[::1] order
-        cdef bint clash = False
+        cdef Py_ssize_t n = self.number_ranges(NULL), i, j
+        cdef uintptr_t end = 0, written_end = 0
+        cdef Py_ssize_t few[32]
+        cdef Range ranges[32]
+        cdef Range one
+        cdef Py_ssize_t[::1] order
         if n <= 32:
-            for i in range(1, n):  # insertion sort
-                low, high, origin = self.low[i], self.high[i], self.origin[i]
+            self.number_ranges(few)
+            for i in range(n):  # insertion sort
+                one = self.range_of(few[i])
                 j = i
-                while j > 0 and self.low[j - 1] > low:
-                    self.low[j], self.high[j] = self.low[j - 1], self.high[j - 1]
-                    self.origin[j] = self.origin[j - 1]
+                while j > 0 and ranges[j - 1].low > one.low:
+                    ranges[j] = ranges[j - 1]
                     j -= 1
-                self.low[j], self.high[j], self.origin[j] = low, high, origin
-            for i in range(n):
-                if self.low[i] < (end if self.origin[i] & 1 else written_end):
-                    clash = True
-                    break
-                end = max(end, self.high[i])
-                if self.origin[i] & 1:
-                    written_end = max(written_end, self.high[i])
+                ranges[j] = one
         else:
-            order = self.by_address()
-            for i in range(n):
-                j = order[i]
-                if self.low[j] < (end if self.origin[j] & 1 else written_end):
-                    clash = True
-                    break
-                end = max(end, self.high[j])
-                if self.origin[j] & 1:
-                    written_end = max(written_end, self.high[j])
-        if clash:
-            self.name_overlap()
+            order = self.by_address(n)
+        for i in range(n):
+            one = ranges[i] if n <= 32 else self.range_of(order[i])
+            if one.low < (end if one.origin & 1 else written_end):
+                self.name_overlap(n)
+                return 0
+            end = max(end, one.high)
+            if one.origin & 1:
+                written_end = max(written_end, one.high)
         return 0
 
-    cdef object by_address(self):
-        # Positions of the ranges, by where they begin. One word holds the place (even, as no dtype is smaller
-        # than two bytes) above the position: sorting words is several times faster than argsort.
-        cdef Py_ssize_t n = self.nranges, i
-        cdef uintptr_t first = self.low[0], last = self.low[0], mask
-        cdef int bits = 1
+    cdef object by_address(self, Py_ssize_t n):
+        # Numbers of the ranges, by where they begin. One word holds the place (even, as no dtype is smaller
+        # than two bytes) above the number: sorting words is several times faster than argsort.
+        cdef Py_ssize_t[::1] numbers
         cdef uint64_t[::1] words
+        cdef uintptr_t first, last, low
+        cdef Py_ssize_t i
+        cdef int bits = 1
+        found = np.empty(n, np.intp)
+        numbers = found
+        self.number_ranges(&numbers[0])
+        first = last = self.range_of(numbers[0]).low
         for i in range(n):
-            first = min(first, self.low[i])
-            last = max(last, self.low[i])
-        while (n - 1) >> bits:
+            low = self.range_of(numbers[i]).low
+            first, last = min(first, low), max(last, low)
+        while numbers[n - 1] >> bits:  # the largest
             bits += 1
         if (last - first) >> (65 - bits):
-            return np.argsort(np.asarray(<uintptr_t[:n]>self.low))
-        array = np.empty(n, np.uint64)
-        words = array
+            return found[np.argsort([self.range_of(k).low for k in found], kind="stable")]
+        words = found.view(np.uint64)
         for i in range(n):
-            words[i] = (<uint64_t>(self.low[i] - first) >> 1 << bits) | <uint64_t>i
-        array.sort()
-        mask = (<uint64_t>1 << bits) - 1
+            words[i] = (<uint64_t>(self.range_of(numbers[i]).low - first) >> 1 << bits) | <uint64_t>numbers[i]
+        found.view(np.uint64).sort()
         for i in range(n):
-            words[i] &= mask
-        return array.view(np.intp)
+            words[i] &= (<uint64_t>1 << bits) - 1
+        return found
 
-    cdef int name_overlap(self) except -1:
+    cdef int name_overlap(self, Py_ssize_t n) except -1:
         # Slow and exact: which two arrays share an element? Interleaved views may share none.
-        cdef Py_ssize_t i, j, n = self.nranges
-        order = np.argsort(np.asarray(<uintptr_t[:n]>self.low), kind="stable")
+        cdef Py_ssize_t i, j
+        cdef Py_ssize_t[::1] order = self.by_address(n)
+        cdef Range a, b
         for i in range(n):
+            a = self.range_of(order[i])
             for j in range(i + 1, n):
-                a, b = order[i], order[j]
-                if self.low[b] >= self.high[a]:
+                b = self.range_of(order[j])
+                if b.low >= a.high:
                     break
-                if not ((self.origin[a] | self.origin[b]) & 1):
+                if not ((a.origin | b.origin) & 1):
                     continue
-                if self.any_strided and not np.shares_memory(self.array_of(self.origin[a]),
-                                                             self.array_of(self.origin[b])):
+                if self.any_strided and not np.shares_memory(self.array_of(a.origin), self.array_of(b.origin)):
                     continue
-                first, second = sorted((self.origin[a], self.origin[b]))
+                first, second = sorted((a.origin, b.origin))
                 raise Refused("overlap", first // 16, first % 16 // 2 - 2, second // 16, second % 16 // 2 - 2)
         return 0
 
