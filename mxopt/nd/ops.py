@@ -425,7 +425,7 @@ def _along(data, how, axis, keepdims, exclude=False):
     axes = _axes(data.ndim, axis, exclude) or tuple(range(data.ndim))
     kept = [a for a in range(data.ndim) if a not in axes]
     real = np.float64 if data.dtype == np.float64 else np.float32
-    moved = data.transpose([*kept, *axes]).astype(real)
+    moved = data.transpose([*kept, *axes]).astype(real, copy=False)
     shape = moved.shape[: len(kept)]
     rows = np.ascontiguousarray(moved).reshape(math.prod(shape), -1 if data.size else 0)
     results = np.empty(len(rows), real)
@@ -438,7 +438,7 @@ def _along(data, how, axis, keepdims, exclude=False):
 @_operator
 def sum(data, axis=None, keepdims=False, exclude=False):
     """Sum over axes, in MXNet 1.9's order, with what rounding loses taken along."""
-    if data.dtype.kind == "i":
+    if data.dtype.kind in "iub":
         return _reduced(data, np.sum, axis, keepdims, exclude)
     return _along(data, "sum", axis, keepdims, exclude)[0]
 
@@ -446,7 +446,7 @@ def sum(data, axis=None, keepdims=False, exclude=False):
 @_operator
 def mean(data, axis=None, keepdims=False, exclude=False):
     """Mean over axes: `sum`, divided by the count."""
-    if data.dtype.kind == "i":
+    if data.dtype.kind in "iub":
         return _reduced(data, np.mean, axis, keepdims, exclude)
     total, count = _along(data, "sum", axis, keepdims, exclude)
     with np.errstate(all="ignore"):

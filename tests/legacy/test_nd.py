@@ -339,3 +339,12 @@ def test_reductions_have_numpys_values_and_shapes(function, shape):
             np.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-14)
     half = nd.array(values, dtype="float16")
     assert getattr(half, function)().dtype == np.float16
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "bool"])
+def test_integers_are_summed_as_such(dtype):
+    values = nd.array([1, 1, 0, 1], dtype=dtype)
+    assert int(nd.sum(values).asscalar()) == (1 if dtype == "bool" else 3)
+    big = nd.array([2**53 + 1, 2], dtype="int64")
+    assert int(big.sum().asscalar()) == 2**53 + 3
+    assert (nd.array([3, 4, -5]) > 0).sum().asscalar() == 2
