@@ -5,6 +5,8 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, isinf, sqrt
 from libc.stdint cimport int64_t
 
+import numpy as np
+
 cdef extern from "prefetch.h" nogil:
     void mxopt_prefetch(const void*)
 
@@ -16,6 +18,36 @@ cdef enum:
     # Rows lie anywhere: how many of them ahead to ask for, and how many bytes of each.
     AHEAD = 8
     HEAD = 512
+
+
+def group_rows(const int64_t[::1] rows not None, const int64_t[::1] order not None):
+    """Where the groups of equal row numbers begin.
+
+    Parameters
+    ----------
+    rows : int64 array (k,)
+    order : int64 array (k,)
+        Visits the rows in ascending order.
+
+    Returns
+    -------
+    starts, distinct : int64 array (groups,)
+        For each group its place in `order`, and its row number.
+    """
+    cdef Py_ssize_t k, count = 0, n = order.shape[0]
+    cdef int64_t row
+    starts, distinct = np.empty(n, np.int64), np.empty(n, np.int64)
+    cdef int64_t[::1] at = starts, found = distinct
+    if rows.shape[0] != n:
+        raise ValueError("order must name each row once")
+    for k in range(n):
+        if order[k] < 0 or order[k] >= n:
+            raise ValueError("order must name rows")
+        row = rows[order[k]]
+        if count == 0 or row != found[count - 1]:
+            at[count], found[count] = k, row
+            count += 1
+    return starts[:count], distinct[:count]
 
 
 cdef inline void sum_group(const real* rows, const int64_t* order, Py_ssize_t at, Py_ssize_t end, Py_ssize_t count,
