@@ -249,6 +249,7 @@ def update(updater, keys, grads, weights, sparse):
     updater : Updater
     keys, grads, weights : list
     sparse : list of bool
+        Which; empty: none.
     """
     optimizer = updater.optimizer
     chooses = getattr(optimizer, "lazy_on_stored_rows", False) and optimizer.use_fused_step

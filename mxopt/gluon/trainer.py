@@ -360,11 +360,13 @@ class Trainer:
             self._looked = None
             return
         if not (self._kvstore is not None and self._update_on_kvstore) and gathered.indices:
+            sparse = []
+            if getattr(self._optimizer, "lazy_on_stored_rows", False):
+                sparse = [parameter.stype == "row_sparse" for parameter in gathered.parameters]
             devices = zip(self._updaters, gathered.gradients, gathered.weights)
             for device, (updater, gradients, weights) in enumerate(devices):
                 if len(self._updaters) > 1:  # every copy counts its own updates
                     self._optimizer._set_current_context(device)
-                sparse = [parameter.stype == "row_sparse" for parameter in gathered.parameters]
                 update(updater, gathered.indices, gradients, weights, sparse)
         for parameter in gathered.parameters:
             parameter.mark_used()
