@@ -78,7 +78,11 @@ def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previo
     keep_previous : bool, default False
         Whether a file that is replaced stays as ``<path>.prev``.
     """
-    files.write_atomically(path, _pieces(updater, dump_optimizer, format), keep_previous)
+    if format != "mxopt":
+        files.write_atomically(path, _pieces(updater, dump_optimizer, format), keep_previous)
+        return
+    with native.draft(document(updater, dump_optimizer), _array_names(updater)) as (pieces, *head):
+        files.write_atomically(path, pieces, keep_previous, head)
 
 
 def set_states(updater, states, num_update=None, strict=True, rename=None, format=None):

@@ -25,7 +25,7 @@ _ROOM_IN_A_NAME = 200
 _WORTH_A_BAR = 1 << 28
 
 
-def write_atomically(path, pieces, keep_previous=False):
+def write_atomically(path, pieces, keep_previous=False, head=None):
     """Write buffers to ``path`` so that the file there is always the whole old one or the whole new one.
 
     The bytes go to a new file in the same folder, are synced to the disk, and take the name of the old file
@@ -40,6 +40,8 @@ def write_atomically(path, pieces, keep_previous=False):
         The contents, in order.
     keep_previous : bool, default False
         Whether the file that is replaced stays as ``<path>.prev``.
+    head : (int, callable), optional
+        The length of what stands before the pieces, and what makes it once they are written.
     """
     target = os.path.realpath(os.fspath(path))
     mode = _mode_of(target)
@@ -51,9 +53,13 @@ def write_atomically(path, pieces, keep_previous=False):
     descriptor = os.open(temporary, flags, 0o666)
     try:
         try:
+            length, make = head or (0, bytes)
+            os.lseek(descriptor, length, os.SEEK_SET)
             with progress("saving", sum(memoryview(piece).nbytes for piece in pieces)) as advance:
                 for piece in pieces:
                     _write_all(descriptor, piece, advance)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            _write_all(descriptor, make(), lambda count: None)
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(descriptor, mode)
             os.fsync(descriptor)

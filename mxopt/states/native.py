@@ -70,18 +70,47 @@ def to_pieces(tree, names=None):
     StateMismatch
         For what is not data, with the place where it stands.
     """
+    with draft(tree, names) as (elements, _, header):
+        return [header(), *elements]
+
+
+@contextmanager
+def draft(tree, names=None):
+    """As `to_pieces`, for a file whose header is written last: meanwhile other threads compute its checksums.
+
+    Yields
+    ------
+    elements : list of buffers
+        What follows the header.
+    length : int
+        Of the header.
+    header : callable
+        Makes the header, once the checksums are there.
+    """
     writer = _Writer(names or {})
     document = writer.node(tree, ())
     # aligned by construction, as safetensors recommends: wide elements first
     entries = sorted(writer.arrays, key=lambda entry: -entry.array.dtype.itemsize)
-    with _checksums(sum(entry.flat.size for entry in entries)) as checksum:
-        for entry in entries:
-            for start, stop in _blocks(entry.flat.size):
-                entry.node.append(checksum(entry.flat[start:stop]))
-        for entry in entries:
-            entry.node[1:] = [f"{result():08x}" for result in entry.node[1:]]
-    header = _header(document, entries)
-    return [header] + [entry.flat for entry in entries if entry.flat.size]
+    elements = [entry.flat for entry in entries if entry.flat.size]
+    total = sum(flat.size for flat in elements)
+    with _checksums(total) as checksum:
+        pending = [
+            [checksum(entry.flat[slice(*span)]) for span in _blocks(entry.flat.size)] for entry in entries
+        ]
+
+        def header():
+            for entry, results in zip(entries, pending):
+                entry.node[1:] = [f"{result():08x}" for result in results]
+            return _header(document, entries)
+
+        if total < _WORTH_THREADS:  # the checksums are there
+            made = header()
+            yield elements, len(made), lambda: made
+        else:
+            # all checksums have one length
+            for entry, results in zip(entries, pending):
+                entry.node[1:] = ["00000000"] * len(results)
+            yield elements, len(_header(document, entries)), header
 
 
 def dumps(tree):

@@ -134,6 +134,18 @@ def test_a_reader_keeps_the_file_that_it_opened(target):
     assert number_in(target) == 2
 
 
+def test_a_head_that_is_made_last_stands_first(tmp_path):
+    made = []
+
+    def head():
+        made.append((tmp_path / names_in(tmp_path)[0]).read_bytes())
+        return b"head"
+
+    files.write_atomically(tmp_path / "a.states", [b"one", b"two"], head=(4, head))
+    assert made == [b"\0\0\0\0onetwo"]
+    assert (tmp_path / "a.states").read_bytes() == b"headonetwo"
+
+
 def test_short_writes_are_continued(target, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:1000])))
