@@ -169,10 +169,6 @@ def _expected_of_sparse(case, kernels):
         # as large as those numbers and set beside the difference.
         limit = 1e-6 + 2.0**-23 / (1 - max(case.settings["beta1"], case.settings["beta2"]))
         return Expected(limit, "MXNet uses its other kernel there, which writes the averages another way")
-    if kernels and name == "adagrad":
-        return Expected(
-            1e-6, "only MXNet's sparse kernel reads its numbers from text; rows are as dense here"
-        )
     if kernels and name in ("sgd", "ccsgd", "lbsgd"):
         # The weight is scaled by 1 - lr * wd first; 1.9 also sums the decay of its standard kernel apart, and
         # its sparse kernels read the rates from text, the dense ones for lists not.

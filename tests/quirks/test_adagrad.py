@@ -57,6 +57,25 @@ def test_decay_of_row_sparse_gradients_works(package):
     assert (dense[[0, 2, 4]] < 1).all()
 
 
+@packages
+def test_only_lazy_rows_read_numbers_from_text(package):
+    """MXNet's kernel for rows gets its numbers as text, and misses the nearest float32 of some."""
+    rate = 1.838435474592489
+    (read,) = mx.kernels.as_read_by_mxnet((rate,), (True,))
+    assert read != np.float32(rate)
+    weights = [np.zeros(SHAPE, np.float32) for _ in range(4)]
+    keywords = {"learning_rate": rate, "wd": 0.0}
+    lazily = package.get_updater(package.create("adagrad", **keywords))
+    lazily([0, 1], [sparse(), sparse().todense()], weights[:2])
+    lazily(2, sparse(), weights[2])
+    package.get_updater(package.create("adagrad", lazy_update=False, **keywords))(0, sparse(), weights[3])
+    assert_same_bits([weights[2], weights[3]], weights[:2])
+    step = np.float32(2) / (np.float32(2) + np.float32(1e-6)) if package is mx else np.float32(1)
+    assert (weights[0][[1, 3]] == -np.float32(read) * step).all()
+    assert (weights[1][[1, 3]] == -np.float32(rate) * step).all()
+    assert "_in_rows" not in vars(lazily.optimizer)
+
+
 @either_way
 def test_v1_decay_is_not_in_the_history(fused):
     zeros = np.zeros(SHAPE, np.float32)
