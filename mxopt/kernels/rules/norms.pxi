@@ -97,11 +97,13 @@ cdef inline void add_half_squares(const float* x, Py_ssize_t n, double* added, b
     cdef float total = <float>added[0]
     cdef Py_ssize_t i, j
     memset(wide, 0, sizeof(wide))
+    memset(half, 0, sizeof(half))
+    memset(rounded, 0, sizeof(rounded))
     memset(lanes, 0, sizeof(lanes))
     for i in range(n):
         wide[i] = x[i] * x[i]
-    mxopt_store(FLOAT16, 0)(wide, half, PIECE)
-    mxopt_load(FLOAT16, 0)(half, rounded, PIECE)
+    mxopt_store(FLOAT16, 0)(wide, half, n)
+    mxopt_load(FLOAT16, 0)(half, rounded, n)
     for i in range(PIECE):
         rounded[i] = rounded[i] if rounded[i] < INFINITY else wide[i]
     if in_turn:
