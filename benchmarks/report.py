@@ -113,7 +113,7 @@ def pictures(rows, folder):
     family = sorted(of("family"), key=lambda row: row.reached("limit"))
     if family:
         figure, axes = pyplot.subplots(figsize=(7, 0.3 * len(family) + 1))
-        axes.barh([row.case.split()[0] for row in family], [row.reached("limit") for row in family])
+        axes.barh([row.case.replace(" 30M", "") for row in family], [row.reached("limit") for row in family])
         axes.axvline(1, color="k", linestyle="--")
         axes.axvline(0.85, color="k", linestyle=":")
         axes.set(
