@@ -33,6 +33,7 @@ _BUDGET = 5 << 23
 _BUDGET_PER_BYTE = 3
 _BUDGET_PER_ARRAY = _COST_ARRAY = 240
 _COST_OBJECT = 64
+_COST_DICT = 380  # with what becomes of it when it is resolved: some Pythons make room for five items at once
 _COST_INT = 32
 _COST_DICT_ITEM = 80
 _COST_RESOLVED = 250
@@ -414,7 +415,7 @@ class Interpreter:
         self._update(items)
 
     def empty_dict(self):
-        self._spend(_COST_OBJECT)
+        self._spend(_COST_DICT)
         self._push({})
 
     def setitem(self):
@@ -639,6 +640,7 @@ class Interpreter:
 
 
 _SHAREABLE = (dict, list, tuple, bytes, memoryview, Record, _Shell)
+_TO_RESOLVE = {*_SHAREABLE, _Dtype, Global}
 
 
 class _Resolver:
@@ -668,7 +670,7 @@ class _Resolver:
             raise ForeignStateFile("a NumPy type stands where a value is due")
         if kind is Global:
             return Record(*value), 1
-        if kind not in (Record, dict, list, tuple, bytes, memoryview):
+        if kind not in _TO_RESOLVE:
             return value, 1
         key = id(value)
         if depth > _MAX_DEPTH:
@@ -697,11 +699,17 @@ class _Resolver:
         if kind is Record:
             attributes, count = self._resolve(self._without_parameters(value), depth)
             return Record(value.module, value.name, attributes), count + 1
-        items = [self._resolve(item, depth) for item in (value.values() if kind is dict else value)]
-        count = 1 + sum(item[1] for item in items)
+        items, count = [], 1
+        for item in value.values() if kind is dict else value:
+            if type(item) in _TO_RESOLVE:
+                item, inside = self._resolve(item, depth)
+                count += inside
+            else:
+                count += 1
+            items.append(item)
         if kind is dict:
-            return dict(zip(value, (item[0] for item in items))), count
-        return kind(item[0] for item in items), count
+            return dict(zip(value, items)), count
+        return (items if kind is list else tuple(items)), count
 
     @staticmethod
     def _without_parameters(record):
