@@ -110,6 +110,11 @@ class LARS(SGD):
         squares, scale = np.sqrt(sums[:, :2]).astype(np.float32), sums[:, 2:].astype(np.float32)
         return np.where(scale > 0, scale * squares, squares).T
 
+    @staticmethod
+    def _norms_of(weight, grad, rescale_grad):
+        """The same of one tensor's arrays."""
+        return norm(weight), norm(grad * rescale_grad)
+
     def between(self, indices, rule, sums, table, rows, singles):
         rows = np.zeros(len(sums), np.int32) if rows is None else rows
         table = np.array(table)[rows]
@@ -127,7 +132,8 @@ class LARS(SGD):
         for each, index in zip(super()._each(indices, weights, grads, states), indices):
             weight, grad, mom, t, lr, wd = each
             if self._adapts(index):
-                weight_norm = norm(weight.astype(np.float32))
-                grad_norm = norm(grad.astype(np.float32) * np.float32(self.rescale_grad))
-                lr = float(self._scaled(lr, np.float32(wd), weight_norm, grad_norm))
+                norms = self._norms_of(
+                    *(a.astype(np.float32) for a in (weight, grad)), np.float32(self.rescale_grad)
+                )
+                lr = float(self._scaled(lr, np.float32(wd), *norms))
             yield weight, grad, mom, t, lr, wd

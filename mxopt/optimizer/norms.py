@@ -50,3 +50,10 @@ def trust_ratio(weight_norm, update_norm, lower_bound=None, upper_bound=None):
     if upper_bound:
         weight_norm = min(weight_norm, real(upper_bound))
     return weight_norm / update_norm if weight_norm > 0 and update_norm > 0 else real(1)
+
+
+def plain_norm(array):
+    """As `norm`, but of the squares as they are, one added after the other: MXNet 1.9's multi_sum_sq."""
+    if not 0 < array.size <= kernels.WHOLE_SUM:
+        return norm(array)
+    return np.sqrt(np.add.accumulate(np.square(array).ravel())[-1])

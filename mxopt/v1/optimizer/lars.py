@@ -4,6 +4,7 @@ import numpy as np
 
 from ... import checks, kernels
 from ...optimizer import lars
+from ...optimizer.norms import plain_norm
 from .optimizer import alias
 from .registry import register
 from .sgd import SGD
@@ -98,3 +99,7 @@ class LARS(SGD, lars.LARS):
     def _norms(sums, rescale_grad):
         weight_norm, grad_norm = np.sqrt(sums).astype(np.float32).T
         return weight_norm, grad_norm * rescale_grad
+
+    @staticmethod
+    def _norms_of(weight, grad, rescale_grad):
+        return plain_norm(weight), plain_norm(grad) * rescale_grad
