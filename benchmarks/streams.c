@@ -1,4 +1,4 @@
-/* The streaming limit: read some arrays, write some of them back, and compute nothing.
+/* Written by hand. The streaming limit: read some arrays, write some of them back, and compute nothing.
  * Threads share the elements as the engine's do: each one contiguous part. */
 #include <stddef.h>
 #include <string.h>

@@ -70,7 +70,7 @@ def test_other_threads_go_on_during_a_step():
 @pytest.mark.parametrize("library", ["torch", "sklearn.ensemble"])
 def test_other_openmp_users_keep_their_threads(library, order):
     if importlib.util.find_spec(library.partition(".")[0]) is None:
-        pytest.skip(f"{library} is not installed")
+        pytest.skip(f"{library} is not installed; tox -e interop installs it")
     imports = [f"import {library}", "import mxopt"]
     if order == "after":
         imports.reverse()

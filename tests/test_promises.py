@@ -380,7 +380,10 @@ def test_master_weights_where_mxnet_has_a_rule_of_their_own(name, settings, dtyp
     by_hand = {"nag": _nag_by_hand, "lars": _lars_by_norms, "lans": _lans_by_norms}[name]
     optimizer = mx.create(name, **{**settings, "multi_precision": True})
     if name == "nag" and not optimizer.momentum:
-        by_hand = lambda optimizer, *arrays: mx.create("sgd", **settings).update(0, *arrays[:1], *arrays[2:])  # noqa: E731
+
+        def by_hand(optimizer, master, weight, grad, inner):
+            mx.create("sgd", **settings).update(0, master, grad, inner)
+
     for weight, first in zip(tensors(SHAPES, dtype), gradients(SHAPES, dtype)):
         state = optimizer.create_state_multi_precision(0, weight)
         for grad in (first, first[::-1].copy()):

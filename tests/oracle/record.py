@@ -6,6 +6,7 @@ import pathlib
 import random
 import sys
 
+# Run as a script, where the tests' folder is not on the path: the imports below need it first.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from cases import OPTIMIZERS, draw_case, draw_scheduler  # noqa: E402

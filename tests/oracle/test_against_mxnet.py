@@ -45,7 +45,10 @@ def test_float64_differs_by_its_numbers_only(cell):
     assert not any(failures), "\n".join(filter(None, failures))
 
 
-@pytest.mark.skipif("1.x" in dialects_here(), reason="1.9 has this kernel only")
+@pytest.mark.skipif(
+    "1.x" in dialects_here(),
+    reason="2.x' kernel; test_training_run has 1.9's",
+)
 def test_aggregated_lars_of_2x_is_the_kernel_of_1_9():
     """Why `aggregate_num` gives other bits there: mxopt.v1 has that kernel, and meets it exactly."""
     failures = []
@@ -86,7 +89,7 @@ def test_nag_without_momentum_is_lazy_like_sgd():
     assert ours_[1] is theirs[1] is None
 
 
-@pytest.mark.skipif("1.x" in dialects_here(), reason="the overflow skip is in 2.x")
+@pytest.mark.skipif("1.x" in dialects_here(), reason="1.9 registers neither AdamW nor AdaBelief")
 @pytest.mark.parametrize("name", ["adamw", "adabelief"])
 @pytest.mark.parametrize("rescale_grad", [0.0, np.nan, np.inf], ids=str)
 def test_overflow_skips_the_update_but_counts_it(name, rescale_grad):

@@ -4,15 +4,14 @@ import contextlib
 import copy
 import warnings
 
+import mxnet as mx
 import numpy as np
 import pytest
 
-mx = pytest.importorskip("mxnet")
-
-import mxopt  # noqa: E402
-import mxopt.states.mxnet  # noqa: E402
-import mxopt.v1  # noqa: E402
-from oracle.comparison import mxnet_version  # noqa: E402
+import mxopt
+import mxopt.states.mxnet
+import mxopt.v1
+from oracle.comparison import mxnet_version
 
 OLD = mxnet_version().startswith("1")
 OURS, FORMAT = (mxopt.v1, "mxnet-1.x") if OLD else (mxopt, "mxnet-2.x")
