@@ -27,7 +27,12 @@ cdef void lans_grad(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         p += PIECE
 
 
-cdef void lans_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+cdef inline real part_of(real x, real divisor, real inverse, bint exact) noexcept nogil:
+    # To the bit only where MXNet's sums are followed to the bit.
+    return x / divisor if exact else x * inverse
+
+
+cdef inline void lans_moments_of(real** arrays, Py_ssize_t n, const double* scalars, bint in_turn) noexcept nogil:
     cdef:
         const LansScalars* s = <const LansScalars*>scalars
         const real* weight = arrays[0]
@@ -35,16 +40,16 @@ cdef void lans_moments(real** arrays, Py_ssize_t n, const double* scalars) noexc
         real* mean = arrays[2]
         real* var = arrays[3]
         double* sums = <double*>arrays[4]
-        bint in_turn = arrays[5] != NULL
         const real* stored = arrays[6]
         real wd = <real>s.wd, rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2, norm = lans_norm(<real>s.grad_squares)
         real correct1 = <real>s.correct1, correct2 = <real>s.correct2
-        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2), inverse = inverse_of(norm)
+        real inverse1 = <real>1 / correct1, inverse2 = <real>1 / correct2
+        double inverse = inverse_of(norm)
         real by_mean[PIECE]
         real by_now[PIECE]
-        real g, m, v, divisor
+        real g, m, v, divisor, share
         Py_ssize_t i, p = 0, piece
     while p < n:
         piece = min(PIECE, n - p)
@@ -54,11 +59,19 @@ cdef void lans_moments(real** arrays, Py_ssize_t n, const double* scalars) noexc
             v = beta2 * var[p + i] + rest2 * g * g
             mean[p + i] = m
             var[p + i] = v
-            divisor = root(over(v, correct2, inverse2)) + epsilon
-            by_mean[i] = over(m, correct1, inverse1) / divisor + wd * weight[p + i]
-            by_now[i] = g / divisor + wd * weight[p + i]
+            divisor = root(part_of(v, correct2, inverse2, in_turn)) + epsilon
+            share = <real>1 / divisor
+            by_mean[i] = part_of(part_of(m, correct1, inverse1, in_turn), divisor, share, in_turn) + wd * weight[p + i]
+            by_now[i] = part_of(g, divisor, share, in_turn) + wd * weight[p + i]
         add_squares(stored + p, <const real*>by_mean, <const real*>by_now, piece, sums, in_turn)
         p += PIECE
+
+
+cdef void lans_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    if arrays[5] != NULL:
+        lans_moments_of(arrays, n, scalars, True)
+    else:
+        lans_moments_of(arrays, n, scalars, False)
 
 
 cdef void lans(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
