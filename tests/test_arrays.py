@@ -1,11 +1,14 @@
 """Anyone's arrays are updated in place, or refused with the cure."""
 
 import array as standard_array
+import os
+import pickle
 
 import numpy as np
 import pytest
 
 import mxopt
+from mxopt import arrays
 from mxopt.arrays import as_array, find_overlap
 from mxopt.sparse import RowSparseArray, as_gradient
 
@@ -296,3 +299,26 @@ def test_one_gradient_may_serve_several_weights():
     grad, weights = np.ones(3, np.float32), [np.zeros(3, np.float32) for _ in range(2)]
     mxopt.get_updater(mxopt.create("sgd", learning_rate=1.0))([0, 1], [grad, grad], weights)
     assert [weight.tolist() for weight in weights] == [[-1] * 3] * 2
+
+
+@pytest.mark.parametrize("shape", [(3,), (64, 64), (1_100_000,)], ids=str)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_new_states_are_zeros_that_begin_with_a_line(shape, order):
+    weight = np.ones(shape, np.float32, order=order)
+    zeros = arrays.zeros_like(weight)
+    assert not zeros.any() and zeros.flags.writeable
+    assert (zeros.shape, zeros.dtype, zeros.strides) == (weight.shape, weight.dtype, weight.strides)
+    assert zeros.nbytes < 4096 or zeros.ctypes.data % arrays.LINE == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_large_states_are_not_shared_with_a_forked_process():
+    zeros = arrays.zeros_like(np.empty(arrays.HUGE, np.uint8))
+    child = os.fork()
+    if not child:
+        zeros[:] = 1
+        os._exit(0 if zeros.all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not zeros.any()
+    zeros[:] = 2
+    assert (pickle.loads(pickle.dumps(zeros)) == 2).all()
