@@ -57,8 +57,8 @@ HUGE = 1 << 22
 
 
 def _zeros(size):
-    # NumPy asks for huge pages itself, for zeros in its newer releases only. Without them a lazy step of fresh rows, which are all
-    # over their tables, takes a fifth longer: each row's page has to be looked up as well.
+    # NumPy asks for huge pages itself, for zeros in its newer releases only. Without them a lazy step
+    # of fresh rows, all over their tables, takes a fifth longer: each row's page has to be looked up as well.
     if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
