@@ -17,12 +17,12 @@ from ._engine import (
     set_num_threads,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
-from ._text import are_finite, as_read_by_mxnet, corrected
+from ._text import as_read_by_mxnet, corrected, read_row
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "WHOLE_SUM", "Plan", "Refused", "Rule", "are_finite", "as_read_by_mxnet",
+    "INSTRUCTION_SET", "RULES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",
     "available_instruction_sets", "corrected", "count_up", "get_num_threads", "get_num_threads_setting",
-    "group_rows", "openmp_version", "reduce_rows", "set_num_threads", "sum_rows",
+    "group_rows", "openmp_version", "read_row", "reduce_rows", "set_num_threads", "sum_rows",
 ]  # fmt: skip
 
 #: From the plainest to the widest.

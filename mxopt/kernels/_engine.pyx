@@ -1208,13 +1208,15 @@ cdef class Plan:
         cdef const double[:, ::1] table, single
         cdef double few[2][MAX_SCALARS]
         cdef Py_ssize_t nrows = len(scalars), k, block
+        cdef tuple only, only_single
         if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
         if nrows == 1 and isinstance(scalars, list) and len(scalars[0]) >= rule.nscalars:
             # The common call: one row for all tensors. Reading it here saves a microsecond.
+            only = scalars[0]
+            only_single = only if singles is None else singles[0]
             for k in range(rule.nscalars):
-                few[0][k] = (scalars if singles is None else singles)[0][k]
-                few[1][k] = scalars[0][k]
+                few[0][k], few[1][k] = only_single[k], only[k]
             c.scalars[0], c.scalars[1] = few[0], few[1]
             c.nscalars = rule.nscalars
         else:

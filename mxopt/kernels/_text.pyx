@@ -6,6 +6,7 @@
 # a unit in the last place away from correct rounding, and a training run with it differs in the last bits.
 
 from cpython.mem cimport PyMem_Free
+from cpython.tuple cimport PyTuple_GET_SIZE
 
 cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
@@ -129,17 +130,20 @@ def corrected(tuple row not None, tuple corrections not None, double t):
     return tuple(changed)
 
 
-def are_finite(tuple row not None):
-    """Whether all scalars of a row are finite, but for rescale_grad and clip_gradient (its third and fourth).
+def read_row(tuple row not None, tuple read not None, tuple corrections not None, double t):
+    """A row of scalars for float32 arithmetic: `as_read_by_mxnet`, then `corrected`.
 
-    Parameters
-    ----------
-    row : tuple of float
+    Returns
+    -------
+    tuple of float or None
+        `row` itself where nothing differs. None when a scalar is not finite, but for rescale_grad and
+        clip_gradient (its third and fourth).
     """
     cdef Py_ssize_t i
     cdef double value
-    for i in range(len(row)):
+    for i in range(PyTuple_GET_SIZE(row)):
         value = row[i]
         if value - value != 0 and i != 2 and i != 3:
-            return False
-    return True
+            return None
+    row = as_read_by_mxnet(row, read)
+    return corrected(row, corrections, t) if PyTuple_GET_SIZE(corrections) else row

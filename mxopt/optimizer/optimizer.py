@@ -287,10 +287,9 @@ class Optimizer:
         return found
 
     def _has_multipliers(self):
-        owners = self.param_dict
-        if self.lr_mult or self.wd_mult or not owners:
-            return bool(self.lr_mult or self.wd_mult)
-        return {(p.lr_mult, p.wd_mult) for p in owners.values()} != {(1.0, 1.0)}
+        if self.lr_mult or self.wd_mult:
+            return True
+        return any((owner.lr_mult, owner.wd_mult) != (1.0, 1.0) for owner in self.param_dict.values())
 
     def _get_lrs(self, indices):
         """Learning rates of some indices, multipliers applied."""
@@ -384,7 +383,9 @@ class Optimizer:
                 if error is not None:
                     raise error
             one_by_one = self._own_rates or self.scalars_differ
-            if t is not None and not (one_by_one or self._has_multipliers()):
+            if not one_by_one and (self.lr_mult or self.wd_mult or self.param_dict):
+                one_by_one = self._has_multipliers()
+            if t is not None and not one_by_one:
                 if t > number:
                     self.num_update = t
                 rates = [(t, self.lr if scheduler is None else self.learning_rate, self.wd)]
@@ -438,10 +439,10 @@ class Optimizer:
     def _row(self, rate):
         """The scalars of one (t, lr, wd), checked, and those for float32 (the same where they agree)."""
         row = self.scalars(*rate)
-        if not kernels.are_finite(row):
+        single = kernels.read_row(row, self._read_as_text, self._corrections, rate[0])
+        if single is None:
             checks.scalars(self.scalar_names, row)
-        single = kernels.as_read_by_mxnet(row, self._read_as_text)
-        return row, (kernels.corrected(single, self._corrections, rate[0]) if self._corrections else single)
+        return row, single
 
     def check_rates(self, index, lr, wd):
         """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet."""
