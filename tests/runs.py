@@ -4,7 +4,7 @@ import numpy as np
 
 import mxopt as mx
 
-#: From 2048 elements on blocks are cut, from 16384 threads share the work, from 16384 sums have parts.
+#: Blocks are cut from 2048 elements on; threads share the work from 65536 elements of all arrays together.
 SHAPES = ((7, 5), (4099,), (3, 1), (130, 17))
 MATRICES = ((7, 5), (41, 101), (3, 1), (130, 17))
 

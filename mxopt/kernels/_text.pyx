@@ -130,20 +130,21 @@ def corrected(tuple row not None, tuple corrections not None, double t):
     return tuple(changed)
 
 
-def read_row(tuple row not None, tuple read not None, tuple corrections not None, double t):
+def read_row(tuple row not None, tuple read not None, tuple corrections not None, double t, bint checked=False):
     """A row of scalars for float32 arithmetic: `as_read_by_mxnet`, then `corrected`.
 
     Returns
     -------
     tuple of float or None
-        `row` itself where nothing differs. None when a scalar is not finite, but for rescale_grad and
-        clip_gradient (its third and fourth).
+        `row` itself where nothing differs. None when `checked` is false and a scalar is not finite, but for
+        rescale_grad and clip_gradient (its third and fourth).
     """
     cdef Py_ssize_t i
     cdef double value
-    for i in range(PyTuple_GET_SIZE(row)):
-        value = row[i]
-        if value - value != 0 and i != 2 and i != 3:
-            return None
+    if not checked:
+        for i in range(PyTuple_GET_SIZE(row)):
+            value = row[i]
+            if value - value != 0 and i != 2 and i != 3:
+                return None
     row = as_read_by_mxnet(row, read)
     return corrected(row, corrections, t) if PyTuple_GET_SIZE(corrections) else row

@@ -442,6 +442,7 @@ class Optimizer:
         single = kernels.read_row(row, self._read_as_text, self._corrections, rate[0])
         if single is None:
             checks.scalars(self.scalar_names, row)
+            single = kernels.read_row(row, self._read_as_text, self._corrections, rate[0], True)
         return row, single
 
     def check_rates(self, index, lr, wd):
