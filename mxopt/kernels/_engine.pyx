@@ -777,6 +777,13 @@ cdef class Plan:
         free(self.ranges)
 
     @property
+    def by_rows(self):
+        """Of each tensor, whether the rule visits the rows of its gradient alone; None: of none."""
+        if not self.lazy or self.owners[3] is None:
+            return None
+        return [rows is not None for rows in self.owners[3]]
+
+    @property
     def elements(self):
         """How many elements the rule visits."""
         return self.nelements

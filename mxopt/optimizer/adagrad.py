@@ -56,7 +56,6 @@ class AdaGrad(Optimizer):
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
     text_scalars: tuple[str, ...] = ("clip_gradient",)
     lazy_by_default = True
-    _in_rows = ()  # of a call's tensors: whether they are updated by rows
 
     def __init__(self, learning_rate=0.01, epsilon=1e-6, use_fused_step=True, lazy_update=None, **kwargs):
         epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
@@ -67,24 +66,11 @@ class AdaGrad(Optimizer):
     def create_state(self, index, weight):
         return self._zeros(weight, np.float32)
 
-    def fused_step(self, indices, weights, grads, states):
-        if not self.lazy_update or {*map(type, grads)} <= {np.ndarray}:
-            super().fused_step(indices, weights, grads, states)
-            return
-        self._in_rows = [getattr(grad, "stype", "default") == "row_sparse" for grad in grads]
-        try:
-            super().fused_step(indices, weights, grads, states)
-        finally:
-            del self._in_rows
-
-    def _table(self, rates):
+    def _table_by_rows(self, by_rows, table, rows, singles):
         # MXNet's kernel for rows, and only this one, reads all its numbers from text.
-        table, rows, singles = super()._table(rates)
-        if not any(self._in_rows):
-            return table, rows, singles
         texts = [kernels.as_read_by_mxnet(row, (True,) * len(row)) for row in table]
-        rows = np.zeros(len(self._in_rows), np.int32) if rows is None else rows
-        rows = rows + len(table) * np.array(self._in_rows, np.int32)
+        rows = np.zeros(len(by_rows), np.int32) if rows is None else rows
+        rows = rows + len(table) * np.array(by_rows, np.int32)
         return table * 2, rows, [*(singles or table), *texts]
 
     def scalars(self, t, lr, wd):

@@ -173,6 +173,7 @@ class Optimizer:
         cls._runs_own_rules = cls.update is Optimizer.update and bool(cls.rules)
         cls._snapshots = cls._snapshot is not Optimizer._snapshot
         cls._checks_rates = cls.check_rates is not Optimizer.check_rates
+        cls._rates_apart = cls._own_rates or cls._snapshots or cls._checks_rates or bool(cls.scalars_differ)
         cls.takes_lists = _takes_lists(cls)
         cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
         cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
@@ -182,6 +183,7 @@ class Optimizer:
     _own_rates = False
     _snapshots = False
     _checks_rates = False
+    _rates_apart = False
     takes_lists = True
     _texts: tuple[bool, ...] = (False,) * 4
     _corrections: tuple[tuple[int, int], ...] = ()
@@ -372,26 +374,28 @@ class Optimizer:
             Takes a list of (t, lr, wd), one per index, or one for all when they are the same.
         """
         counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
-        schedule = None
+        schedule = own = None
+        apart = self._rates_apart  # one attribute of the class, not four: 30 ns each
         if scheduler is not None and hasattr(scheduler, "__dict__"):
             schedule = dict(vars(scheduler))
-        own = self._snapshot() if self._snapshots else None
+        if apart and self._snapshots:
+            own = self._snapshot()
         before, t = kernels.count_up(counts, indices, self.begin_num_update)
         try:
             if t is None:  # an index that stands twice has two counts
                 error = checks.duplicate_index(self, indices) if len(set(indices)) < len(before) else None
                 if error is not None:
                     raise error
-            one_by_one = self._own_rates or self.scalars_differ
+            one_by_one = t is None or (apart and (self._own_rates or self.scalars_differ))
             if not one_by_one and (self.lr_mult or self.wd_mult or self.param_dict):
                 one_by_one = self._has_multipliers()
-            if t is not None and not one_by_one:
+            if one_by_one:
+                rates = self._rates(indices, counts, before)
+            else:
                 if t > number:
                     self.num_update = t
                 rates = [(t, self.lr if scheduler is None else self.learning_rate, self.wd)]
-            else:
-                rates = self._rates(indices, counts, before)
-            if self._checks_rates:
+            if apart and self._checks_rates:
                 for index, (_, lr, wd) in zip(indices, rates):
                     self.check_rates(index, lr, wd)
             return make(rates)
@@ -422,27 +426,28 @@ class Optimizer:
             (table; each tensor's row of it, None: one row for all; the table for float32, None: the same)
         """
         if len(rates) == 1:
-            row, single = self._row(rates[0])
+            t, lr, wd = rates[0]
+            row, single = self._row(t, lr, wd)
             return [row], None, (None if single is row else [single])
         seen, table, singles, rows, differ = {}, [], [], [], False
         for rate in rates:
             at = None if self.scalars_differ else seen.get(rate)
             if at is None:
                 at = seen[rate] = len(table)
-                row, single = self._row(rate)
+                row, single = self._row(*rate)
                 table.append(row)
                 singles.append(single)
                 differ = differ or single is not row
             rows.append(at)
         return table, (np.array(rows, np.int32) if len(table) > 1 else None), (singles if differ else None)
 
-    def _row(self, rate):
+    def _row(self, t, lr, wd):
         """The scalars of one (t, lr, wd), checked, and those for float32 (the same where they agree)."""
-        row = self.scalars(*rate)
-        single = kernels.read_row(row, self._read_as_text, self._corrections, rate[0])
+        row = self.scalars(t, lr, wd)
+        single = kernels.read_row(row, self._read_as_text, self._corrections, t)
         if single is None:
             checks.scalars(self.scalar_names, row)
-            single = kernels.read_row(row, self._read_as_text, self._corrections, rate[0], True)
+            single = kernels.read_row(row, self._read_as_text, self._corrections, t, True)
         return row, single
 
     def check_rates(self, index, lr, wd):
@@ -706,11 +711,18 @@ class Optimizer:
         if not indices or (self.skip_nonfinite and self._skips(plan.finite())):
             return
         table, rows, singles = self._tick(indices, self._table)
-        for name in names[:-1]:
-            rule = kernels.RULES[name]
-            sums = whole.run(rule, table, rows, singles)
-            table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
+        if plan.by_rows:
+            table, rows, singles = self._table_by_rows(plan.by_rows, table, rows, singles)
+        if norms:
+            for name in names[:-1]:
+                rule = kernels.RULES[name]
+                sums = whole.run(rule, table, rows, singles)
+                table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
         plan.run(last, table, rows, singles, self._draw)
+
+    def _table_by_rows(self, by_rows, table, rows, singles):
+        """Scalars, as from `_table`, when some tensors (`by_rows`: which) are updated by rows."""
+        return table, rows, singles
 
     def _skips(self, finite):
         """Whether to skip a call (see `skip_nonfinite`); counts it."""

@@ -41,6 +41,8 @@ class Updater:
         self.optimizer = optimizer
         self.states = {}
         self.states_synced = {}
+        self._undecided = {}
+        self._loaded = frozenset()
 
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
     _row_sparse: dict = {}
