@@ -186,7 +186,7 @@ def report_folder():
 
 
 def extension(name):
-    rules = ["half.h", *(f"rules/{p.name}" for p in RULES)]
+    rules = ["half.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
     texts = ["prefetch.h", *(rules if "_rules_" in name else ["threads.h"])]
     return Extension(
         f"mxopt.kernels.{name}",

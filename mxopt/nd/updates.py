@@ -49,7 +49,7 @@ SINGLE = {
     "ftrl_update": ("ftrl", "z n", {"lr": REQUIRED, "lamda1": 0.01, "beta": 1.0, **COMMON}),
     "adagrad_update": ("adagrad", "history", {"lr": REQUIRED, "epsilon": 1e-7, **COMMON}),
     "group_adagrad_update": (
-        "groupadagrad", "history",
+        "groupadagrad_in_turn", "history",
         {"lr": REQUIRED, "rescale_grad": 1.0, "clip_gradient": -1.0, "epsilon": 1e-5},
     ),
 }  # fmt: skip

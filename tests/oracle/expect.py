@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+import sys
 
 from cases import DENSE_PATHS, DIALECTS, DTYPES, OPTIMIZERS, SPARSE_PATHS
+
+from mxopt import kernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +84,12 @@ def expected(case):
         return _expected_of_half(case, kernels)
     if name in ("lars", "lamb", "lans") or (_uses_lars(case) and case.sparse):
         return _expected_of_norms(case)
-    if name == "groupadagrad" and (case.sparse if dialect == "1.x" else not (case.sparse and kernels)):
+    if name == "groupadagrad" and case.sparse:
         width = max(shape[1] for shape in case.shapes)
         return Expected(2 * _of_a_sum(width), "MXNet sums dense and row-sparse rows in different orders")
+    if name == "groupadagrad" and dialect != "1.x" and not _adds_sixteen_at_a_time():
+        width = max(shape[1] for shape in case.shapes)
+        return Expected(2 * _of_a_sum(width), "MXNet's sums depend on the width of the registers")
     if name == "ftml" and kernels and case.dtype == "float64":
         return Expected(1e-5, "MXNet's kernels take float32 rates, and d - beta1 * d_before cancels")
     if takes_float32_numbers(name, dialect, case.path, case.dtype):
@@ -93,6 +99,11 @@ def expected(case):
     if case.sparse:
         return _expected_of_sparse(case, kernels)
     return EXACT
+
+
+def _adds_sixteen_at_a_time():
+    # What was recorded comes from such a processor; here it may be another one.
+    return "mxnet" not in sys.modules or "avx512" in kernels.available_instruction_sets()
 
 
 def takes_float32_numbers(name, dialect, path, dtype):

@@ -80,6 +80,13 @@ def row_sparse_run(side, name, steps=4, **keywords):
         return side.numpy(weight), tree(side, updater.states[0])
 
 
+@pytest.mark.parametrize("width", [*range(1, 41), 63, 64, 65, 100, 128, 257, 1000, 1024, 4099])
+def test_group_adagrad_rows_of_any_width(width):
+    (case,) = runs_of(("groupadagrad", dialects_here()[0], "list", "float32"), 1)
+    case = dataclasses.replace(case, shapes=((17, width), (1, width), (100, width)), steps=4)
+    assert verdict(case, compare_case(case)) is None
+
+
 def test_nag_without_momentum_is_lazy_like_sgd():
     theirs, ours_ = (
         row_sparse_run(side, "nag", momentum=0.0, wd=0.01)

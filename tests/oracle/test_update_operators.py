@@ -242,6 +242,23 @@ def test_operator_with_a_row_sparse_gradient(name, states, lazy):
         np.testing.assert_allclose(mine, theirs, rtol=2e-6, atol=2e-7)
 
 
+@pytest.mark.parametrize("width", [1, 5, 20, 64, 1000])
+def test_group_adagrad_update(width):
+    found = []
+    for package in (mxnet, ours()):
+        weight, grad, history = made(package, drawn(1, "float32", 11, shape=(5, width)))
+        history = history[:, :1].copy()
+        if package is mxnet:  # its kernel takes nothing else
+            weight, history = weight.tostype("row_sparse"), history.tostype("row_sparse")
+        rows = package.nd.array([0, 3], dtype="int64")
+        grad = package.nd.sparse.row_sparse_array((grad[0:2], rows), shape=(5, width))
+        settings = {"lr": 0.1, "rescale_grad": 0.7, "clip_gradient": 0.5, "epsilon": 0.01}
+        operator(package, "contrib.group_adagrad_update")(weight, grad, history, out=weight, **settings)
+        found.append(settle([weight, history]))
+    for theirs, mine in zip(*found):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_lamb_in_two_phases():
     found = []
     for package in (mxnet, ours()):

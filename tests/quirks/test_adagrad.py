@@ -1,5 +1,8 @@
 """MXNet's habits in AdaGrad and GroupAdaGrad: which are kept, which are not."""
 
+import importlib
+import zlib
+
 import numpy as np
 import pytest
 from runs import assert_same_bits, flat
@@ -57,18 +60,22 @@ def test_decay_of_row_sparse_gradients_works(package):
     assert (dense[[0, 2, 4]] < 1).all()
 
 
-@packages
-def test_only_lazy_rows_read_numbers_from_text(package):
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [(mx, "adagrad"), (mx, "groupadagrad"), (v1, "adagrad")],
+    ids=["2.x-adagrad", "2.x-groupadagrad", "1.x-adagrad"],
+)
+def test_only_lazy_rows_read_numbers_from_text(package, name):
     """MXNet's kernel for rows gets its numbers as text, and misses the nearest float32 of some."""
     rate = 1.838435474592489
     (read,) = mx.kernels.as_read_by_mxnet((rate,), (True,))
     assert read != np.float32(rate)
     weights = [np.zeros(SHAPE, np.float32) for _ in range(4)]
     keywords = {"learning_rate": rate, "wd": 0.0}
-    lazily = package.get_updater(package.create("adagrad", **keywords))
+    lazily = package.get_updater(package.create(name, **keywords))
     lazily([0, 1], [sparse(), sparse().todense()], weights[:2])
     lazily(2, sparse(), weights[2])
-    package.get_updater(package.create("adagrad", lazy_update=False, **keywords))(0, sparse(), weights[3])
+    package.get_updater(package.create(name, lazy_update=False, **keywords))(0, sparse(), weights[3])
     assert_same_bits([weights[2], weights[3]], weights[:2])
     step = np.float32(2) / (np.float32(2) + np.float32(1e-6)) if package is mx else np.float32(1)
     assert (weights[0][[1, 3]] == -np.float32(read) * step).all()
@@ -195,6 +202,49 @@ def test_group_adagrad_rows_are_the_same_on_every_path(package, layout, dtype, w
     for row in rows[:3]:
         alone = run(grad[row : row + 1], start[row : row + 1].copy())
         assert_same_bits(alone, [a[row : row + 1] for a in dense])
+
+
+#: of rows of so many numbers: zlib.crc32 of the histories that real MXNet, on a processor with AVX-512, keeps
+HISTORIES = {
+    mx: {5: 0xA6126820, 7: 0xFEC275A6, 11: 0xE5F51A71, 16: 0x2228D185, 20: 0x44FD182C, 31: 0x40C1A5FF,
+         64: 0xA2D66A1D, 100: 0x93CECC34, 300: 0xC4839D4C, 1000: 0x370643F6},
+    v1: {5: 0x04F3CB64, 7: 0x030A3198, 11: 0x5B4E5AFF, 16: 0xAA50594C, 20: 0xFCC8D920, 31: 0xBAF4B328,
+         64: 0x148DCE6B, 100: 0x9AA4C52A, 300: 0x02E55B3D, 1000: 0x49EC7D7E},
+}  # fmt: skip
+
+
+@packages
+@either_way
+@pytest.mark.parametrize("width", HISTORIES[mx])
+def test_group_adagrad_adds_a_row_as_mxnets_dense_update(package, fused, width):
+    count = np.arange(1, 16 * width + 1, dtype=np.float32)
+    grad = (count * np.float32(0.618034) % np.float32(1)).reshape(16, width)
+    updater = package.get_updater(package.create("groupadagrad", use_fused_step=fused))
+    updater(0, grad, np.zeros_like(grad))
+    assert zlib.crc32(updater.states[0].tobytes()) == HISTORIES[package][width]
+
+
+@packages
+@pytest.mark.parametrize("isa", mx.kernels.available_instruction_sets())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("width", [*range(1, 41), 47, 48, 63, 64, 65, 80, 127, 128, 257, 1000, 4099])
+def test_group_adagrad_rows_of_any_width(package, isa, dtype, width, monkeypatch):
+    """By any instruction set, the rule adds up a row in the order that `step` spells out."""
+    name = package.create("groupadagrad").rules[0]
+    built = importlib.import_module(f"mxopt.kernels._rules_{isa}")
+    monkeypatch.setitem(mx.kernels.RULES, name, mx.kernels.Rule(name, built.RULES[name]))
+    start, grad = np.random.RandomState(width).uniform(-1, 1, (2, 19, width)).astype(dtype)
+    results = []
+    for fused in (True, False):
+        updater = package.get_updater(
+            package.create("groupadagrad", learning_rate=0.25, rescale_grad=0.7, clip_gradient=0.5,
+                           use_fused_step=fused)
+        )  # fmt: skip
+        weight = start.copy()
+        for _ in range(2):
+            updater(0, grad, weight)
+        results.append([weight, updater.states[0]])
+    assert_same_bits(*results)
 
 
 @pytest.mark.parametrize("module", [mx.optimizer.contrib, v1.optimizer.contrib], ids=["2.x", "1.x"])

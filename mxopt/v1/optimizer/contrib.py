@@ -8,6 +8,23 @@ from .optimizer import Optimizer, alias
 from .registry import register
 
 
+def compensated_sum_of_rows(array):
+    """The sum of each row, number by number, carrying along what each addition lost (Kahan).
+
+    Parameters
+    ----------
+    array : ndarray of two dimensions
+    """
+    total = np.zeros((len(array), 1), array.dtype)
+    lost = np.zeros_like(total)
+    for column in np.split(array, array.shape[1], axis=1):
+        term = column - lost
+        after = total + term
+        lost = (after - total) - term
+        total = after
+    return total
+
+
 @register
 class GroupAdaGrad(Optimizer, contrib.GroupAdaGrad):
     """GroupAdaGrad, with epsilon inside the root; see `mxopt.optimizer.contrib.GroupAdaGrad`.
@@ -31,12 +48,12 @@ class GroupAdaGrad(Optimizer, contrib.GroupAdaGrad):
     """
 
     rules = ("groupadagrad_v1",)
-    text_scalars = ("clip_gradient",)
+    _sum_of_rows = staticmethod(compensated_sum_of_rows)
     epsilon = alias("float_stable_eps")
 
     def __init__(self, eps=1e-5, *, learning_rate=None, **kwargs):
         eps = checks.number("eps", checks.renamed(kwargs, "epsilon", "eps", eps), 0)
         super().__init__(learning_rate=learning_rate, epsilon=eps, **kwargs)
 
-    def _scale(self, history):
-        return np.sqrt(history + self.epsilon)
+    def _descent(self, lr, grad, history):
+        return lr * grad / np.sqrt(history + self.epsilon)
