@@ -166,7 +166,7 @@ def _expected_of_norms(case):
             "MXNet's kernel for lists writes LARS another way than its Updater's default",
         )
     if case.sparse and (name == "lars" or (name == "lans" and case.dialect == "2.x step")):
-        return Expected(2 * _of_a_sum(_largest(case)), "MXNet sums row-sparse arrays in another order")
+        return Expected(2 * _of_a_sum(_largest(case)), "MXNet sums row-sparse arrays by BLAS")
     if case.dtype == "float64" or name == "lbsgd":
         return Expected(1e-6, "MXNet takes norms in float32, also for float64")
     return EXACT
