@@ -144,12 +144,12 @@ def as_kernels_read(optimizer):
         return [tuple(value if at in double else float(np.float32(value)) for at, value in enumerate(single))
                 for single in singles]  # fmt: skip
 
-    def row_of_singles(rate):
-        exact, single = row_of(rate)
+    def row_of_singles(t, lr, wd):
+        exact, single = row_of(t, lr, wd)
         (row,) = map(list, rounded([single]))
         for name, beta in corrections.items():
             if exact[names.index(name)] != 1:
-                row[names.index(name)] = 1 - row[names.index(beta)] ** rate[0]
+                row[names.index(name)] = 1 - row[names.index(beta)] ** t
         return tuple(row), tuple(row)
 
     def between_as_singles(*arguments):

@@ -74,7 +74,8 @@ cdef inline real decayed(real grad, real decay, real bound, bint clips_decay) no
 
 # Division by what a whole loop shares. For float, x * (1 / divisor) in double lies within 2**-52 of the quotient, and
 # no quotient of floats comes nearer than 2**-49 to where rounding to float tips: the same bits as x / divisor.
-# Where 16 quotients are formed at a time this takes half as long; narrower division is as fast as it is.
+# Where 16 quotients are formed at a time this takes half as long; narrower division is as fast as it is. It keeps other
+# units of the processor busy than division and roots do: a rule of several quotients is fastest with some of each.
 cdef extern from *:
     """
     #if defined(__AVX512F__)

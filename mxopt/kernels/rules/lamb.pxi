@@ -6,17 +6,15 @@ cdef struct LambScalars:
     double weight_squares, update_squares
 
 
-cdef inline real lamb_direction(real m, real v, real w, real correct1, real correct2, double inverse1,
-                                double inverse2, real epsilon, real wd, bint wide) noexcept nogil:
-    m, v = over(m, correct1, inverse1), over(v, correct2, inverse2)
+cdef inline real lamb_direction(real m, real v, real w, real epsilon, real wd, bint wide) noexcept nogil:
     # wide: MXNet 1.9's kernel takes the root of a double, and the quotient and the sum follow it.
     if wide:
         return <real>(<double>m / (sqrt(<double>v) + <double>epsilon) + <double>(wd * w))
     return m / (root(v) + epsilon) + wd * w
 
 
-cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, const real* sized,
-                            bint wide, bint half) noexcept nogil:
+cdef inline void lamb_first_of(real** arrays, Py_ssize_t n, const double* scalars, const real* sized,
+                               bint wide, bint half, bint in_turn) noexcept nogil:
     # sized: the weights whose norm the step is a multiple of; half: they are float16.
     cdef:
         const LambScalars* s = <const LambScalars*>scalars
@@ -25,12 +23,11 @@ cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, 
         real* mean = arrays[2]
         real* var = arrays[3]
         double* sums = <double*>arrays[4]
-        bint in_turn = arrays[5] != NULL
         real wd = <real>s.wd, rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2
         real correct1 = <real>s.correct1, correct2 = <real>s.correct2
-        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2)
+        real inverse1 = <real>1 / correct1, inverse2 = <real>1 / correct2
         real update[PIECE]
         real g, m, v
         Py_ssize_t i, p = 0, piece
@@ -42,13 +39,22 @@ cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, 
             v = beta2 * var[p + i] + rest2 * g * g
             mean[p + i] = m
             var[p + i] = v
-            update[i] = lamb_direction(m, v, weight[p + i], correct1, correct2, inverse1, inverse2, epsilon, wd, wide)
+            m, v = part_of(m, correct1, inverse1, in_turn), part_of(v, correct2, inverse2, in_turn)
+            update[i] = lamb_direction(m, v, weight[p + i], epsilon, wd, wide)
         if half:
             add_half_squares(<const float*>sized + p, piece, &sums[0], in_turn)
             add_squares(<const real*>update, <const real*>NULL, <const real*>NULL, piece, &sums[1], in_turn)
         else:
             add_squares(sized + p, <const real*>update, <const real*>NULL, piece, sums, in_turn)
         p += PIECE
+
+
+cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, const real* sized,
+                            bint wide, bint half) noexcept nogil:
+    if arrays[5] != NULL:
+        lamb_first_of(arrays, n, scalars, sized, wide, half, True)
+    else:
+        lamb_first_of(arrays, n, scalars, sized, wide, half, False)
 
 
 cdef void lamb_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -76,9 +82,11 @@ cdef inline void lamb_last(real** arrays, Py_ssize_t n, const double* scalars, b
         double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2)
         real norm = bounded(root(<real>s.weight_squares), <real>s.lower_bound, <real>s.upper_bound)
         real lr = <real>s.lr * trust(norm, root(<real>s.update_squares))
+        real m, v
         Py_ssize_t i
     for i in range(n):
-        weight[i] = weight[i] - lr * lamb_direction(mean[i], var[i], weight[i], correct1, correct2, inverse1, inverse2, epsilon, wd, wide)
+        m, v = over(mean[i], correct1, inverse1), over(var[i], correct2, inverse2)
+        weight[i] = weight[i] - lr * lamb_direction(m, v, weight[i], epsilon, wd, wide)
 
 
 cdef void lamb(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -27,11 +27,6 @@ cdef void lans_grad(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         p += PIECE
 
 
-cdef inline real part_of(real x, real divisor, real inverse, bint exact) noexcept nogil:
-    # To the bit only where MXNet's sums are followed to the bit.
-    return x / divisor if exact else x * inverse
-
-
 cdef inline void lans_moments_of(real** arrays, Py_ssize_t n, const double* scalars, bint in_turn) noexcept nogil:
     cdef:
         const LansScalars* s = <const LansScalars*>scalars
@@ -85,7 +80,7 @@ cdef void lans(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real norm = lans_norm(<real>s.grad_squares)
         real correct1 = <real>s.correct1, correct2 = <real>s.correct2
-        double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2), inverse = inverse_of(norm)
+        double inverse1 = inverse_of(correct1), inverse = inverse_of(norm)
         real size = bounded(root(<real>s.weight_squares), <real>s.lower_bound, <real>s.upper_bound)
         real by_mean = lr * (trust(size, root(<real>s.mean_squares)) * beta1)
         # 1 - beta1 is a double in MXNet's kernel: another rounding below a beta1 of 0.5.
@@ -94,7 +89,7 @@ cdef void lans(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         Py_ssize_t i
     for i in range(n):
         g = clipped(over(grad[i] * rescale, norm, inverse), clip)
-        divisor = root(over(var[i], correct2, inverse2)) + epsilon
+        divisor = root(var[i] / correct2) + epsilon
         decay = wd * weight[i]
         m = over(mean[i], correct1, inverse1)
         weight[i] = weight[i] - (by_mean * (m / divisor + decay) + by_now * (g / divisor + decay))

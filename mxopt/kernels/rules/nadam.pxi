@@ -20,7 +20,6 @@ cdef inline void nadam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         real mean_share = <real>s.mean_share, mean_correction = <real>s.mean_correction
         real var_correction = <real>s.var_correction
         double by_mean = inverse_of(mean_correction), by_grad = inverse_of(grad_correction)
-        double by_var = inverse_of(var_correction)
         real g, m, v, ahead, scale
         Py_ssize_t i
     for i in range(n):
@@ -30,7 +29,7 @@ cdef inline void nadam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         mean[i] = m
         var[i] = v
         ahead = mean_share * over(m, mean_correction, by_mean) + grad_share * over(g, grad_correction, by_grad)
-        scale = root(over(v, var_correction, by_var)) + epsilon
+        scale = root(v / var_correction) + epsilon
         weight[i] = weight[i] - (lr * ahead / scale if v1 else lr * (ahead / scale))
 
 

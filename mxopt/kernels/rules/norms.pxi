@@ -118,6 +118,11 @@ cdef inline void add_half_squares(const float* x, Py_ssize_t n, double* added, b
         added[0] += lanes[j]
 
 
+cdef inline real part_of(real x, real divisor, real inverse, bint exact) noexcept nogil:
+    # For what is only summed: to the bit where MXNet's sums are followed to the bit.
+    return x / divisor if exact else x * inverse
+
+
 cdef inline real trust(real weight_norm, real update_norm) noexcept nogil:
     return <real>1 if weight_norm == 0 or update_norm == 0 else weight_norm / update_norm
 
