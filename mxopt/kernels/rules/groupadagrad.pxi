@@ -109,13 +109,18 @@ cdef inline real sum_of_squares(const real* grad, Py_ssize_t n, real rescale, re
 
 
 cdef inline void descend(real* weight, const real* grad, Py_ssize_t n, real rescale, real clip, real lr, real scale,
-                         double inverse, Py_ssize_t ahead) noexcept nogil:
+                         double inverse, bint divides, Py_ssize_t ahead) noexcept nogil:
+    # Every other tile divides, which keeps another unit of the processor busy than `over` does.
     cdef Py_ssize_t i
     if ahead > 0:
         ask_for_tile(grad + ahead, n)
         ask_for_tile(weight + ahead, n)
-    for i in range(n):
-        weight[i] = weight[i] - lr * over(clipped(rescale * grad[i], clip), scale, inverse)
+    if divides:
+        for i in range(n):
+            weight[i] = weight[i] - lr * (clipped(rescale * grad[i], clip) / scale)
+    else:
+        for i in range(n):
+            weight[i] = weight[i] - lr * over(clipped(rescale * grad[i], clip), scale, inverse)
 
 
 cdef void groupadagrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -152,9 +157,10 @@ cdef void groupadagrad(real** arrays, Py_ssize_t n, const double* scalars) noexc
             end = i + n
             while i + TILE <= end:
                 descend(weight + i, grad + i, <Py_ssize_t>TILE, rescale, clip, lr, scale[k], inverse[k],
-                        ahead if i < last else 0)
+                        i // TILE & 1, ahead if i < last else 0)
                 i += TILE
-            descend(weight + i, grad + i, end - i, rescale, clip, lr, scale[k], inverse[k], ahead if i < last else 0)
+            descend(weight + i, grad + i, end - i, rescale, clip, lr, scale[k], inverse[k], False,
+                    ahead if i < last else 0)
         row += abreast
 
 
