@@ -1,8 +1,6 @@
 """Anyone's arrays are updated in place, or refused with the cure."""
 
 import array as standard_array
-import os
-import pickle
 
 import numpy as np
 import pytest
@@ -309,16 +307,3 @@ def test_new_states_are_zeros_that_begin_with_a_line(shape, order):
     assert not zeros.any() and zeros.flags.writeable
     assert (zeros.shape, zeros.dtype, zeros.strides) == (weight.shape, weight.dtype, weight.strides)
     assert zeros.nbytes < 4096 or zeros.ctypes.data % arrays.LINE == 0
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
-def test_large_states_are_not_shared_with_a_forked_process():
-    zeros = arrays.zeros_like(np.empty(arrays.HUGE, np.uint8))
-    child = os.fork()
-    if not child:
-        zeros[:] = 1
-        os._exit(0 if zeros.all() else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert not zeros.any()
-    zeros[:] = 2
-    assert (pickle.loads(pickle.dumps(zeros)) == 2).all()

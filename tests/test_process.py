@@ -198,3 +198,21 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 """
     )
     assert printed(code, "-W", "ignore", OMP_NUM_THREADS="2") == "1"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_large_states_are_not_shared_with_a_forked_child():
+    code = """
+import os, pickle, numpy as np
+from mxopt import arrays
+zeros = arrays.zeros_like(np.empty(arrays.HUGE, np.uint8))
+child = os.fork()
+if child == 0:
+    zeros[:] = 1
+    os._exit(0 if zeros.all() else 1)
+_, status = os.waitpid(child, 0)
+print(status, zeros.any())
+zeros[:] = 2
+print((pickle.loads(pickle.dumps(zeros)) == 2).all())
+"""
+    assert printed(code).split() == ["0", "False", "True"]
