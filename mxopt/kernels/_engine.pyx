@@ -155,6 +155,7 @@ cdef struct Pass:
     Py_ssize_t nscalars
     double* sums
     int nsums
+    bint sums_weight
     int narrays
     unsigned int uses
     unsigned int writes
@@ -239,6 +240,7 @@ cdef class Rule:
     cdef readonly tuple scalars
     cdef readonly tuple sums
     cdef readonly int nsums
+    cdef readonly bint sums_weight  # it is handed the weights as they are stored
     cdef readonly bint by_row
     cdef readonly bint drawn
 
@@ -256,6 +258,7 @@ cdef class Rule:
             raise ValueError(f"a rule has at most {MAX_SCALARS} scalars, {name} has {self.nscalars}")
         self.sums = entry["sums"]
         self.nsums = len(self.sums)
+        self.sums_weight = "weight_squares" in self.sums
         self.by_row = entry["by_row"]
         self.drawn = entry["arrays"][len(self.arrays) - 1].endswith("/drawn")
         if self.drawn and (self.by_row or self.nsums):
@@ -273,7 +276,8 @@ cdef class Rule:
     @property
     def streams(self):
         """What the rule does to each of its arrays: 'written' (and read before), 'read' or None."""
-        return tuple("written" if (self.writes >> a) & 1 else ("read" if (self.uses >> a) & 1 else None)
+        cdef unsigned int reads = self.uses | self.sums_weight << WEIGHT
+        return tuple("written" if (self.writes >> a) & 1 else ("read" if (reads >> a) & 1 else None)
                      for a in range(len(self.arrays)))
 
     def __repr__(self):
@@ -461,7 +465,7 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
     cdef int a, count = 0
     for a in range(c.narrays):
         arrays[a] = t.data[a] + p * itemsize if (c.uses >> a) & 1 else NULL
-        if arrays[a] != NULL or (a == WEIGHT and c.nsums):
+        if arrays[a] != NULL or (a == WEIGHT and c.sums_weight):
             at[count] = t.data[a] + p * itemsize + FAR_AHEAD * length
             count += 1
     while p < end:
@@ -530,7 +534,7 @@ cdef void run_parts(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, 
         for a in range(c.narrays):
             if parts[a] != NULL:
                 parts[a] = <char*>parts[a] + stride
-        if c.nsums:
+        if c.sums_weight:
             parts[c.narrays + 2] = <char*>parts[c.narrays + 2] + stride
         done += part
 
@@ -571,7 +575,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if c.nsums:
             n = min(n, SUM_BLOCK - p % SUM_BLOCK)
             a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
-            point_to_sums(c, t, p, arrays, reach(t, a, p, n, scratch + MIRROR * stride, raw))
+            point_to_sums(c, t, p, arrays, reach(t, a, p, n, scratch + MIRROR * stride, raw) if c.sums_weight else NULL)
         staged = 0
         for a in range(c.narrays):
             arrays[a] = NULL
@@ -1253,6 +1257,7 @@ cdef class Plan:
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
+        c.sums_weight = rule.sums_weight
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
         c.mirrored = self.mirrored and (rule.writes & 1)
         c.scratch_items = round_up(max(BLOCK, self.widest), LINE)

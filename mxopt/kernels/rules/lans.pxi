@@ -41,7 +41,6 @@ cdef inline void lans_moments_of(real** arrays, Py_ssize_t n, const double* scal
         real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2, norm = lans_norm(<real>s.grad_squares)
         real correct1 = <real>s.correct1, correct2 = <real>s.correct2
         real inverse1 = <real>1 / correct1, inverse2 = <real>1 / correct2
-        double inverse = inverse_of(norm)
         real by_mean[PIECE]
         real by_now[PIECE]
         real g, m, v, divisor, share
@@ -49,7 +48,7 @@ cdef inline void lans_moments_of(real** arrays, Py_ssize_t n, const double* scal
     while p < n:
         piece = min(PIECE, n - p)
         for i in range(piece):
-            g = clipped(over(grad[p + i] * rescale, norm, inverse), clip)
+            g = clipped(grad[p + i] * rescale / norm, clip)
             m = beta1 * mean[p + i] + rest1 * g
             v = beta2 * var[p + i] + rest2 * g * g
             mean[p + i] = m
