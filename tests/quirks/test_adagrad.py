@@ -159,6 +159,16 @@ def test_group_adagrad_has_no_decay(package, fused, where):
     assert all((w < 1).all() for w in weights)
 
 
+@pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)], ids=str)
+def test_group_adagrad_of_nothing(package, fused, shape):
+    updater = package.get_updater(package.create("groupadagrad", use_fused_step=fused))
+    updater(0, np.ones(shape, np.float32), np.ones(shape, np.float32))
+    assert updater.states[0].shape == (shape[0], 1)
+    assert not updater.states[0].any()
+
+
 @either_way
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.filterwarnings("ignore:states of")

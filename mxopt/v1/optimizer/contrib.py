@@ -17,8 +17,8 @@ def compensated_sum_of_rows(array):
     """
     total = np.zeros((len(array), 1), array.dtype)
     lost = np.zeros_like(total)
-    for column in np.split(array, array.shape[1], axis=1):
-        term = column - lost
+    for k in range(array.shape[1]):
+        term = array[:, k : k + 1] - lost
         after = total + term
         lost = (after - total) - term
         total = after
