@@ -962,8 +962,10 @@ cdef class Plan:
             if STORES[t.compute][t.dtype[slot]] == NULL and t.dtype[slot] != t.compute:
                 raise Refused("dtype", i, slot, str(array.dtype))
             if (self.per_row >> slot) & 1:
-                if ndim < 1 or cnp.PyArray_SIZE(array) != cnp.PyArray_DIM(w, 0) or not cnp.PyArray_IS_C_CONTIGUOUS(array):
+                if ndim < 1 or cnp.PyArray_SIZE(array) != cnp.PyArray_DIM(w, 0):
                     raise Refused("shape", i, slot)
+                if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+                    raise Refused("contiguous", i, slot)
             elif not same_shape(array, w):
                 raise Refused("shape", i, slot)
         if self.ndrawn:

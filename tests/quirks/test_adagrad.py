@@ -169,6 +169,15 @@ def test_group_adagrad_of_nothing(package, fused, shape):
     assert not updater.states[0].any()
 
 
+def test_group_adagrad_wants_a_history_in_one_piece():
+    weight, history = np.ones((4, 3), np.float32), np.zeros((8, 1), np.float32)[::2]
+    with pytest.raises(
+        ValueError, match="state 'history' of index 0 has a memory layout that cannot be stepped"
+    ):
+        mx.create("groupadagrad").update(0, weight, np.ones((4, 3), np.float32), history)
+    assert (weight == 1).all() and not history.any()
+
+
 @either_way
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.filterwarnings("ignore:states of")
