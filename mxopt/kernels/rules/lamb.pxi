@@ -53,8 +53,8 @@ cdef inline void lamb_first(real** arrays, Py_ssize_t n, const double* scalars, 
                             bint wide, bint half) noexcept nogil:
     if arrays[5] != NULL:
         lamb_first_of(arrays, n, scalars, sized, wide, half, True)
-    else:
-        lamb_first_of(arrays, n, scalars, sized, wide, half, False)
+    else:  # no root of doubles either, for norms that are not MXNet's to the bit
+        lamb_first_of(arrays, n, scalars, sized, False, half, False)
 
 
 cdef void lamb_moments(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
