@@ -49,9 +49,9 @@ def _need(module):
         raise Absent(f"not installed ({type(error).__name__})") from None
 
 
-def ours(name, weights, grads, fused=True, **options):
+def ours(name, weights, grads, fused=True, package=mxopt, **options):
     """mxopt's public updater: one list call, or ``updater(index, grad, weight)`` for a single tensor."""
-    updater = mxopt.get_updater(mxopt.create(name, use_fused_step=fused, **settings(name), **options))
+    updater = package.get_updater(package.create(name, use_fused_step=fused, **settings(name), **options))
     indices = list(range(len(weights)))
     if len(weights) == 1:
         (grad,), (weight,) = grads, weights
