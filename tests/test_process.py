@@ -162,7 +162,9 @@ print(mxopt.get_num_threads())
 # --- forks --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a system that cannot fork has no forked children to go wrong"
+)
 def test_forked_child_steps_serially_with_the_same_bits():
     # libgomp alone would hang here: its threads are not in the child.
     code = (
@@ -186,7 +188,9 @@ print(step(), status)
     assert after[1] == "0"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a system that cannot fork has no forked children to go wrong"
+)
 def test_pool_of_forked_workers_steps():
     code = (
         STEP
@@ -200,7 +204,9 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert printed(code, "-W", "ignore", OMP_NUM_THREADS="2") == "1"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a system that cannot fork has no forked children to go wrong"
+)
 def test_large_states_are_not_shared_with_a_forked_child():
     code = """
 import os, pickle, numpy as np

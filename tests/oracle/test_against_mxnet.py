@@ -46,8 +46,7 @@ def test_float64_differs_by_its_numbers_only(cell):
 
 
 @pytest.mark.skipif(
-    "1.x" in dialects_here(),
-    reason="2.x' kernel; test_training_run has 1.9's",
+    "1.x" in dialects_here(), reason="1.9 has no aggregated LARS of 2.x; its own is in test_training_run"
 )
 def test_aggregated_lars_of_2x_is_the_kernel_of_1_9():
     """Why `aggregate_num` gives other bits there: mxopt.v1 has that kernel, and meets it exactly."""
