@@ -1,7 +1,7 @@
 """The compiled part of mxopt; all static metadata stands in pyproject.toml.
 
-``_engine.pyx``, ``_rows.pyx`` and ``_text.pyx`` in mxopt/kernels are built once. The rules are built once per
-instruction set, from one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512``
+``_engine.pyx``, ``_rows.pyx`` and ``_scalars.pyx`` in mxopt/kernels are built once. The rules are built once
+per instruction set, from one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512``
 on x86-64 with a compiler that takes the flags. Flags are chosen in ``build_extensions``, where the
 compiler is known.
 
@@ -186,7 +186,7 @@ def report_folder():
 
 
 def extension(name):
-    rules = ["half.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
+    rules = ["storage.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
     texts = ["prefetch.h", *(rules if "_rules_" in name else ["threads.h"])]
     return Extension(
         f"mxopt.kernels.{name}",
@@ -201,6 +201,6 @@ def extension(name):
 REPORT = report_folder()
 
 setup(
-    ext_modules=[extension(name) for name in ("_engine", "_rows", "_text", *chosen_rules())],
+    ext_modules=[extension(name) for name in ("_engine", "_rows", "_scalars", *chosen_rules())],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -13,7 +13,7 @@ import atheris
 with atheris.instrument_imports(include=["mxopt.states"]):
     from mxopt.states import StateFileError, header, mxnet, native
     from mxopt.states.dtypes import numpy_dtype
-    from mxopt.states.ndarray import read_array, read_layout
+    from mxopt.states.mxnet_arrays import read_array, read_layout
 
 FORBIDDEN = (
     "exec",

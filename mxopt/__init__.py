@@ -7,11 +7,10 @@
 
 from . import lr_scheduler, optimizer
 from ._version import __version__
-from .absent import stand_in
 from .clipping import clip_global_norm
 from .config import get_num_threads, num_threads, set_num_threads, show_config
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
-from .face import lazy
+from .namespace import lazy, stand_in
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray
 from .states import StateFileError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .absent import Absent
+from .namespace import Absent
 
 string_types = (str,)
 numeric_types = (float, int, np.generic)

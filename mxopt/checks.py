@@ -363,32 +363,3 @@ def float_weight(optimizer, index, weight):
             f"weight of {who(optimizer, index)} must be {_DTYPES}, got {weight.dtype}; "
             "cast it with .astype('float32')"
         )
-
-
-ARRAYS = (
-    "mxopt has the array functions that optimizers use; compute with NumPy (an NDArray is a numpy.ndarray), "
-    "or with a library that computes gradients"
-)
-
-
-def missing_from(module, instead):
-    """The ``__getattr__`` of a namespace that has a part of what MXNet's has.
-
-    Parameters
-    ----------
-    module : str
-        Its name.
-    instead : str
-        What there is.
-
-    Returns
-    -------
-    callable
-        Raises AttributeError, so that ``hasattr`` works.
-    """
-
-    def __getattr__(name):
-        text = f"module {module!r} has no attribute {name!r}"
-        raise AttributeError(text if name.startswith("__") else f"{text}; {instead}")
-
-    return __getattr__

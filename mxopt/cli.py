@@ -13,10 +13,10 @@ import numpy as np
 
 import mxopt
 
-from .optimizer import saving, translation
+from .saving import mxnet_objects, writing
 from .sparse import RowSparseArray
 from .states import StateFileError, StateMismatch, files, kind_of, mxnet, native
-from .states.outline import Array, outline
+from .states.summary import Array, summary
 
 
 def main(arguments=None):
@@ -87,7 +87,7 @@ def _parser():
     command(diff, "first", "second")
     sub = command(convert, "source", "target")
     sub.add_argument(
-        "--to", choices=saving.FORMATS, default="mxopt", help="the format to write (default: mxopt)"
+        "--to", choices=writing.FORMATS, default="mxopt", help="the format to write (default: mxopt)"
     )
     sub.add_argument(
         "--from",
@@ -97,7 +97,7 @@ def _parser():
     )
     sub.add_argument("--optimizer", help="the optimizer's name, where the file does not say it")
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="one of its arguments")
-    sub.add_argument("--dialect", choices=translation.DIALECTS, help="1.x or 2.x; default: the file's")
+    sub.add_argument("--dialect", choices=mxnet_objects.DIALECTS, help="1.x or 2.x; default: the file's")
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
     sub = command(list_)
     sub.add_argument("pattern", nargs="?", default="*", help="such as 'ada*'")
@@ -114,7 +114,7 @@ def _parser():
 def info(options):
     """what a file is: its kind, optimizer, counts and size"""
     with files.open_for_reading(options.file) as file:
-        found = outline(file)
+        found = summary(file)
     said = _summary(found)
     if options.json:
         return _print_json(said)
@@ -131,7 +131,7 @@ def info(options):
 def ls(options):
     """the arrays of a file"""
     with files.open_for_reading(options.file) as file:
-        found = outline(file)
+        found = summary(file)
     if options.json:
         return _print_json([dataclasses.asdict(array) for array in found.arrays])
     rows = [(array.name, array.dtype, _shape(array), _bytes(array.nbytes)) for array in found.arrays]
@@ -188,7 +188,7 @@ def diff(options):
 def convert(options):
     """write a file in another format"""
     with files.open_for_reading(options.source) as file:
-        found = outline(file)
+        found = summary(file)
     updater = _updater_for(found, options)
     updater.load_states(options.source, num_update=options.num_update, format=options.origin)
     held = found.record is not None or "attributes" in (found.document or {}).get("optimizer", {})
@@ -285,7 +285,7 @@ def _updater_for(found, options):
         names = document["names"]
     elif found.record is not None:
         name = name or found.record.name.lower()
-        dialect = dialect or translation.dialect_of_record(found.record)
+        dialect = dialect or mxnet_objects.dialect_of_record(found.record)
     elif found.kind == "safetensors":
         raise StateMismatch(
             "a safetensors file of another origin says nothing of optimizers; it cannot be converted"
@@ -295,7 +295,7 @@ def _updater_for(found, options):
             "the file does not say whose states it holds; pass --optimizer, and --set for its arguments"
         )
     dialect = dialect or options.to.partition("-")[2] or "2.x"
-    cls = translation.registry_of(dialect).get(name.lower())
+    cls = mxnet_objects.registry_of(dialect).get(name.lower())
     if cls is None:
         raise StateMismatch(f"dialect {dialect} has no optimizer {name!r}")
     arguments = dict(_argument(text) for text in options.set)

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 
 from . import model, optimizer
-from .absent import stand_in
 from .arrays import as_array, settle
+from .namespace import stand_in
 from .nd import view
 from .sparse import RowSparseArray, as_gradient
 

@@ -1,5 +1,5 @@
 """`mxopt.nd` under MXNet's other name."""
 
-from .face import alias
+from .namespace import alias
 
 alias(__name__, "mxopt.nd")

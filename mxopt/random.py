@@ -1,45 +1,10 @@
-"""The one stream of random numbers: SGLD's noise and `mxopt.nd.random` draw from it."""
+"""``mx.random``: MXNet's sampling functions, and the seed of the one stream that they and SGLD draw from."""
 
 from __future__ import annotations
 
-import os
-
-import numpy as np
-
-_stream = None
-_owner = None
-
-
-def seed(seed_state, ctx="all"):
-    """Restart the stream; the numbers are those of NumPy's generator, not MXNet's.
-
-    Parameters
-    ----------
-    seed_state : int
-    ctx : ignored
-        Accepted because MXNet has a stream for each device.
-    """
-    global _stream, _owner
-    _stream, _owner = np.random.default_rng(int(seed_state) % 2**64), os.getpid()
-
-
-def generator() -> np.random.Generator:
-    """The generator in use.
-
-    A forked child draws from a stream of its own: two workers that drew the same noise would be no help to a
-    sampler. It is spawned from the parent's, so it is as reproducible as the parent is.
-    """
-    global _stream, _owner
-    pid = os.getpid()
-    if _stream is None:
-        _stream, _owner = np.random.default_rng(), pid
-    elif _owner != pid:
-        _stream, _owner = np.random.default_rng([*_stream.bit_generator.random_raw(4), pid]), pid
-    return _stream
-
 
 def __getattr__(name):
-    from .nd import random  # the sampling functions make NDArrays, which are a layer above
+    from .nd import random  # loaded when first used: it brings all of `nd`
 
     if name.startswith("_") or not hasattr(random, name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -76,7 +76,7 @@ def test_sdist_has_sources_and_nothing_generated(built):
         p.relative_to(ROOT).as_posix() for p in (ROOT / "mxopt").rglob("*.p[yx]*") if p.suffix != ".pyc"
     }
     wanted = {"LICENSE", "README.md", "CHANGES.md", "setup.py", "pyproject.toml", "tox.ini", "mxopt/py.typed"}
-    wanted |= {"mxopt/kernels/half.h", "mxopt/kernels/threads.h", "docs/conf.py", "examples/digits.py"}
+    wanted |= {"mxopt/kernels/storage.h", "mxopt/kernels/threads.h", "docs/conf.py", "examples/digits.py"}
     assert not (sources | wanted) - names
     assert not {name for name in names if name.endswith((".c", ".so", ".pyc"))}
 
@@ -93,7 +93,7 @@ def test_wheel_has_what_runs(built):
     assert compiled == {
         "_engine",
         "_rows",
-        "_text",
+        "_scalars",
         *(f"_rules_{isa}" for isa in kernels.available_instruction_sets()),
     }
     assert not {name for name in names if name.endswith((".pyx", ".pxi", ".h", ".c"))}

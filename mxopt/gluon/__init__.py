@@ -1,7 +1,7 @@
 """``mx.gluon`` without the networks: parameters, the trainer, and its utilities."""
 
-from .. import checks, face
-from ..absent import stand_in
+from .. import checks, namespace
+from ..namespace import stand_in
 from . import utils
 from .parameter import Constant, Parameter, ParameterDict
 from .trainer import Trainer
@@ -10,4 +10,4 @@ __all__ = ["Constant", "Parameter", "ParameterDict", "Trainer", "utils"]
 
 stand_in(__name__)
 
-__getattr__ = checks.missing_from(__name__, face.REST)
+__getattr__ = namespace.missing_from(__name__, namespace.REST)

@@ -11,7 +11,7 @@ from ..arrays import as_array, is_mxnet
 from ..context import Context, current_context, memory_context
 from ..nd import NDArray, RowSparseNDArray, load, ops, save, sparse, view
 from ..sparse import RowSparseArray, as_gradient
-from . import freshness
+from . import stale_gradients
 
 _REQUESTS = ("write", "add", "null")
 
@@ -403,7 +403,7 @@ class Parameter:
         if len(gradients) != 1 or not isinstance(gradients[0], np.ndarray):
             return None
         array = np.asarray(gradients[0])
-        return array if array.flags.c_contiguous or array.size <= freshness.WHOLE else None
+        return array if array.flags.c_contiguous or array.size <= stale_gradients.WHOLE else None
 
     def mark_used(self):
         """A step has used the gradient."""

@@ -12,7 +12,7 @@ from ..arrays import settle
 from ..kvstore import for_devices, update
 from ..optimizer import multipliers
 from ..optimizer.updater import is_built_in
-from . import freshness
+from . import stale_gradients
 from .parameter import Parameter
 
 
@@ -285,7 +285,7 @@ class Trainer:
             self._trained_params = [p for _, p in pairs]
             self._indices = [i for i, _ in pairs]
             self._weights = [list(column) for column in zip(*[p.list_data() for _, p in pairs])]
-            self._watch = freshness.Watch(self._trained_params)
+            self._watch = stale_gradients.Watch(self._trained_params)
             self._unsettled = [array for _, p in pairs for array in p.unsettled()]
             self._version = version
         return self._trained_params

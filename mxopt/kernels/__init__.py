@@ -17,7 +17,7 @@ from ._engine import (
     set_num_threads,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
-from ._text import as_read_by_mxnet, corrected, read_row
+from ._scalars import as_read_by_mxnet, corrected, read_row
 
 __all__ = [
     "INSTRUCTION_SET", "RULES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",

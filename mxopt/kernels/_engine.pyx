@@ -57,7 +57,7 @@ ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noe
 ctypedef int (*finite_fn)(const void* source, Py_ssize_t n) noexcept nogil
 ctypedef void (*convert_fn)(const void* source, void* target, Py_ssize_t n) noexcept nogil
 
-cdef enum:  # storage dtypes, numbered as in half.h; the first two are also the compute types
+cdef enum:  # storage dtypes, numbered as in storage.h; the first two are also the compute types
     F32 = 0
     F64 = 1
     F16 = 2

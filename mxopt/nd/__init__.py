@@ -3,7 +3,7 @@
 Not a tensor library: enough of MXNet's array namespace that an optimizer written for it runs unchanged.
 """
 
-from .. import checks
+from .. import namespace
 from . import _internal, contrib, ops, random, sparse
 from .files import load, load_frombuffer, save
 from .ndarray import NDArray, RowSparseNDArray, view, view_state
@@ -27,4 +27,4 @@ globals().update(_updates)
 sparse.__dict__.update({name: _updates[name] for name in sparse.UPDATES})
 __all__ += ["random_normal", "random_uniform", *ops.__all__, *_updates]
 
-__getattr__ = checks.missing_from(__name__, checks.ARRAYS)
+__getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .. import checks, kernels
+from .. import kernels, namespace
 from ..kernels import as_read_by_mxnet
 from .ops import isfinite, isinf, isnan
 from .updates import REQUIRED, Words, checked, named, operators, result_to, rules_of, run_list, scalars_of
@@ -192,4 +192,4 @@ def update_operators(dialect=""):
 
 globals().update(update_operators())
 __all__ += list(update_operators())
-__getattr__ = checks.missing_from(__name__, checks.ARRAYS)
+__getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

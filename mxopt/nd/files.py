@@ -10,7 +10,7 @@ import numpy as np
 from ..sparse import RowSparseArray
 from ..states.errors import DamagedStateFile, ForeignStateFile
 from ..states.files import write_atomically
-from ..states.ndarray import V2, V3, array_at, read_layout, write_array
+from ..states.mxnet_arrays import V2, V3, array_at, read_layout, write_array
 from .ndarray import view
 
 _MAGIC = 0x112

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import checks
-from ..random import generator, seed
+from .. import namespace
+from ..stream import generator, seed
 from .ops import _dtype, _give, _placed
 
 __all__ = [
@@ -81,4 +81,4 @@ def shuffle(data, **_attributes):
     return _give(generator().permutation(np.asarray(data)))
 
 
-__getattr__ = checks.missing_from(__name__, checks.ARRAYS)
+__getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

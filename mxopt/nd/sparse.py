@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import checks
+from .. import namespace
 from ..arrays import is_float
 from ..context import memory_context
 from ..sparse import RowSparseArray
@@ -97,4 +97,4 @@ dot, elemwise_add, norm, sum, where, zeros_like = (
     ops.where,
     ops.zeros_like,
 )
-__getattr__ = checks.missing_from(__name__, checks.ARRAYS)
+__getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

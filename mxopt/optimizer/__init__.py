@@ -1,5 +1,6 @@
 """Optimizers by name. Importing a module registers its class; nothing else lists them."""
 
+from ..registry import create, register
 from . import contrib
 from .adabelief import AdaBelief
 from .adadelta import AdaDelta
@@ -9,6 +10,7 @@ from .adamax import Adamax
 from .adamW import AdamW
 from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
+from .describe import describe, list_optimizers
 from .docstrings import complete
 from .ftml import FTML
 from .ftrl import Ftrl
@@ -16,11 +18,9 @@ from .lamb import LAMB
 from .lans import LANS
 from .lars import LARS
 from .lbsgd import LBSGD
-from .listing import describe, list_optimizers
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer
-from .registry import create, register
 from .rmsprop import RMSProp
 from .sgd import SGD, ccSGD
 from .sgld import SGLD

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from .. import checks, config
+from ..registry import register
 from .optimizer import Optimizer
-from .registry import register
 
 
 class BiasCorrected(Optimizer):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .. import checks
+from ..registry import register
 from .optimizer import Optimizer
-from .registry import register
 
 
 @register

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .. import checks
+from ..registry import register
 from .norms import norm, trust_ratio
 from .optimizer import Optimizer
-from .registry import register
 
 
 @register

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checks, kernels
+from .. import checks, kernels, registry
 from ..arrays import as_array, zeros_like
 from ..sparse import RowSparseArray, all_finite, as_gradient
-from . import multipliers, registry
+from . import multipliers
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
 _RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates",

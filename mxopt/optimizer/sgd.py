@@ -1,8 +1,8 @@
 """Stochastic gradient descent."""
 
 from .. import checks
+from ..registry import register
 from .momentum import Momentum
-from .registry import register
 
 
 @register

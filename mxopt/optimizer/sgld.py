@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from .. import checks, random
+from .. import checks, stream
+from ..registry import register
 from .optimizer import Optimizer
-from .registry import register
 
 
 @register
@@ -76,7 +76,7 @@ class SGLD(Optimizer):
         return lr, wd, self._rescale, self._clip, math.sqrt(lr)
 
     def _draw(self, out):
-        generator = random.generator() if self.generator is None else self.generator
+        generator = stream.generator() if self.generator is None else self.generator
         generator.standard_normal(out=out, dtype=out.dtype)
 
     def step(self, indices, weights, grads, states):

@@ -6,8 +6,8 @@ import numpy as np
 
 from .. import checks
 from ..arrays import as_array
+from ..saving.orders import Undecided
 from ..sparse import all_finite, as_gradient
-from .arrangement import Undecided
 from .optimizer import Optimizer
 
 
@@ -46,7 +46,7 @@ class Updater:
 
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
     _row_sparse: dict = {}
-    #: What a file left open about the states, until the weights tell (`arrangement.Undecided`).
+    #: What a file left open about the states, until the weights tell (`orders.Undecided`).
     _undecided: Undecided | dict = {}
 
     @property
@@ -194,31 +194,31 @@ class Updater:
                     *([column[p] for p in some] for column in (indices, weights, grads, states))
                 )
 
-    # -- saving and loading: mxopt.optimizer.saving ----------------------------------------------------
+    # -- saving and loading: mxopt.saving.writing ----------------------------------------------------
 
     def get_states(self, dump_optimizer=False, **options):
-        """The states as bytes; see `mxopt.optimizer.saving.get_states`."""
-        from . import saving
+        """The states as bytes; see `mxopt.saving.writing.get_states`."""
+        from ..saving import writing as saving
 
         return saving.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states, **options):
-        """Take states from bytes; see `mxopt.optimizer.saving.set_states`."""
-        from . import saving
+        """Take states from bytes; see `mxopt.saving.writing.set_states`."""
+        from ..saving import writing as saving
 
         report = saving.set_states(self, states, **options)
         self._loaded = frozenset(self.states)
         return report
 
     def save_states(self, path, dump_optimizer=False, **options):
-        """Write the states to a file, crash-safely; see `mxopt.optimizer.saving.save_states`."""
-        from . import saving
+        """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`."""
+        from ..saving import writing as saving
 
         return saving.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path, **options):
-        """Take states from a file; see `mxopt.optimizer.saving.load_states`."""
-        from . import saving
+        """Take states from a file; see `mxopt.saving.writing.load_states`."""
+        from ..saving import writing as saving
 
         report = saving.load_states(self, path, **options)
         self._loaded = frozenset(self.states)

@@ -7,8 +7,8 @@ import numpy as np
 
 from mxopt.sparse import RowSparseArray
 from mxopt.states.errors import ForeignStateFile, StateMismatch
-from mxopt.states.ndarray import V2, V3, CSRArray, Layout, read_array, read_layout, write_array
-from mxopt.states.pickles import Interpreter, Record
+from mxopt.states.mxnet_arrays import V2, V3, CSRArray, Layout, read_array, read_layout, write_array
+from mxopt.states.mxnet_pickle import Interpreter, Record
 
 #: how many items of a dict wait on the reader's stack; Python's own pickle takes as many
 _BATCH = 1000

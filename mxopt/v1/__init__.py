@@ -7,24 +7,24 @@ True
 
 import mxopt
 
-from .. import base, checks, context, face, lr_scheduler, random, test_utils
+from .. import base, checks, context, lr_scheduler, namespace, random, test_utils
 from .._version import __version__
-from ..absent import stand_in
+from ..namespace import stand_in
 from . import optimizer
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 
 # One module under two names, so that `import mxopt.v1.nd.sparse` makes no second copy of it.
 for _shared in (base, context, lr_scheduler, random, test_utils):
-    face.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
+    namespace.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
 del _shared
 
-_lazy = face.lazy(__name__)
-_missing = checks.missing_from(__name__, face.REST)
+_lazy = namespace.lazy(__name__)
+_missing = namespace.missing_from(__name__, namespace.REST)
 stand_in(__name__)
 
 
 def __getattr__(name):
-    if name in face.MODULES:
+    if name in namespace.MODULES:
         return _lazy(name)
     # Both dialects share whatever is not defined here; only 2.x's own optimizers do not exist in 1.9.
     if name.startswith("__") or name in mxopt.optimizer.__all__ or not hasattr(mxopt, name):

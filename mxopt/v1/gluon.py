@@ -2,10 +2,9 @@
 
 import sys
 
-from .. import checks, face
-from ..absent import stand_in
-from ..face import alias
+from .. import namespace
 from ..gluon import Constant, Parameter, ParameterDict, trainer, utils
+from ..namespace import alias, stand_in
 from . import kvstore, optimizer
 
 __all__ = ["Constant", "Parameter", "ParameterDict", "Trainer", "utils"]
@@ -23,4 +22,4 @@ alias(f"{__name__}.parameter", Parameter.__module__)
 sys.modules[f"{__name__}.trainer"] = sys.modules[__name__]  # whose Trainer it is
 stand_in(__name__)
 
-__getattr__ = checks.missing_from(__name__, face.REST)
+__getattr__ = namespace.missing_from(__name__, namespace.REST)

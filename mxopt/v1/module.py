@@ -1,7 +1,7 @@
 """``mx.mod`` of the 1.x dialect."""
 
 from .. import module
-from ..absent import stand_in
+from ..namespace import stand_in
 from . import model, optimizer
 
 __all__ = ["ParameterModule"]

@@ -7,7 +7,7 @@ import pytest
 
 import mxopt
 from mxopt import gluon, nd
-from mxopt.gluon import freshness
+from mxopt.gluon import stale_gradients
 
 
 def ones(*shape):
@@ -256,7 +256,7 @@ def test_looking_reads_little_of_a_large_gradient(kind, monkeypatch):
         weight.grad = torch.from_numpy(drawn(100_000))
         trainer, grad = gluon.Trainer({"w": weight}, "sgd"), weight.grad.numpy()
     summed = []
-    monkeypatch.setattr(freshness, "_checksum", lambda array: summed.append(array.size))
+    monkeypatch.setattr(stale_gradients, "_checksum", lambda array: summed.append(array.size))
     for _ in range(3):
         told(trainer)
         grad *= 2
@@ -265,6 +265,6 @@ def test_looking_reads_little_of_a_large_gradient(kind, monkeypatch):
     told(trainer)
     told(trainer)
     assert summed == [100_000]
-    seen, contents = freshness.compare(None, [grad])
+    seen, contents = stale_gradients.compare(None, [grad])
     assert not seen
     assert [len(sample) < 300 and checksum is None for sample, checksum in contents] == [True]

@@ -11,8 +11,8 @@ import pytest
 from fake_mxnet import ARRAY, NDArray, OldNDArray, Optimizer, v1, v2, without_magic
 
 from mxopt.sparse import RowSparseArray
-from mxopt.states import DamagedStateFile, ForeignStateFile, StateMismatch, mxnet, pickles
-from mxopt.states.ndarray import V2, V3, CSRArray, read_array, write_array
+from mxopt.states import DamagedStateFile, ForeignStateFile, StateMismatch, mxnet, mxnet_pickle
+from mxopt.states.mxnet_arrays import V2, V3, CSRArray, read_array, write_array
 
 PROTOCOLS = range(6)
 
@@ -81,7 +81,7 @@ def test_arrays_of_the_first_releases(protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_small_arrays_do_not_use_up_what_a_file_may_take(protocol, monkeypatch):
     """However many there are: what each is made of is free again once it is there."""
-    monkeypatch.setattr(pickles, "_BUDGET", 20_000)
+    monkeypatch.setattr(mxnet_pickle, "_BUDGET", 20_000)
     with fake_mxnet.modules(NDArray="mxnet.ndarray.ndarray"):
         data = pickle.dumps({i: (NDArray(v2(ARRAY)), NDArray(v2(ARRAY[:1]))) for i in range(2_000)}, protocol)
     states = mxnet.read(data).states

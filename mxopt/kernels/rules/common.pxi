@@ -18,7 +18,7 @@ cdef extern from "<math.h>" nogil:
     double fabs(double)
     const float INFINITY
 
-cdef extern from "half.h" nogil:
+cdef extern from "storage.h" nogil:
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
     convert_fn mxopt_load(int dtype, int compute)
     convert_fn mxopt_store(int dtype, int compute)

@@ -6,7 +6,7 @@
 #     arrays[k + 1]  not NULL: the whole tensor lies in this block
 #     arrays[k + 2]  real*: the weights as they are stored, so the 16-bit ones where the rule works on their master;
 #                    NULL where none of its sums is called weight_squares
-#     arrays[k + 3]  unsigned char*: the dtypes of the arrays (see half.h), and at STORED that of those weights
+#     arrays[k + 3]  unsigned char*: the dtypes of the arrays (see storage.h), and at STORED that of those weights
 #
 # A block may come in several calls, cut at multiples of PIECE elements, and the sums must not show it.
 #

@@ -3,7 +3,7 @@
 import functools
 import importlib
 
-from ... import checks, face, nd
+from ... import checks, namespace, nd
 from ...nd import *  # noqa: F403
 from ...nd import files, random, sparse, updates
 from . import _internal
@@ -16,7 +16,7 @@ globals().update(updates.operators("_v1"))
 save = functools.partial(files.save, format="mxnet-1.x")
 
 for _shared in (sparse, random):
-    face.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
+    namespace.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
 del _shared
 
-__getattr__ = checks.missing_from(__name__, checks.ARRAYS)
+__getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

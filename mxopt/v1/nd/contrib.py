@@ -1,6 +1,6 @@
 """``mx.nd.contrib`` of the 1.9 dialect: the update operators that it has, by its formulas."""
 
-from ... import checks
+from ... import namespace
 from ...nd import contrib, updates
 from ...nd.contrib import boolean_mask, isfinite, isinf, isnan
 
@@ -10,4 +10,4 @@ group_adagrad_update = updates.operators("_v1")["group_adagrad_update"]
 globals().update(contrib.update_operators("_v1"))
 __all__ += list(contrib.update_operators("_v1"))
 
-__getattr__ = checks.missing_from(__name__, checks.ARRAYS)
+__getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

@@ -8,12 +8,12 @@ from .adam import Adam
 from .adamax import Adamax
 from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
+from .describe import describe, list_optimizers
 from .ftml import FTML
 from .ftrl import Ftrl
 from .lamb import LAMB
 from .lars import LARS
 from .lbsgd import LBSGD
-from .listing import describe, list_optimizers
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer

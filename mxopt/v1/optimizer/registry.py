@@ -1,6 +1,6 @@
 """The registry of the 1.x dialect."""
 
-from ...optimizer.registry import Registry
+from ...registry import Registry
 
 _registry = Registry()
 opt_registry = _registry.classes

@@ -17,7 +17,7 @@ from collections import namedtuple
 import numpy as np
 
 from mxopt.states.errors import DamagedStateFile, ForeignStateFile
-from mxopt.states.ndarray import LAYOUTS, read_array
+from mxopt.states.mxnet_arrays import LAYOUTS, read_array
 
 _MAX_STACK = 1 << 20
 _MAX_MARKS = 100

@@ -11,7 +11,7 @@ from .. import checks
 from .._version import __version__
 from ..sparse import RowSparseArray
 from ..states import ForeignStateFile, StateMismatch, files, kind_of, mxnet, native
-from . import arrangement, translation
+from . import mxnet_objects, orders
 
 FORMATS = ("mxopt", *mxnet.FORMATS)
 
@@ -141,20 +141,20 @@ def _pieces(updater, dump_optimizer, format):
     if undecided and (dump_optimizer or dialect != undecided.dialect):
         undecided.warn("no weight has been seen that would tell")
     optimizer = updater.optimizer
-    target = translation.counterpart(optimizer, dialect)
+    target = mxnet_objects.counterpart(optimizer, dialect)
     if target is None:
         raise StateMismatch(
-            f"MXNet {dialect} has no optimizer {translation.name_of(optimizer)!r}, so its states cannot "
+            f"MXNet {dialect} has no optimizer {mxnet_objects.name_of(optimizer)!r}, so its states cannot "
             "be written for it"
         )
-    record = translation.to_record(optimizer, dialect) if dump_optimizer else None
-    arrange, states = arrangement.Arrangement(optimizer, target), {}
+    record = mxnet_objects.to_record(optimizer, dialect) if dump_optimizer else None
+    arrange, states = orders.Arrangement(optimizer, target), {}
     for key, state in _by_rows(updater).items():
         arranged = arrange(state)
         if arranged is None:
             raise StateMismatch(
-                f"the state of {checks.who(optimizer, key)} is {arrangement.spelled(state)}, and "
-                f"{translation.name_of(optimizer)!r} with its present hyper-parameters keeps "
+                f"the state of {checks.who(optimizer, key)} is {orders.spelled(state)}, and "
+                f"{mxnet_objects.name_of(optimizer)!r} with its present hyper-parameters keeps "
                 f"{arrange.spelled}"
             )
         states[key] = arranged[0]
@@ -164,16 +164,16 @@ def _pieces(updater, dump_optimizer, format):
 def document(updater, dump_optimizer=False):
     """What our format says of an updater, as a tree of plain data and arrays."""
     optimizer = updater.optimizer
-    name = translation.name_of(optimizer)
-    described = {"name": name, "dialect": translation.dialect_of(optimizer)}
+    name = mxnet_objects.name_of(optimizer)
+    described = {"name": name, "dialect": mxnet_objects.dialect_of(optimizer)}
     if dump_optimizer:
-        if translation.registry_of(described["dialect"]).get(name) is not type(optimizer):
+        if mxnet_objects.registry_of(described["dialect"]).get(name) is not type(optimizer):
             raise StateMismatch(
                 f"the optimizer is a {type(optimizer).__name__}, which is not registered, so no file can "
                 "name it; "
                 "register the class, or save without dump_optimizer"
             )
-        described["attributes"] = translation.attributes_of(optimizer)
+        described["attributes"] = mxnet_objects.attributes_of(optimizer)
         described["scheduler"] = _described_scheduler(optimizer.lr_scheduler)
     counts, selected = optimizer._all_index_update_counts, optimizer._index_update_count
     undecided = _still_undecided(updater)
@@ -223,7 +223,7 @@ def _sparse_parts(state):
 
 def _still_undecided(updater):
     if updater._undecided:
-        updater._undecided.settle(updater.states, arrangement.known_weights(updater.optimizer))
+        updater._undecided.settle(updater.states, orders.known_weights(updater.optimizer))
     return updater._undecided
 
 
@@ -231,7 +231,7 @@ def _described_scheduler(scheduler):
     if scheduler is None:
         return None
     cls = type(scheduler)
-    if translation.scheduler_class(cls.__name__) is not cls:
+    if mxnet_objects.scheduler_class(cls.__name__) is not cls:
         raise StateMismatch(
             f"lr_scheduler is {scheduler!r}, which is not an instance of a subclass of LRScheduler; no "
             "file can hold it"
@@ -252,7 +252,7 @@ def _names(updater):
 
 def _array_names(updater):
     """How arrays are called in a file: ``states/fc1_weight/mean`` rather than ``states/0/0``."""
-    own = arrangement.Arrangement(updater.optimizer, updater.optimizer)
+    own = orders.Arrangement(updater.optimizer, updater.optimizer)
     owners, names = _names(updater), {}
     for key, state in updater.states.items():
         for path, name in own.leaf_names(state).items():
@@ -268,7 +268,7 @@ class _Loading:
 
     def __init__(self, updater, num_update, strict, rename, format):
         if num_update is not None:
-            num_update = translation.checked_count(num_update)
+            num_update = mxnet_objects.checked_count(num_update)
         if format not in (None, *mxnet.FORMATS):
             raise ValueError(f"format must be None or one of {mxnet.FORMATS}, got {format!r}")
         self.updater = updater
@@ -299,9 +299,7 @@ class _Loading:
         undecided = {keys[key]: states[keys[key]] for key in self.undecided if key in keys}
         self._commit(states, keys)
         self.updater._row_sparse = {key: parts for key, parts in sparse.items() if parts}
-        self.updater._undecided = undecided and arrangement.Undecided(
-            self.optimizer, undecided, *self.readings
-        )
+        self.updater._undecided = undecided and orders.Undecided(self.optimizer, undecided, *self.readings)
         _still_undecided(self.updater)
         return report
 
@@ -312,17 +310,17 @@ class _Loading:
         name, dialect = document.optimizer["name"], document.optimizer["dialect"]
         self.states, self.names = document.states, document.names
         counts = document.counts
-        self.counts, self.device = translation.linked_counts(counts["devices"], {})[0], counts["device"]
-        self.number = translation.checked_count(counts["num_update"])
+        self.counts, self.device = mxnet_objects.linked_counts(counts["devices"], {})[0], counts["device"]
+        self.number = mxnet_objects.checked_count(counts["num_update"])
         self.progress = document.progress
         source = self.live
         if "attributes" in document.optimizer:
             source = self.optimizer = self._restored(document.optimizer, name, dialect)
             self.progress = {}
-        elif name != translation.name_of(self.live):
+        elif name != mxnet_objects.name_of(self.live):
             self._check_related(name, dialect)
-        elif dialect != translation.dialect_of(self.live):
-            source = translation.counterpart(self.live, dialect)
+        elif dialect != mxnet_objects.dialect_of(self.live):
+            source = mxnet_objects.counterpart(self.live, dialect)
             if source is None:
                 raise StateMismatch(
                     f"the file holds states of {name!r} of dialect {dialect}, which is not known"
@@ -333,7 +331,7 @@ class _Loading:
                     f"the file says how far {key!r} of {name!r} had come, which {name!r} does not have"
                 )
             try:
-                translation.check_kind(key, self.progress[key], getattr(self.live, key))
+                mxnet_objects.check_kind(key, self.progress[key], getattr(self.live, key))
             except TypeError as error:
                 raise StateMismatch(f"the file's {name} cannot be: {error}") from None
         self._check_masters(source)
@@ -342,20 +340,20 @@ class _Loading:
             self.undecided, self.readings = document.undecided["states"], document.undecided["readings"]
 
     def _check_masters(self, source):
-        arrange = arrangement.Arrangement(source, source)
+        arrange = orders.Arrangement(source, source)
         key = next((key for key, state in self.states.items() if arrange.has_master(state)), None)
         if key is not None and not self.optimizer.multi_precision:
             raise StateMismatch(
                 f"the file's state of {self._who(key)} has a float32 master, as multi_precision=True keeps "
-                f"it, and this updater's {translation.name_of(self.optimizer)!r} has multi_precision=False; "
-                "create it with multi_precision=True"
+                f"it, and this updater's {mxnet_objects.name_of(self.optimizer)!r} "
+                "has multi_precision=False; create it with multi_precision=True"
             )
 
     def _restored(self, described, name, dialect):
-        cls = translation.registered_class(name, dialect)
-        new = translation.from_attributes(cls, described["attributes"])
-        if translation.is_built_in(cls):
-            fresh = translation.attributes_of(cls()).keys()
+        cls = mxnet_objects.registered_class(name, dialect)
+        new = mxnet_objects.from_attributes(cls, described["attributes"])
+        if mxnet_objects.is_built_in(cls):
+            fresh = mxnet_objects.attributes_of(cls()).keys()
             saved = described["attributes"].keys()
             missing, surplus = fresh - saved, {key for key in saved - fresh if not key.startswith("_")}
             if missing or surplus:
@@ -366,13 +364,13 @@ class _Loading:
                 )
         scheduler = described.get("scheduler")
         if scheduler is not None:
-            new.lr_scheduler = translation.scheduler_from(scheduler["class"], scheduler["attributes"])
+            new.lr_scheduler = mxnet_objects.scheduler_from(scheduler["class"], scheduler["attributes"])
         return new
 
     def _check_related(self, name, dialect):
         """States of another optimizer are taken only where it is the same one by two names (ccSGD, SGD)."""
         own = type(self.live)
-        other = translation.registry_of(dialect).get(name)
+        other = mxnet_objects.registry_of(dialect).get(name)
         if (
             other is None
             or other.create_state is not own.create_state
@@ -380,7 +378,7 @@ class _Loading:
         ):
             raise StateMismatch(
                 f"the file holds states of {name!r} and this updater's optimizer is "
-                f"{translation.name_of(self.live)!r}; "
+                f"{mxnet_objects.name_of(self.live)!r}; "
                 "create that optimizer, or load the file into an updater of it"
             )
 
@@ -391,8 +389,8 @@ class _Loading:
         said = self.format is not None
         if record is not None:
             dialects[:1] = [self._take_record(record, dialects)]
-            said = said or translation.dialect_of_record(record) is not None
-        sources = {dialect: translation.counterpart(self.optimizer, dialect) for dialect in dialects}
+            said = said or mxnet_objects.dialect_of_record(record) is not None
+        sources = {dialect: mxnet_objects.counterpart(self.optimizer, dialect) for dialect in dialects}
         sources = {dialect: source for dialect, source in sources.items() if source is not None}
         self._arrange(sources or {dialects[0]: self.optimizer}, said)
         if self.counts is None and self.num_update is None:
@@ -406,17 +404,17 @@ class _Loading:
 
     def _take_record(self, record, dialects):
         """Make the optimizer of a dump ours, in the updater's dialect if it can be; returns the file's."""
-        own = translation.dialect_of(self.live)
-        dialect = translation.dialect_of_record(record)
+        own = mxnet_objects.dialect_of(self.live)
+        dialect = mxnet_objects.dialect_of_record(record)
         name = record.name.lower()
         cls = None
         for candidate in (own, dialect) if dialect else (own,):
-            cls = cls or translation.registry_of(candidate).get(name)
+            cls = cls or mxnet_objects.registry_of(candidate).get(name)
         if cls is None:
             self._take_counts_of(record)
             return dialect or dialects[0]
         # what the classes of the other dialect call otherwise is renamed on the way
-        self.optimizer, self.ignored = translation.from_record(record, cls)
+        self.optimizer, self.ignored = mxnet_objects.from_record(record, cls)
         self.counts = self.optimizer._all_index_update_counts
         self.device = next(d for d, one in self.counts.items() if one is self.optimizer._index_update_count)
         self.number = self.optimizer.num_update
@@ -425,14 +423,14 @@ class _Loading:
 
     def _take_counts_of(self, record):
         attributes = record.attributes
-        self.counts, self.device = translation.linked_counts(
+        self.counts, self.device = mxnet_objects.linked_counts(
             attributes.get("_all_index_update_counts"), attributes.get("_index_update_count", {})
         )
-        self.number = translation.checked_count(attributes.get("num_update", 0))
+        self.number = mxnet_objects.checked_count(attributes.get("num_update", 0))
         warnings.warn(
             f"the file's optimizer is a {record.path}, which is not registered here: its states and "
             "update counts are "
-            f"loaded, the optimizer stays {translation.name_of(self.live)!r} with its own hyper-parameters",
+            f"loaded, the optimizer stays {mxnet_objects.name_of(self.live)!r} with its own hyper-parameters",
             UserWarning,
             stacklevel=checks.outside(),
         )
@@ -461,7 +459,7 @@ class _Loading:
         """
         fitting, misfits = {}, []
         for dialect, source in sources.items():
-            arrange = arrangement.Arrangement(source, self.optimizer)
+            arrange = orders.Arrangement(source, self.optimizer)
             arranged = {key: arrange(state) for key, state in self.states.items()}
             misfit = next((key for key, state in arranged.items() if state is None), None)
             if misfit is None:
@@ -471,8 +469,8 @@ class _Loading:
         if not fitting:
             arrange, key = misfits[0]
             raise StateMismatch(
-                f"the file's state of {self._who(key)} is {arrangement.spelled(self.states[key])}, and this "
-                f"updater's {translation.name_of(self.optimizer)!r} with its hyper-parameters keeps "
+                f"the file's state of {self._who(key)} is {orders.spelled(self.states[key])}, and this "
+                f"updater's {mxnet_objects.name_of(self.optimizer)!r} with its hyper-parameters keeps "
                 f"{arrange.spelled}"
             )
         readings = list(fitting)
@@ -492,11 +490,11 @@ class _Loading:
         (one, arranged), (other, turned) = fitting.values()
         self.readings = list(fitting)
         self.undecided = [key for key, state in self.states.items() if one.has_twin(other, state)]
-        unlike = [key for key in arranged if not arrangement.same(arranged[key], turned[key])]
+        unlike = [key for key in arranged if not orders.same(arranged[key], turned[key])]
         if unlike and not self.undecided:
             warnings.warn(
                 f"the file does not say in which order the state of {self._who(unlike[0])} is: "
-                + arrangement.supposed(*self.readings),
+                + orders.supposed(*self.readings),
                 UserWarning,
                 stacklevel=checks.outside(),
             )
@@ -562,13 +560,11 @@ class _Loading:
         # an optimizer from the file may keep other states than this one, but not of other weights
         if key in self.updater.states:
             present = self.updater.states[key]
-            comparable = self.optimizer is self.live or arrangement.skeleton(present) == arrangement.skeleton(
-                state
-            )
-            if comparable and arrangement.spelled(present) != arrangement.spelled(state):
+            comparable = self.optimizer is self.live or orders.skeleton(present) == orders.skeleton(state)
+            if comparable and orders.spelled(present) != orders.spelled(state):
                 raise StateMismatch(
-                    f"the file's state of {checks.who(self.optimizer, key)} is {arrangement.spelled(state)}, "
-                    f"and the updater's is {arrangement.spelled(present)}"
+                    f"the file's state of {checks.who(self.optimizer, key)} is {orders.spelled(state)}, "
+                    f"and the updater's is {orders.spelled(present)}"
                 )
         return state
 
@@ -591,7 +587,7 @@ class _Loading:
                 given = getattr(optimizer, which)
                 setattr(optimizer, which, {keys.get(key, key): value for key, value in given.items()})
         if number is not None:
-            translation.count_from(optimizer, counts or {0: {}}, device)
+            mxnet_objects.count_from(optimizer, counts or {0: {}}, device)
             optimizer.num_update = number
         for name in optimizer.progress:
             value = self.progress.get(name, getattr(optimizer, name))
@@ -640,7 +636,7 @@ class _Document:
         "states": dict,
     }
 
-    #: only in files made of states that left it open (`arrangement.Undecided`)
+    #: only in files made of states that left it open (`orders.Undecided`)
     undecided = None
 
     def __init__(self, tree):
@@ -648,9 +644,9 @@ class _Document:
         vars(self).update(tree)
         described = self.optimizer
         self._check(described, {"name": str, "dialect": str}, "the document's optimizer")
-        if described["dialect"] not in translation.DIALECTS:
+        if described["dialect"] not in mxnet_objects.DIALECTS:
             raise StateMismatch(
-                f"the file's dialect must be one of {translation.DIALECTS}, got {described['dialect']!r}"
+                f"the file's dialect must be one of {mxnet_objects.DIALECTS}, got {described['dialect']!r}"
             )
         if "attributes" in described:
             self._check(described, {"attributes": dict}, "the document's optimizer")
@@ -665,7 +661,7 @@ class _Document:
             self._check(self.undecided, {"states": list, "readings": list}, "the document's 'undecided'")
             keys, readings = self.undecided["states"], self.undecided["readings"]
             known = all(isinstance(key, (int, str)) for key in keys)
-            pairs = known and all(arrangement.is_pair(self.states.get(key)) for key in keys)
+            pairs = known and all(orders.is_pair(self.states.get(key)) for key in keys)
             if not pairs or readings not in (["1.x", "2.x"], ["2.x", "1.x"]):
                 raise ForeignStateFile(
                     "the document's 'undecided' must name pairs of arrays and both dialects"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mxopt.states import kind_of, mxnet, native
 from mxopt.states.files import FileSource
-from mxopt.states.ndarray import Layout
+from mxopt.states.mxnet_arrays import Layout
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Outline:
     states: dict = field(default_factory=dict)
 
 
-def outline(file):
+def summary(file):
     """Read the headers of an open file (unbuffered, binary).
 
     Raises

@@ -1,13 +1,90 @@
-"""What MXNet has and mxopt has not: stand-ins that say so when they are first used.
+"""MXNet's names: modules loaded when first asked for, and stand-ins for what mxopt does not have.
 
-A legacy script imports far more than it needs for its optimizer. Such imports work; the first use of what is
-missing raises `NotImplementedError` with the way out.
+``import mxopt`` must stay quick, and most programs need an optimizer and an updater only, so the rest of
+MXNet's module names are loaded on demand. A legacy script also imports far more than its optimizer needs:
+such imports work, and the first use of what is missing raises `NotImplementedError` with the way out.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
+
+#: name below mxopt: the module that it is
+MODULES = {
+    "nd": "nd",
+    "ndarray": "nd",
+    "gluon": "gluon",
+    "kv": "kvstore",
+    "kvstore": "kvstore",
+    "mod": "module",
+    "module": "module",
+    "model": "model",
+    "random": "random",
+    "context": "context",
+    "device": "context",
+    "base": "base",
+    "test_utils": "test_utils",
+}
+
+
+#: what to say of all the rest of MXNet
+REST = "mxopt has MXNet's optimizers and what their scripts use around them, and no networks, data or graphs"
+
+#: what to say of functions of arrays that are missing
+ARRAYS = (
+    "mxopt has the array functions that optimizers use; compute with NumPy (an NDArray is a numpy.ndarray), "
+    "or with a library that computes gradients"
+)
+
+
+def missing_from(module, instead):
+    """The ``__getattr__`` of a namespace that has a part of what MXNet's has.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    instead : str
+        What there is.
+
+    Returns
+    -------
+    callable
+        Raises AttributeError, so that ``hasattr`` works.
+    """
+
+    def __getattr__(name):
+        text = f"module {module!r} has no attribute {name!r}"
+        raise AttributeError(text if name.startswith("__") else f"{text}; {instead}")
+
+    return __getattr__
+
+
+def lazy(package):
+    """The ``__getattr__`` of a package that loads `MODULES` on demand."""
+    missing = missing_from(package, REST)
+
+    def __getattr__(name):
+        if name not in MODULES:
+            missing(name)
+        module = importlib.import_module(f"{package}.{MODULES[name]}")
+        setattr(sys.modules[package], name, module)
+        return module
+
+    return __getattr__
+
+
+def alias(name, target):
+    """Make ``import name`` give another module, with its submodules: one module, two names."""
+    module = importlib.import_module(target)
+    for loaded in [key for key in sys.modules if key.startswith(f"{target}.")]:
+        sys.modules[name + loaded[len(target) :]] = sys.modules[loaded]
+    sys.modules[name] = module
+
+
+# -- what MXNet has and mxopt has not ---------------------------------------------------------------
 
 _MODELS = "define the model with a library that computes gradients, and hand its arrays to mxopt"
 _GRADIENTS = "compute gradients with another library, and hand them to the updater or trainer"

@@ -8,8 +8,8 @@ import inspect
 import re
 
 from .. import checks
+from ..registry import opt_registry
 from .optimizer import Optimizer
-from .registry import opt_registry
 
 ABSENT = "absent"
 

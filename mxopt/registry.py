@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from .. import checks, kernels
+from . import checks, kernels
 
 
 class Registry:

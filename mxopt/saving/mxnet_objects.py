@@ -1,7 +1,7 @@
 """Optimizers as data and back: between MXNet's records, the two dialects, and live objects.
 
 What stands here is what only MXNet's files know: class paths, and the attributes that were renamed between
-1.x and 2.x. The orders of states are said in `mxopt.optimizer.arrangement`.
+1.x and 2.x. The orders of states are said in `mxopt.saving.orders`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from .. import lr_scheduler
+from ..optimizer.optimizer import Optimizer
+from ..optimizer.updater import is_built_in
 from ..states import StateMismatch
-from ..states.pickles import Record
-from .optimizer import Optimizer
-from .updater import is_built_in
+from ..states.mxnet_pickle import Record
 
 DIALECTS = ("1.x", "2.x")
 

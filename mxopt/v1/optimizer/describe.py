@@ -1,13 +1,14 @@
 """What the 1.x dialect registers, and what each of it is."""
 
-from ...optimizer import listing
+from ...optimizer.describe import describe as describe_of
+from ...optimizer.describe import list_optimizers as list_of
 
 
 def list_optimizers(pattern="*"):
     """Names of the registered optimizers, sorted; as `mxopt.list_optimizers`."""
-    return listing.list_optimizers(pattern, dialect="1.x")
+    return list_of(pattern, dialect="1.x")
 
 
 def describe(name):
     """Describe an optimizer of this dialect; as `mxopt.describe`."""
-    return listing.describe(name, dialect="1.x")
+    return describe_of(name, dialect="1.x")
