@@ -26,6 +26,7 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = "mxopt/kernels"
 RULES = sorted(Path(KERNELS, "rules").glob("*.pxi"))
+ENGINE = sorted(Path(KERNELS, "engine").glob("*.pxi"))
 
 # -fno-math-errno, -fno-trapping-math: sqrt, selects and conversions vectorise; no value changes.
 # -ffp-contract=off: no fused multiply-add, so every instruction set gives the same bits.
@@ -186,8 +187,11 @@ def report_folder():
 
 
 def extension(name):
-    rules = ["storage.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
-    texts = ["prefetch.h", *(rules if "_rules_" in name else ["threads.h"])]
+    texts = ["prefetch.h", "dtypes.h"]
+    if "_rules_" in name:
+        texts += ["storage.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
+    elif name == "_engine":
+        texts += ["threads.h", *(f"engine/{p.name}" for p in ENGINE)]
     return Extension(
         f"mxopt.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],

@@ -13,7 +13,9 @@ import sys
 
 import numpy as np
 
-FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
+from .kernels import STORAGE_DTYPES
+
+FLOAT_NAMES = tuple(STORAGE_DTYPES)
 
 # DLPack device types whose memory the CPU can address: kDLCPU, kDLCUDAHost and kDLROCMHost (pinned).
 _CPU_DEVICES = (1, 3, 11)
@@ -112,26 +114,6 @@ def settle(x) -> None:
         from mxnet.base import _LIB, check_call
 
         check_call(_LIB.MXNDArrayWaitToWrite(x.handle))
-
-
-def find_overlap(arrays):
-    """Positions ``(i, j)`` of two arrays whose memory overlaps, or None.
-
-    Bounds of addresses are compared, so two interleaved strided views count as overlapping.
-    """
-    bounds = []
-    for position, array in enumerate(arrays):
-        if array.size:
-            low, high = _byte_bounds(array)
-            bounds.append((low, high, position))
-    bounds.sort()
-    reach, owner = 0, None
-    for low, high, position in bounds:
-        if low < reach:
-            return tuple(sorted((owner, position)))
-        if high > reach:
-            reach, owner = high, position
-    return None
 
 
 def _foreign(x, name):
@@ -275,16 +257,6 @@ def _at(address, shape, dtype, owner, strides=None):
             },
         )
     )
-
-
-def _byte_bounds(array):
-    low = high = array.__array_interface__["data"][0]
-    for length, stride in zip(array.shape, array.strides):
-        if stride < 0:
-            low += (length - 1) * stride
-        else:
-            high += (length - 1) * stride
-    return low, high + array.itemsize
 
 
 def _kind(x):

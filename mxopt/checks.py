@@ -11,8 +11,13 @@ import inspect
 import math
 import numbers
 import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
 
-_DTYPES = "float32, float64, float16 or bfloat16"
+from .kernels import STORAGE_DTYPES
+
+_DTYPES = " or ".join(", ".join(STORAGE_DTYPES).rsplit(", ", 1))
+_HALVES = [name for name, itemsize in STORAGE_DTYPES.items() if itemsize == 2]
 
 
 def number(name, value, low=None, high=None, open_high=False):
@@ -140,133 +145,212 @@ def who(optimizer, index):
     return f"index {index!r} ({name!r})" if name is not None and name != index else f"index {index!r}"
 
 
+class Refusal(NamedTuple):
+    """What to say when the engine refuses a call, by the code that it gives (see `REFUSALS`)."""
+
+    kind: type[Exception]
+    #: With names of `_Call` in braces.
+    sentence: str
+    #: The same of a plain list of arrays, where it is said otherwise or can be at all.
+    of_arrays: str = (
+        "arrays[{i}] has a memory layout that cannot be stepped; pass a copy made by numpy.array(...)"
+    )
+
+
+#: Every code with which `mxopt.kernels.Plan` refuses.
+REFUSALS = {
+    # lists of one call that differ in length
+    "lengths": Refusal(
+        ValueError, "indices, weights, grads and states must have the same length, got {lengths}"
+    ),
+    # an argument that is no array
+    "array": Refusal(
+        TypeError, "{this} must be an array, got {got}; make one with numpy.asarray(..., dtype='float32')"
+    ),
+    # a state with something in it that is no array
+    "state": Refusal(TypeError, "state of {owner} must be None, an array or a tuple of arrays, got {got}"),
+    # a state within states within states ...
+    "deep": Refusal(
+        ValueError, "state of {owner} must be None, an array or a tuple of arrays, got more than {got} levels"
+    ),
+    # not a storage dtype, or not one that stands beside this weight
+    "dtype": Refusal(
+        TypeError,
+        "{this} must be {dtypes}, got {got}; cast it with .astype('float32')",
+        "arrays[{i}] must be {dtypes}, got {got}; cast it with .astype('float32')",
+    ),
+    # elements at odd addresses
+    "aligned": Refusal(
+        ValueError,
+        "{this} is not aligned in memory; pass a copy made by numpy.array(...)",
+        "arrays[{i}] is not aligned in memory; pass a copy made by numpy.array(...)",
+    ),
+    # written, and not to be written to
+    "read-only": Refusal(
+        ValueError,
+        "{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)",
+        "arrays[{i}] is scaled in place but is read-only; pass a copy made by numpy.array(...)",
+    ),
+    # a subclass with a mask
+    "masked": Refusal(
+        TypeError,
+        "{this} is a masked array, whose mask a step cannot respect; pass its .data",
+        "arrays[{i}] is masked; pass a copy made by numpy.array(...)",
+    ),
+    # a 16-bit weight without its float32 master
+    "pair": Refusal(
+        TypeError,
+        "state of {owner} must be the pair of the float32 master and the state, since multi_precision "
+        "is on and the weight is {weight.dtype}; make it with create_state_multi_precision",
+    ),
+    # too few or too many states
+    "count": Refusal(
+        ValueError,
+        "state of {owner} must hold {must} arrays {expected}, got {got}; make it with create_state",
+    ),
+    # a gradient, master or state that does not fit its weight
+    "shape": Refusal(ValueError, "{this} must fit its weight of shape {weight.shape}, got shape {shape}"),
+    # a row index out of bounds
+    "row": Refusal(
+        IndexError,
+        "row index {got} of the gradient of {owner} is outside its weight of {weight.shape[0]} rows",
+    ),
+    # row indices that do not ascend
+    "order": Refusal(
+        ValueError,
+        "row indices of the gradient of {owner} must ascend without repeats, but {got} does not; "
+        "make a new RowSparseArray, which sorts and sums them",
+    ),
+    # row indices that are no list of int64
+    "rows": Refusal(
+        TypeError, "row indices of the gradient of {owner} must be a one-dimensional int64 array"
+    ),
+    # rows of a weight that has none
+    "sparse-scalar": Refusal(ValueError, "{this} is row-sparse, but its weight has no rows: its shape is ()"),
+    # strides where rows must lie one after the other
+    "contiguous": Refusal(
+        ValueError, "{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)"
+    ),
+    # an array of which two elements are one
+    "itself": Refusal(
+        ValueError,
+        "{this} repeats its own elements (its strides overlap); pass a copy made by numpy.array(...)",
+        "arrays[{i}] repeats its own elements (its strides overlap); pass a copy made by numpy.array(...)",
+    ),
+    # two arrays that share memory, of which one is written
+    "overlap": Refusal(
+        ValueError,
+        "{this} and {other} share memory, and a step writes there; give each its own array (.copy())",
+        "arrays[{i}] and arrays[{got}] share memory, and both are scaled; give each its own array (.copy())",
+    ),
+}
+
+
+@dataclass
+class _Call:
+    """A refused call, and what its sentence may speak of."""
+
+    code: str
+    i: int
+    role: int  # 0 weight, 1 gradient, 2... states, -1 master
+    rest: tuple
+    names: object = ()
+    optimizer: object = None
+    indices: object = ()
+    weights: object = ()
+    grads: object = ()
+    states: object = ()
+
+    def __getitem__(self, name):  # for str.format_map
+        return getattr(self, name)
+
+    @property
+    def got(self):
+        return self.rest[0]
+
+    @property
+    def must(self):
+        return self.rest[1]
+
+    @property
+    def lengths(self):
+        lists = (self.indices, self.weights, self.grads, self.states)
+        return "{}, {}, {} and {}".format(*map(len, lists))
+
+    @property
+    def owner(self):
+        return who(self.optimizer, self.indices[self.i])
+
+    @property
+    def weight(self):
+        return self.weights[self.i]
+
+    @property
+    def this(self):
+        return self._part(self.i, self.role)
+
+    @property
+    def other(self):
+        return self._part(*self.rest)
+
+    def _part(self, i, role):
+        owner = who(self.optimizer, self.indices[i])
+        if role == -1:
+            return f"the float32 master of {owner}"
+        if role < 2:
+            return f"{'weight' if role == 0 else 'gradient'} of {owner}"
+        return f"state {self.names[role - 2]!r} of {owner}"
+
+    @property
+    def expected(self):
+        return f"({', '.join(self.names)})" if self.names else "None"
+
+    @property
+    def dtypes(self):
+        if self.role == -1:
+            return "float32"
+        return f"one that a {self.weight.dtype} weight can have" if self.role > 1 else _DTYPES
+
+    @property
+    def shape(self):
+        if self.role == 1:
+            return self.grads[self.i].shape
+        shapes = [tuple(array.shape) for array in _flat(self.states[self.i])]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+
+def _flat(state):
+    if isinstance(state, (tuple, list)):
+        for part in state:
+            yield from _flat(part)
+    elif state is not None:
+        yield state
+
+
 def refused(error, optimizer, indices, weights, grads, states, names=None):
     """Word what the engine refused (`mxopt.kernels.Refused`) as an exception to raise.
 
     Parameters
     ----------
     error : Refused
-        Its arguments are (what, position, role, ...); roles: 0 weight, 1 gradient, 2.. states, -1 master.
+        Its arguments are (code, position, role, ...); roles: 0 weight, 1 gradient, 2.. states, -1 master.
     names : sequence of str, optional
         What the states' arrays are called; the optimizer's `state_names` when not given.
     """
-    what, i, role, *rest = error.args
-    if what == "lengths":
-        lengths = f"{len(indices)}, {len(weights)}, {len(grads)} and {len(states)}"
-        return ValueError(f"indices, weights, grads and states must have the same length, got {lengths}")
-
+    code, i, role, *rest = error.args
+    if code == "count" and optimizer.multi_precision and weights[i].dtype.name in _HALVES:
+        code = "pair"
     names = optimizer.state_names if names is None else names
-
-    def part(position, role):
-        owner = who(optimizer, indices[position])
-        if role == -1:
-            return f"the float32 master of {owner}"
-        if role < 2:
-            return f"{'weight' if role == 0 else 'gradient'} of {owner}"
-        return f"state {names[role - 2]!r} of {owner}"
-
-    this, owner = part(i, role), who(optimizer, indices[i])
-    weight, grad = weights[i], grads[i]
-    if what == "array":
-        return TypeError(
-            f"{this} must be an array, got {rest[0]}; make one with numpy.asarray(..., dtype='float32')"
-        )
-    if what == "state":
-        return TypeError(f"state of {owner} must be None, an array or a tuple of arrays, got {rest[0]}")
-    if what == "dtype":
-        must = (
-            "float32"
-            if role == -1
-            else (f"one that a {weight.dtype} weight can have" if role > 1 else _DTYPES)
-        )
-        return TypeError(f"{this} must be {must}, got {rest[0]}; cast it with .astype('float32')")
-    if what == "aligned":
-        return ValueError(f"{this} is not aligned in memory; pass a copy made by numpy.array(...)")
-    if what == "read-only":
-        return ValueError(
-            f"{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)"
-        )
-    if what == "masked":
-        return TypeError(f"{this} is a masked array, whose mask a step cannot respect; pass its .data")
-    halves = ("float16", "bfloat16")
-    if what == "pair" or what == "count" and optimizer.multi_precision and weight.dtype.name in halves:
-        return TypeError(
-            f"state of {owner} must be the pair of the float32 master and the state, since multi_precision "
-            f"is on and the weight is {weight.dtype}; make it with create_state_multi_precision"
-        )
-    if what == "count":
-        expected = f"({', '.join(names)})" if names else "None"
-        return ValueError(
-            f"state of {owner} must hold {rest[1]} arrays {expected}, got {rest[0]}; "
-            "make it with create_state"
-        )
-    if what == "shape":
-        return ValueError(
-            f"{this} must fit its weight of shape {weight.shape}, "
-            f"got shape {_shape(optimizer, states[i], grad, role)}"
-        )
-    if what == "row":
-        return IndexError(
-            f"row index {rest[0]} of the gradient of {owner} is outside its weight of {weight.shape[0]} rows"
-        )
-    if what == "order":
-        return ValueError(
-            f"row indices of the gradient of {owner} must ascend without repeats, but {rest[0]} does not; "
-            "make a new RowSparseArray, which sorts and sums them"
-        )
-    if what == "rows":
-        return TypeError(f"row indices of the gradient of {owner} must be a one-dimensional int64 array")
-    if what == "sparse-scalar":
-        return ValueError(f"{this} is row-sparse, but its weight has no rows: its shape is ()")
-    if what == "contiguous":
-        return ValueError(
-            f"{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)"
-        )
-    if what == "itself":
-        return ValueError(
-            f"{this} repeats its own elements (a stride is 0); pass a copy made by numpy.array(...)"
-        )
-    if what == "overlap":
-        other = part(*rest)
-        return ValueError(
-            f"{this} and {other} share memory, and a step writes there; give each its own array (.copy())"
-        )
-    return error
+    call = _Call(code, i, role, tuple(rest), names, optimizer, indices, weights, grads, states)
+    return REFUSALS[code].kind(REFUSALS[code].sentence.format_map(call))
 
 
 def refused_arrays(error):
     """Word what the engine refused of a plain list of arrays."""
-    what, i, _, *rest = error.args
-    if what == "dtype":
-        return TypeError(f"arrays[{i}] must be {_DTYPES}, got {rest[0]}; cast it with .astype('float32')")
-    if what == "overlap":
-        return ValueError(
-            f"arrays[{i}] and arrays[{rest[0]}] share memory, and both are scaled; "
-            "give each its own array (.copy())"
-        )
-    reason = {
-        "read-only": "is scaled in place but is read-only",
-        "itself": "repeats its own elements (a stride is 0)",
-        "aligned": "is not aligned in memory",
-        "masked": "is masked",
-    }.get(what, "has a memory layout that cannot be stepped")
-    return ValueError(f"arrays[{i}] {reason}; pass a copy made by numpy.array(...)")
-
-
-def _shape(optimizer, state, grad, role):
-    if role == 1:
-        return grad.shape
-    flat = []
-
-    def collect(node):
-        if isinstance(node, (tuple, list)):
-            for part in node:
-                collect(part)
-        elif node is not None:
-            flat.append(node)
-
-    collect(state)
-    return [tuple(a.shape) for a in flat] if len(flat) != 1 else flat[0].shape
+    code, i, role, *rest = error.args
+    call = _Call(code, i, role, tuple(rest))
+    kind = TypeError if code == "dtype" else ValueError
+    return kind(REFUSALS[code].of_arrays.format_map(call))
 
 
 def scalars(names, row):

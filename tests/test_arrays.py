@@ -7,7 +7,7 @@ import pytest
 
 import mxopt
 from mxopt import arrays
-from mxopt.arrays import as_array, find_overlap
+from mxopt.arrays import as_array
 from mxopt.sparse import RowSparseArray, as_gradient
 
 
@@ -187,15 +187,6 @@ def test_a_buffer_of_the_standard_library():
     numbers = standard_array.array("f", [1, 2])
     as_array(numbers)[:] = 5
     assert numbers.tolist() == [5, 5]
-
-
-def test_overlaps_are_found_by_address():
-    base = np.zeros(10, np.float32)
-    apart = np.ones(3)
-    assert find_overlap([base[:5], apart, base[5:]]) is None
-    assert find_overlap([base[:5], apart, base[4:]]) == (0, 2)
-    assert find_overlap([base[::-1], base[3:4]]) == (0, 1)
-    assert find_overlap([base, base[:0]]) is None
 
 
 def drawn(shape, dtype="float32"):

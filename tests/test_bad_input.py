@@ -391,3 +391,60 @@ def test_lazy_needs_the_fused_step():
 def test_number_of_threads(name, value):
     with pytest.raises(ValueError, match="must be an integer of 1 or more"):
         mx.set_num_threads(value)
+
+
+WINDOWS = {
+    "stride 0": ((5, 4), (0, 4)),
+    "sliding windows": ((5, 4), (4, 4)),
+    "windows that slide backwards": ((4, 4), (-4, 4)),
+    "windows two apart": ((3, 3), (8, 4)),
+    "an odd lattice": ((3, 4), (12, 8)),
+}
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+@pytest.mark.parametrize("what", WINDOWS)
+def test_arrays_that_overlap_themselves_are_refused(what, fused):
+    memory = np.zeros(60, np.float32)
+    shape, strides = WINDOWS[what]
+    array = np.lib.stride_tricks.as_strided(memory[20:], shape, strides)
+    grad = np.ones(shape, np.float32)
+    for name in ("sgd", "sgd with momentum"):
+        opt = mx.create("sgd", momentum=0.9 if "momentum" in name else 0.0, use_fused_step=fused)
+        weight, state = (np.zeros(shape, np.float32), array) if "momentum" in name else (array, None)
+        with pytest.raises(ValueError, match="repeats its own elements"):
+            opt.update(0, weight, grad, state)
+        assert not memory.any()
+
+
+def test_odd_lattices_without_overlap_are_stepped():
+    memory = np.zeros(30, np.float32)
+    weight = np.lib.stride_tricks.as_strided(memory, (2, 3), (12, 8))  # 0 2 4 and 3 5 7
+    mx.create("sgd", learning_rate=1.0).update(0, weight, np.ones((2, 3), np.float32), None)
+    assert np.flatnonzero(memory).tolist() == [0, 2, 3, 4, 5, 7] and memory.sum() == -6
+
+
+def test_dtypes_without_a_number_of_their_own_are_refused():
+    try:
+        from numpy._core._multiarray_umath import _get_sfloat_dtype
+    except ImportError:
+        from numpy.core._multiarray_umath import _get_sfloat_dtype
+    odd = np.ones(8).view(_get_sfloat_dtype()(1.0))
+    assert odd.dtype.num == -1
+    for weight, grad in ((odd, np.ones(8)), (np.ones(8), odd)):
+        with pytest.raises(TypeError, match="must be float32, float64, float16 or bfloat16"):
+            mx.create("sgd").update(0, weight, grad, None)
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_states_within_states_without_end_are_refused(kind):
+    deep = None
+    for _ in range(200_000):
+        deep = kind([deep])
+    circle = []
+    circle.append(circle)
+    for state in (deep, circle):
+        with pytest.raises(ValueError, match="more than 16 levels"):
+            mx.create("sgd", momentum=0.9).update(0, np.ones(3), np.ones(3), state)
+    while deep is not None:  # not all at once: the interpreter would recurse
+        (deep,) = deep

@@ -1,7 +1,9 @@
 """The engine by itself: conversions, plans, sums, scalars."""
 
+import re
 import sys
 import threading
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -262,3 +264,21 @@ def test_division_by_a_shared_divisor_is_division():
         )
         assert plain.mean() > 0.5
         assert np.array_equal(weight[plain], expected[plain], equal_nan=True)
+
+
+def test_every_refusal_has_its_sentence():
+    from mxopt import checks
+
+    texts = (Path(__file__).parent.parent / "mxopt" / "kernels" / "engine").glob("*.pxi")
+    codes = {code for text in texts for code in re.findall(r'Refused\("([\w-]+)"', text.read_text())}
+    assert codes == set(checks.REFUSALS)
+
+
+@pytest.mark.filterwarnings("ignore:states of")
+def test_storage_dtypes_are_one_table():
+    for name, itemsize in kernels.STORAGE_DTYPES.items():
+        dtype = np.dtype(getattr(ml_dtypes, name, name))
+        assert dtype.itemsize == itemsize
+        weight = np.ones(5, dtype)
+        sgd_once(weight, np.ones(5, dtype), lr=0.5)
+        assert (weight == 0.5).all()

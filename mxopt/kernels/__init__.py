@@ -10,17 +10,16 @@ from ._engine import (
     Plan,
     Refused,
     Rule,
-    count_up,
     get_num_threads,
     get_num_threads_setting,
     openmp_version,
     set_num_threads,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
-from ._scalars import as_read_by_mxnet, corrected, read_row
+from ._scalars import as_read_by_mxnet, corrected, count_up, read_row
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",
+    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",
     "available_instruction_sets", "corrected", "count_up", "get_num_threads", "get_num_threads_setting",
     "group_rows", "openmp_version", "read_row", "reduce_rows", "set_num_threads", "sum_rows",
 ]  # fmt: skip
@@ -46,6 +45,12 @@ def available_instruction_sets():
 
 def _choose():
     available = available_instruction_sets()
+    if not available:
+        built = [name for name in INSTRUCTION_SETS if importlib.util.find_spec(f"{__name__}._rules_{name}")]
+        raise ImportError(
+            f"this mxopt was built for {', '.join(built) or 'no instruction set'} only, which this processor "
+            "lacks; build it again with MXOPT_BUILD_ISA=baseline, or without MXOPT_BUILD_ISA"
+        )
     asked = os.environ.get("MXOPT_ISA", "").strip().lower()
     if not asked:
         return available[-1]
@@ -59,7 +64,9 @@ def _choose():
 
 INSTRUCTION_SET = _choose()
 _module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
-_engine.use_blocks(_module.LOADS, _module.STORES, _module.FINITE)
+
+#: Bytes an element of every dtype that the engine steps, by name, in the order of their numbers.
+STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)
 
 #: Every rule of the chosen instruction set, by name.
 RULES = {name: Rule(name, entry) for name, entry in _module.RULES.items()}

@@ -1,11 +1,13 @@
-# How MXNet's operators read their float parameters.
+# The numbers of a step: update counts, and how MXNet's operators read their float parameters.
 #
 # A number travels from Python to an MXNet operator as its shortest decimal text, which the operator reads
 # with a parser of its own: digits before the point one by one in float32, up to 19 digits after it as a
 # quotient of two doubles, a power of ten as float32 factors of 1e8 and 10. One number in eight comes out
 # a unit in the last place away from correct rounding, and a training run with it differs in the last bits.
 
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_SetItem
 from cpython.mem cimport PyMem_Free
+from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
 
 cdef extern from "Python.h":
@@ -148,3 +150,41 @@ def read_row(tuple row not None, tuple read not None, tuple corrections not None
                 return None
     row = as_read_by_mxnet(row, read)
     return corrected(row, corrections, t) if PyTuple_GET_SIZE(corrections) else row
+
+
+def count_up(dict counts not None, indices, begin):
+    """Add one to each index's update count, new ones starting at `begin`.
+
+    Returns
+    -------
+    tuple
+        (old counts by index as they were, None for new ones; the new count if it is the same for all, else None)
+    """
+    cdef list before = []
+    cdef object same = None, new
+    cdef bint uniform = True
+    cdef PyObject* found
+    try:
+        for index in indices:
+            found = PyDict_GetItemWithError(counts, index)
+            if found == NULL:
+                new = begin + 1
+                PyDict_SetItem(counts, index, new)
+                before.append(None)
+            else:
+                old = <object>found
+                new = old + 1
+                PyDict_SetItem(counts, index, new)
+                before.append(old)
+            if same is None:
+                same = new
+            elif uniform and new != same:
+                uniform = False
+    except BaseException:  # an index that cannot be a key
+        for index, old in reversed(list(zip(indices, before))):
+            if old is None:
+                del counts[index]
+            else:
+                counts[index] = old
+        raise
+    return before, (same if uniform else None)

@@ -2,13 +2,11 @@
  *
  * float16 is rounded to nearest even, as NumPy and the F16C instructions do, bit for bit; a NaN
  * stays a NaN and becomes quiet. bfloat16 is the upper half of a float32, rounded to nearest even.
- * Storage dtypes are numbered as in _engine.pyx: 0 float32, 1 float64, 2 float16, 3 bfloat16;
- * compute types: 0 float, 1 double.
  */
-#ifndef MXOPT_HALF_H
-#define MXOPT_HALF_H
+#ifndef MXOPT_STORAGE_H
+#define MXOPT_STORAGE_H
 
-#include <stddef.h>
+#include "dtypes.h"
 #include <stdint.h>
 #include <string.h>
 #if defined(__F16C__) || defined(__AVX512F__)
@@ -20,8 +18,6 @@
 #else
 #define MXOPT_RESTRICT restrict
 #endif
-
-typedef void (*mxopt_convert)(const void *, void *, ptrdiff_t);
 
 static inline uint32_t mxopt_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 static inline float mxopt_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
@@ -150,8 +146,6 @@ static void mxopt_bf16_f64(const void *source, void *target, ptrdiff_t n) {
 
 /* Whether all elements are finite. One past the largest exponent is the sign bit's place, so a sum that ever reaches
  * it means infinity or NaN; integers only, no branch, so that the loop vectorises. */
-typedef int (*mxopt_finite)(const void *, ptrdiff_t);
-
 #define MXOPT_FINITE(NAME, WORD, MAGNITUDE, ONE)                   \
     static int NAME(const void *source, ptrdiff_t n) {             \
         const WORD *in = (const WORD *)source;                     \
@@ -165,27 +159,17 @@ MXOPT_FINITE(mxopt_finite_f64, uint64_t, 0x7fffffffffffffffu, 0x0010000000000000
 MXOPT_FINITE(mxopt_finite_f16, uint16_t, 0x7fffu, 0x0400u)
 MXOPT_FINITE(mxopt_finite_bf16, uint16_t, 0x7fffu, 0x0080u)
 
-static mxopt_finite mxopt_finite_of(int dtype) {
-    static const mxopt_finite table[4] = {mxopt_finite_f32, mxopt_finite_f64, mxopt_finite_f16, mxopt_finite_bf16};
-    return table[dtype];
-}
+static mxopt_storage MXOPT_STORAGE[MXOPT_DTYPES] = {
+    {"float32", 4, {NULL, mxopt_f32_f64}, {NULL, mxopt_f64_f32}, mxopt_finite_f32},
+    {"float64", 8, {mxopt_f64_f32, NULL}, {mxopt_f32_f64, NULL}, mxopt_finite_f64},
+    {"float16", 2, {mxopt_f16_f32, mxopt_f16_f64}, {mxopt_f32_f16, NULL}, mxopt_finite_f16},
+    {"bfloat16", 2, {mxopt_bf16_f32, mxopt_bf16_f64}, {mxopt_f32_bf16, NULL}, mxopt_finite_bf16},
+};
 
-/* NULL: the storage dtype is the compute type (nothing to do), or the pair is not supported. */
-static mxopt_convert mxopt_load(int dtype, int compute) {
-    static const mxopt_convert table[2][4] = {
-        {NULL, mxopt_f64_f32, mxopt_f16_f32, mxopt_bf16_f32},
-        {mxopt_f32_f64, NULL, mxopt_f16_f64, mxopt_bf16_f64},
-    };
-    return table[compute][dtype];
-}
-
-static mxopt_convert mxopt_store(int dtype, int compute) {
-    static const mxopt_convert table[2][4] = {
-        {NULL, mxopt_f32_f64, mxopt_f32_f16, mxopt_f32_bf16},
-        {mxopt_f64_f32, NULL, NULL, NULL},
-    };
-    if (dtype == 3 && compute == 0 && MXOPT_HAS_BF16) return mxopt_f32_bf16_native;
-    return table[compute][dtype];
+/* The table, with what this very processor does faster. */
+static const mxopt_storage *mxopt_storage_table(void) {
+    if (MXOPT_HAS_BF16) MXOPT_STORAGE[MXOPT_BF16].store[0] = mxopt_f32_bf16_native;
+    return MXOPT_STORAGE;
 }
 
 #endif

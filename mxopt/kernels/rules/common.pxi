@@ -19,11 +19,13 @@ cdef extern from "<math.h>" nogil:
     const float INFINITY
 
 cdef extern from "storage.h" nogil:
+    enum:
+        FLOAT16 "MXOPT_F16"
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
-    convert_fn mxopt_load(int dtype, int compute)
-    convert_fn mxopt_store(int dtype, int compute)
-    ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
-    finite_fn mxopt_finite_of(int dtype)
+    ctypedef struct Storage "mxopt_storage":
+        convert_fn load[2]
+        convert_fn store[2]
+    const Storage* mxopt_storage_table()
 
 cdef extern from "prefetch.h" nogil:
     void mxopt_prefetch(const void*)
@@ -130,19 +132,6 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
     }
 
 
-cdef list converters(bint storing):
-    cdef int dtype, compute
-    cdef convert_fn function
-    table = []
-    for compute in range(2):
-        for dtype in range(4):
-            function = mxopt_store(dtype, compute) if storing else mxopt_load(dtype, compute)
-            table.append(PyCapsule_New(<void*>function, "mxopt.convert", NULL) if function != NULL else None)
-    return table
-
-
-# Widening and narrowing of blocks, [compute type][storage dtype]; None where none is needed or allowed.
-LOADS = converters(False)
-STORES = converters(True)
-# Whether all elements of a block are finite, [storage dtype].
-FINITE = [PyCapsule_New(<void*>mxopt_finite_of(dtype), "mxopt.finite", NULL) for dtype in range(4)]
+# The table of storage dtypes (see dtypes.h), built for this instruction set: one for the rules and the engine.
+cdef const Storage* STORED_AS = mxopt_storage_table()
+STORAGE = PyCapsule_New(<void*>STORED_AS, "mxopt.storage", NULL)

@@ -6,7 +6,7 @@
 #     arrays[k + 1]  not NULL: the whole tensor lies in this block
 #     arrays[k + 2]  real*: the weights as they are stored, so the 16-bit ones where the rule works on their master;
 #                    NULL where none of its sums is called weight_squares
-#     arrays[k + 3]  unsigned char*: the dtypes of the arrays (see storage.h), and at STORED that of those weights
+#     arrays[k + 3]  unsigned char*: the dtypes of the arrays (see dtypes.h), and at STORED that of those weights
 #
 # A block may come in several calls, cut at multiples of PIECE elements, and the sums must not show it.
 #
@@ -19,7 +19,6 @@ cdef enum:
     LANES = 16
     PIECE = 8 * LANES  # elements at a time; divides every span that the engine cuts
     STORED = 6
-    FLOAT16 = 2
 
 
 cdef inline double in_double(const real* x, Py_ssize_t n) noexcept nogil:
@@ -103,8 +102,8 @@ cdef inline void add_half_squares(const float* x, Py_ssize_t n, double* added, b
     memset(lanes, 0, sizeof(lanes))
     for i in range(n):
         wide[i] = x[i] * x[i]
-    mxopt_store(FLOAT16, 0)(wide, half, n)
-    mxopt_load(FLOAT16, 0)(half, rounded, n)
+    STORED_AS[FLOAT16].store[0](wide, half, n)
+    STORED_AS[FLOAT16].load[0](half, rounded, n)
     for i in range(PIECE):
         rounded[i] = rounded[i] if rounded[i] < INFINITY else wide[i]
     if in_turn:

@@ -1,0 +1,128 @@
+# What the engine knows of its arrays: their dtypes, where their elements are, and what one run needs.
+
+cdef extern from "dtypes.h" nogil:
+    enum:  # storage dtypes, by number; the first two are also the types of the arithmetic
+        F32 "MXOPT_F32"
+        F64 "MXOPT_F64"
+        F16 "MXOPT_F16"
+        BF16 "MXOPT_BF16"
+        DTYPES "MXOPT_DTYPES"
+    ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
+    ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
+    ctypedef struct Storage "mxopt_storage":
+        const char* name
+        Py_ssize_t itemsize
+        convert_fn load[2]   # by type of the arithmetic; NULL: it is that type
+        convert_fn store[2]  # NULL: it is that type, or nothing is stored so
+        finite_fn finite
+
+ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
+cdef enum:
+    WEIGHT = 0
+    GRAD = 1
+    MAX_ARRAYS = 6  # weight, gradient, three states, one more input
+    MIRROR = 6      # the low-precision weight that is written from its float32 master
+    SLOTS = 7
+    POINTERS = 10   # the arrays, and what rules with sums are given
+    MAX_DIMS = 32
+    MAX_SCALARS = 24
+    MAX_DEPTH = 16  # of tuples within tuples in a state
+
+cdef enum:
+    # Elements of one staged block.
+    BLOCK = 512
+    # What comes from main memory is stepped part by part, and before each part as much of what comes later is asked
+    # for, so that memory is never waited for nor asked for more than it can have under way. Adam on 30 million
+    # float16 elements takes 12.4 ms with parts of 128, 13.7 of 256, 14.2 of 64, 16.7 undivided; with float32 masters
+    # 15.8, 18.0, 16.1 and 20.9 (two threads; float32 takes 15.5). Blocks of 256 or 1024 gain nothing.
+    PART = 128
+    # How many blocks ahead.
+    AHEAD = 2
+    # Elements of one partial sum. Tensors up to this size are summed one element after the other, as MXNet
+    # does; larger ones in the lanes of norms.pxi, which are faster and closer to the true sum.
+    SUM_BLOCK = 16384
+    # Chunks begin at multiples of this from the start of a tensor: one cache line of float32, and more.
+    LINE = 64
+    # Elements of a drawn input that exist at a time: 768 KB of doubles.
+    DRAWN_BLOCK = 98304
+    # Arrays of a list whose objects are asked for ahead of being read.
+    LOOK_AHEAD = 6
+    # From this many elements in a plan on, its arrays come from main memory, and each thread asks for each of
+    # them some parts ahead, line by line in turn: what the processor itself fetches ahead ends at every page. Of the
+    # limit, 30 million elements reach with parts of 128 four ahead / of 256 two ahead / without asking: Adam 1.00, 0.98,
+    # 0.88, Ftrl 0.98, 0.87, 0.84 (two threads). Array by array instead of line by line they gain nothing.
+    FAR_FROM = 1 << 19
+    FAR_AHEAD = 4
+    # Random rows of a table: how many rows ahead, and how much of each, to ask for. A lazy Adam step of 8192
+    # fresh rows of 64 out of a million takes 0.58 ms with 8 (two threads; 3 to 24 are as good), 0.75 ms when the line
+    # in which a row ends is left out; of rows of 16, 1.2 ms against 1.9. Of rows of 1000, asking for their first
+    # 512 bytes is best: the processor itself goes on from there.
+    ROWS_AHEAD = 8
+    ROW_HEAD = 512
+    # Below this many elements of all arrays together a second thread, which takes 2.2 us to start and to join, costs
+    # more than it brings: SGD's three streams break even at 23,000 elements of each, Adam's four at 11,000.
+    SERIAL_BELOW = 65536
+
+cdef enum:  # where the elements of an array are
+    FLAT = 0      # one after the other
+    ROWS = 1      # in the rows that the gradient names
+    STRIDED = 2   # anywhere
+    EXPAND = 3    # a row-sparse gradient: its rows, and zeros between them
+    PER_ROW = 4   # one element a row
+
+cdef struct Strides:
+    int ndim
+    bint mapped  # the first index goes through the gradient's rows
+    Py_ssize_t shape[MAX_DIMS]
+    Py_ssize_t strides[MAX_DIMS]
+
+cdef struct Layout:
+    const int64_t* rows  # NULL: dense
+    Py_ssize_t nrows
+    Py_ssize_t width
+    bint lazy            # the rule visits the named rows only
+    bint in_place  # whole rows can be used where they are
+    Strides* strided[SLOTS]
+
+cdef struct Tensor:
+    Py_ssize_t size       # elements that the rule visits
+    Py_ssize_t start      # its place on the line
+    Py_ssize_t first_sum  # its first partial sum
+    char* data[SLOTS]
+    Layout* layout        # NULL: everything is FLAT
+    int row               # its row in the table of scalars
+    unsigned char dtype[SLOTS]
+    unsigned char kind[SLOTS]
+    unsigned char compute
+    unsigned char plain   # every pointer can be used as it is
+    unsigned char ranged  # its memory ranges are in Plan.ranges, not those of its data
+
+cdef struct Range:
+    uintptr_t low
+    uintptr_t high
+    Py_ssize_t tensor
+    short role      # of the array, as in a refusal: 0 the weight, 1 the gradient, 2... the states, -1 the master
+    bint written
+
+cdef struct Pass:
+    rule_fn rules[3]  # by compute type; the last one runs on float32 masters
+    Tensor* tensors
+    Py_ssize_t ntensors
+    const double* scalars[2]  # by compute type
+    Py_ssize_t nscalars
+    double* sums
+    int nsums
+    bint sums_weight
+    int narrays
+    unsigned int uses
+    unsigned int writes
+    bint by_row
+    bint mirrored
+    Py_ssize_t scratch_items
+    bint far     # the arrays are larger than the caches
+    int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
+
+# The table of storage dtypes, by number: of the chosen instruction set (see storage.h).
+cdef const Storage* STORAGE = NULL
+cdef object float32 = np.dtype(np.float32), float64 = np.dtype(np.float64)
+cdef int bfloat16_num = -1  # NumPy's number of it, once one was met

@@ -1,0 +1,568 @@
+# Making a plan: every array of a call is looked at and its address noted, or the call is refused.
+#
+# Refused carries a code, the tensor, the role of its array (see Range) and what is wrong with it; `mxopt.checks` has
+# the table of codes with the sentence for each.
+
+
+cdef int dtype_of(cnp.ndarray array) noexcept:
+    # -1: not a dtype that the engine steps.
+    global bfloat16_num
+    cdef int num = cnp.PyArray_TYPE(array)
+    if num < 0 or not cnp.PyArray_ISNOTSWAPPED(array):  # below 0 are the newest dtypes, all of them alike
+        return -1
+    if num == cnp.NPY_FLOAT32:
+        return F32
+    if num == cnp.NPY_FLOAT64:
+        return F64
+    if num == cnp.NPY_FLOAT16:
+        return F16
+    if num == bfloat16_num:
+        return BF16
+    if bfloat16_num < 0 and array.dtype.name == "bfloat16" and cnp.PyArray_ITEMSIZE(array) == 2:
+        bfloat16_num = num
+        return BF16
+    return -1
+
+
+cdef inline void ask_for_shape(PyObject* array) noexcept:
+    if is_exact_array(array):
+        mxopt_prefetch(dims_of(<Array*>array))
+
+
+cdef class Plan:
+    """The checked description of one call.
+
+    Parameters
+    ----------
+    rule : Rule
+        The first rule that will run; the others must have the same arrays.
+    weights, grads : list of ndarray
+        No `grads` (and no `states`): for rules of one array.
+    states : list
+        Per tensor None, an array, or a tuple of arrays, None and tuples; None entries are left out.
+    master : int
+        Where the float32 master copy stands in the state pair of a 16-bit weight (0 or 1); -1: no masters.
+    rows : list of (None or int64 array), optional
+        The row indices of row-sparse gradients, whose `grads` entries are their rows.
+    lazy : bool
+        Whether row-sparse gradients touch only their rows.
+    ordered : bool
+        Whether elements are visited in C order whatever the memory's order is: for rules with sums.
+
+    Raises
+    ------
+    Refused
+        With what is wrong and where. Nothing has been changed.
+    """
+
+    cdef Tensor* tensors
+    cdef Py_ssize_t ntensors, total, nelements, nsum_blocks, widest
+    cdef int narrays, nstates, ndrawn
+    cdef unsigned int per_row
+    cdef bint by_row, lazy, mirrored, staged, rowed, ordered, alone
+    cdef object owners  # keeps every array alive while its address is used
+    cdef Range* ranges  # of the tensors that `add` has placed
+    cdef Py_ssize_t nranges
+    cdef bint any_strided
+
+    def __cinit__(self):
+        self.tensors = NULL
+        self.ranges = NULL
+
+    def __init__(self, Rule rule not None, list weights, list grads=None, list states=None, int master=-1, list rows=None,
+                 bint lazy=False, bint ordered=False):
+        cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
+        if self.tensors != NULL:
+            raise RuntimeError("a plan is made once")
+        self.alone = grads is None
+        if self.alone:
+            grads, states = weights, [None] * n
+        if PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
+            raise Refused("lengths", -1, 0)
+        if rows is not None and len(rows) != n:
+            raise Refused("lengths", -1, 0)
+        self.narrays = len(rule.arrays)
+        self.ndrawn = rule.drawn
+        self.nstates = max(self.narrays - 2 - self.ndrawn, 0)
+        self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
+        # A drawn input and sums follow the elements, not the memory.
+        self.ordered = ordered or self.ndrawn
+        self.owners = (list(weights), list(grads), list(states), None if rows is None else list(rows))
+        self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
+        if self.tensors == NULL:
+            raise MemoryError
+        for i in range(n):
+            self.ntensors = i + 1
+            self.look_ahead(weights, grads, states, i)
+            if (rows is None or rows[i] is None) and self.add_plain(
+                    i, PyList_GET_ITEM(weights, i), PyList_GET_ITEM(grads, i), PyList_GET_ITEM(states, i)):
+                continue
+            if self.ranges == NULL:  # one for each array, and for a 16-bit weight beside its master
+                self.ranges = <Range*>malloc((n - i) * (2 + self.nstates + (master >= 0)) * sizeof(Range))
+                if self.ranges == NULL:
+                    raise MemoryError
+            self.tensors[i].ranged = True
+            self.add(i, weights[i], grads[i], states[i], master, None if rows is None else rows[i])
+        refuse_overlaps(self)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        cdef int a
+        if self.tensors != NULL:
+            for i in range(self.ntensors):
+                if self.tensors[i].layout != NULL:
+                    for a in range(SLOTS):
+                        free(self.tensors[i].layout.strided[a])
+                    free(self.tensors[i].layout)
+            free(self.tensors)
+        free(self.ranges)
+
+    @property
+    def by_rows(self):
+        """Of each tensor, whether the rule visits the rows of its gradient alone; None: of none."""
+        if not self.lazy or self.owners[3] is None:
+            return None
+        return [rows is not None for rows in self.owners[3]]
+
+    @property
+    def elements(self):
+        """How many elements the rule visits."""
+        return self.nelements
+
+    cdef int take(self, object state, list found, Py_ssize_t i, int depth=0) except -1:
+        # The arrays of a nested state, in order.
+        if state is None:
+            return 0
+        if isinstance(state, cnp.ndarray):
+            found.append(state)
+        elif isinstance(state, (tuple, list)):
+            if depth == MAX_DEPTH:
+                raise Refused("deep", i, 2, depth)
+            for part in state:
+                self.take(part, found, i, depth + 1)
+        else:
+            raise Refused("state", i, 2, type(state).__name__)
+        return 0
+
+    cdef list arrays_in(self, object state, Py_ssize_t i):
+        cdef list found = []
+        self.take(state, found, i)
+        return found
+
+    cdef int place(self, Py_ssize_t i, int slot, cnp.ndarray array, int role, bint written) except -1:
+        # Note one array of tensor i. role: what to call it when it is refused.
+        cdef Tensor* t = &self.tensors[i]
+        cdef int dtype = dtype_of(array)
+        if not cnp.PyArray_CheckExact(array) and hasattr(array, "_mask"):
+            raise Refused("masked", i, role)
+        if dtype < 0:
+            raise Refused("dtype", i, role, str(array.dtype))
+        if not cnp.PyArray_ISALIGNED(array):
+            raise Refused("aligned", i, role)
+        if written and not cnp.PyArray_ISWRITEABLE(array):
+            raise Refused("read-only", i, role)
+        t.data[slot] = <char*>cnp.PyArray_DATA(array)
+        t.dtype[slot] = dtype
+        if cnp.PyArray_SIZE(array) > 0:
+            extent(array, &self.ranges[self.nranges].low, &self.ranges[self.nranges].high)
+            self.ranges[self.nranges].tensor, self.ranges[self.nranges].role = i, role
+            self.ranges[self.nranges].written = written
+            self.nranges += 1
+        return 0
+
+    cdef inline void look_ahead(self, list weights, list grads, list states, Py_ssize_t i) noexcept:
+        # Array objects and their shapes lie all over memory: ask for those to come, in the order in which
+        # one leads to the next.
+        cdef Py_ssize_t n = PyList_GET_SIZE(weights)
+        cdef PyObject* state
+        cdef int a
+        if i + 3 * LOOK_AHEAD < n:
+            mxopt_prefetch(PyList_GET_ITEM(states, i + 3 * LOOK_AHEAD))
+        if i + 2 * LOOK_AHEAD < n:
+            mxopt_prefetch(PyList_GET_ITEM(weights, i + 2 * LOOK_AHEAD))
+            mxopt_prefetch(PyList_GET_ITEM(grads, i + 2 * LOOK_AHEAD))
+            state = PyList_GET_ITEM(states, i + 2 * LOOK_AHEAD)
+            if PyTuple_CheckExact(<object>state):
+                for a in range(PyTuple_GET_SIZE(<object>state)):
+                    mxopt_prefetch(PyTuple_GET_ITEM(<object>state, a))
+        if i + LOOK_AHEAD < n:
+            ask_for_shape(PyList_GET_ITEM(weights, i + LOOK_AHEAD))
+            ask_for_shape(PyList_GET_ITEM(grads, i + LOOK_AHEAD))
+            state = PyList_GET_ITEM(states, i + LOOK_AHEAD)
+            if PyTuple_CheckExact(<object>state):
+                for a in range(PyTuple_GET_SIZE(<object>state)):
+                    ask_for_shape(PyTuple_GET_ITEM(<object>state, a))
+
+    cdef bint add_plain(self, Py_ssize_t i, PyObject* weight, PyObject* grad, PyObject* state) noexcept:
+        # Most tensors: exact ndarrays of one dtype (float32 or float64), one shape, C order. Otherwise, or
+        # where something is wrong, nothing is noted and `add` sees to it.
+        cdef PyObject* arrays[MAX_ARRAYS]
+        cdef Array* array
+        cdef Array* w = <Array*>weight
+        cdef Tensor* t = &self.tensors[i]
+        cdef int a, d, ndim, need
+        cdef Py_ssize_t size = 1
+        arrays[WEIGHT], arrays[GRAD] = weight, grad
+        if self.by_row or self.per_row or not is_exact_array(weight):
+            return False
+        if self.nstates == 0:
+            if state != <PyObject*>None:
+                return False
+        elif self.nstates == 1:
+            arrays[2] = state
+        elif not PyTuple_CheckExact(<object>state) or PyTuple_GET_SIZE(<object>state) != self.nstates:
+            return False
+        else:
+            for a in range(self.nstates):
+                arrays[2 + a] = PyTuple_GET_ITEM(<object>state, a)
+        if descr_of(w) != <void*>float32 and descr_of(w) != <void*>float64:
+            return False
+        ndim = ndim_of(w)
+        for d in range(ndim):
+            size *= dims_of(w)[d]
+        for a in range(2 + self.nstates):
+            array = <Array*>arrays[a]
+            need = cnp.NPY_ARRAY_CARRAY_RO if a == GRAD else cnp.NPY_ARRAY_CARRAY
+            if (not is_exact_array(arrays[a]) or descr_of(array) != descr_of(w) or ndim_of(array) != ndim
+                    or (flags_of(array) & need) != need):
+                return False
+            for d in range(ndim):
+                if dims_of(array)[d] != dims_of(w)[d]:
+                    return False
+        t.compute = F32 if descr_of(w) == <void*>float32 else F64
+        for a in range(2 + self.nstates):
+            t.data[a] = data_of(<Array*>arrays[a])
+            t.dtype[a] = t.compute
+        if self.ndrawn:
+            t.dtype[self.narrays - 1] = t.compute
+        t.plain = True
+        self.settle(t, size)
+        return True
+
+    cdef inline void settle(self, Tensor* t, Py_ssize_t size) noexcept:
+        # Give a tensor its place on the line.
+        t.size = size
+        t.start = self.total
+        t.first_sum = self.nsum_blocks
+        self.total += round_up(size, LINE)
+        self.nsum_blocks += (size + SUM_BLOCK - 1) // SUM_BLOCK
+        self.nelements += size
+
+    cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows) except -1:
+        cdef Tensor* t = &self.tensors[i]
+        cdef cnp.ndarray w, g, main, array
+        cdef list found
+        cdef Py_ssize_t nrows, k
+        cdef int slot, a, d, ndim
+        cdef bint sparse = rows is not None, all_c, all_f
+        if not isinstance(weight, cnp.ndarray):
+            raise Refused("array", i, 0, type(weight).__name__)
+        if not isinstance(grad, cnp.ndarray):
+            raise Refused("array", i, 1, type(grad).__name__)
+        w = weight
+        g = grad
+        main = w
+        self.place(i, WEIGHT, w, 0, True)
+        ndim = cnp.PyArray_NDIM(w)
+        if master >= 0 and (t.dtype[WEIGHT] == F16 or t.dtype[WEIGHT] == BF16):
+            if not isinstance(state, (tuple, list)) or len(state) != 2 or not isinstance(state[master], cnp.ndarray):
+                raise Refused("pair", i, 2)
+            main = state[master]
+            state = state[1 - master]
+            t.data[MIRROR] = t.data[WEIGHT]
+            t.dtype[MIRROR] = t.dtype[WEIGHT]
+            self.place(i, WEIGHT, main, -1, True)
+            if t.dtype[WEIGHT] != F32 and t.dtype[WEIGHT] != F64:
+                raise Refused("dtype", i, -1, str(main.dtype))
+            if not same_shape(main, w):
+                raise Refused("shape", i, -1)
+            self.mirrored = True
+        t.compute = F64 if t.dtype[WEIGHT] == F64 else F32
+        if t.data[MIRROR] != NULL and t.compute == F64:
+            raise Refused("dtype", i, -1, "float64")
+
+        # The gradient: the weight's shape, or the rows of it.
+        if not self.alone:
+            self.place(i, GRAD, g, 1, False)
+        if sparse:
+            if ndim < 1:
+                raise Refused("sparse-scalar", i, 1)
+            self.check_rows(i, w, g, rows)
+        elif not same_shape(g, w):
+            raise Refused("shape", i, 1)
+
+        # The states, then a drawn input.
+        found = self.arrays_in(state, i)
+        if len(found) != self.nstates:
+            raise Refused("count", i, 2, len(found), self.nstates)
+        for a in range(self.nstates):
+            array = found[a]
+            slot = 2 + a
+            self.place(i, slot, array, slot, True)
+            if STORAGE[t.dtype[slot]].store[t.compute] == NULL and t.dtype[slot] != t.compute:
+                raise Refused("dtype", i, slot, str(array.dtype))
+            if (self.per_row >> slot) & 1:
+                if ndim < 1 or cnp.PyArray_SIZE(array) != cnp.PyArray_DIM(w, 0):
+                    raise Refused("shape", i, slot)
+                if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+                    raise Refused("contiguous", i, slot)
+            elif not same_shape(array, w):
+                raise Refused("shape", i, slot)
+        if self.ndrawn:
+            t.dtype[self.narrays - 1] = t.compute  # FLAT: `run` sets its address
+
+        # Layouts. One memory order for all arrays is as good as flat, unless rows matter.
+        all_c = cnp.PyArray_IS_C_CONTIGUOUS(w) and cnp.PyArray_IS_C_CONTIGUOUS(main) and cnp.PyArray_IS_C_CONTIGUOUS(g)
+        all_f = cnp.PyArray_IS_F_CONTIGUOUS(w) and cnp.PyArray_IS_F_CONTIGUOUS(main) and cnp.PyArray_IS_F_CONTIGUOUS(g)
+        for a in range(self.nstates):
+            if not (self.per_row >> (2 + a)) & 1:
+                all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[a])
+                all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[a])
+        all_f = all_f and not self.ordered
+        t.plain = t.data[MIRROR] == NULL
+        for a in range(self.narrays):
+            t.plain = t.plain and t.dtype[a] == t.compute
+        if sparse or self.by_row or not (all_c or all_f):
+            t.layout = <Layout*>calloc(1, sizeof(Layout))
+            if t.layout == NULL:
+                raise MemoryError
+            nrows = cnp.PyArray_DIM(w, 0) if ndim > 0 else 1
+            t.layout.width = max(cnp.PyArray_SIZE(w) // max(nrows, 1), 1)
+            if sparse:
+                array = rows
+                t.layout.rows = <const int64_t*>cnp.PyArray_DATA(array)
+                t.layout.nrows = cnp.PyArray_DIM(array, 0)
+                t.layout.lazy = self.lazy
+            t.plain = t.plain and not sparse and all_c
+            self.lay(i, WEIGHT, main, sparse and self.lazy)
+            if t.data[MIRROR] != NULL:
+                self.lay(i, MIRROR, w, sparse and self.lazy)
+            if sparse and not self.lazy:
+                t.kind[GRAD] = EXPAND
+                if not cnp.PyArray_IS_C_CONTIGUOUS(g):
+                    raise Refused("contiguous", i, 1)
+            else:
+                self.lay(i, GRAD, g, False)
+            for a in range(self.nstates):
+                if (self.per_row >> (2 + a)) & 1:
+                    t.kind[2 + a] = PER_ROW
+                else:
+                    self.lay(i, 2 + a, found[a], sparse and self.lazy)
+            t.layout.in_place = sparse and self.lazy and t.data[MIRROR] == NULL
+            for a in range(self.narrays):
+                t.layout.in_place = (t.layout.in_place and t.dtype[a] == t.compute
+                                     and (t.kind[a] == FLAT or t.kind[a] == ROWS))
+            if not t.plain and self.by_row:
+                self.widest = max(self.widest, t.layout.width)
+        self.staged = self.staged or not t.plain
+        self.settle(t, cnp.PyArray_SIZE(g) if sparse and self.lazy else cnp.PyArray_SIZE(w))
+        return 0
+
+    cdef int check_rows(self, Py_ssize_t i, cnp.ndarray w, cnp.ndarray g, object rows) except -1:
+        cdef cnp.ndarray array
+        cdef const int64_t* at
+        cdef Py_ssize_t k, n, limit = cnp.PyArray_DIM(w, 0)
+        cdef int d
+        if not isinstance(rows, cnp.ndarray) or cnp.PyArray_TYPE(rows) != cnp.NPY_INT64:
+            raise Refused("rows", i, 1)
+        array = rows
+        if cnp.PyArray_NDIM(array) != 1 or not cnp.PyArray_ISCARRAY_RO(array):
+            raise Refused("rows", i, 1)
+        n = cnp.PyArray_DIM(array, 0)
+        if cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(w) or cnp.PyArray_DIM(g, 0) != n:
+            raise Refused("shape", i, 1)
+        for d in range(1, cnp.PyArray_NDIM(w)):
+            if cnp.PyArray_DIM(g, d) != cnp.PyArray_DIM(w, d):
+                raise Refused("shape", i, 1)
+        at = <const int64_t*>cnp.PyArray_DATA(array)
+        for k in range(n):
+            if at[k] < 0 or at[k] >= limit:
+                raise Refused("row", i, 1, at[k])
+            if k > 0 and at[k] <= at[k - 1]:
+                raise Refused("order", i, 1, at[k])
+        return 0
+
+    cdef int lay(self, Py_ssize_t i, int slot, cnp.ndarray array, bint mapped) except -1:
+        # How the elements of this array are reached.
+        cdef Tensor* t = &self.tensors[i]
+        cdef Strides* s
+        cdef int d, ndim = cnp.PyArray_NDIM(array)
+        if cnp.PyArray_IS_C_CONTIGUOUS(array):
+            t.kind[slot] = ROWS if mapped else FLAT
+            return 0
+        if ndim > MAX_DIMS:
+            raise Refused("contiguous", i, slot)
+        if slot != GRAD and repeats_itself(array):
+            raise Refused("itself", i, slot)
+        s = <Strides*>calloc(1, sizeof(Strides))
+        if s == NULL:
+            raise MemoryError
+        t.layout.strided[slot] = s
+        t.kind[slot] = STRIDED
+        s.ndim = ndim
+        s.mapped = mapped
+        for d in range(ndim):
+            s.shape[d] = cnp.PyArray_DIM(array, d)
+            s.strides[d] = cnp.PyArray_STRIDE(array, d)
+        if mapped:
+            s.shape[0] = t.layout.nrows
+        self.any_strided = True
+        return 0
+
+    def finite(self):
+        """Whether every element of every gradient is finite."""
+        cdef Pass c
+        cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
+        c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
+        c.by_row, c.nsums, c.narrays = False, 0, 1
+        with nogil:
+            run_threads(&c, 0, self.total, threads, NULL, 0)
+        return not spoilt
+
+    def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None, object singles=None,
+            object draw=None):
+        """Run one rule over the plan.
+
+        Parameters
+        ----------
+        rule : Rule
+            Its arrays are those of the plan's rule, or the first of them.
+        scalars : list of k tuples, or float64 array (k, m)
+            The rule's scalars, first; it may be followed by others.
+        rows : int32 array (number of tensors,), optional
+            Each tensor's row of `scalars`; all use row 0 when not given.
+        singles : like `scalars`, optional
+            What float32 arithmetic takes instead.
+        draw : callable, optional
+            Fills an array with a rule's drawn input; called tensor by tensor, in the order of elements.
+
+        Returns
+        -------
+        sums : float64 array (number of tensors, rule.nsums) or None
+        """
+        cdef Pass c
+        cdef Py_ssize_t i, chunk, nchunks, per_thread
+        cdef int threads = 1
+        cdef char* scratch = NULL
+        cdef double[:, ::1] sums, added
+        cdef const double[:, ::1] table, single
+        cdef double few[2][MAX_SCALARS]
+        cdef Py_ssize_t nrows = len(scalars), k, block
+        cdef tuple only, only_single
+        if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
+            raise ValueError(f"the plan was not made for {rule!r}")
+        if nrows == 1 and isinstance(scalars, list) and len(scalars[0]) >= rule.nscalars:
+            # The common call: one row for all tensors. Reading it here saves a microsecond.
+            only = scalars[0]
+            only_single = only if singles is None else singles[0]
+            for k in range(rule.nscalars):
+                few[0][k], few[1][k] = only_single[k], only[k]
+            c.scalars[0], c.scalars[1] = few[0], few[1]
+            c.nscalars = rule.nscalars
+        else:
+            table = np.ascontiguousarray(scalars, np.float64)
+            single = table if singles is None else np.ascontiguousarray(singles, np.float64)
+            if nrows < 1 or table.shape[1] < rule.nscalars or (
+                    table.shape[0] != single.shape[0] or table.shape[1] != single.shape[1]):
+                raise ValueError(f"{rule!r} takes rows of {rule.nscalars} scalars")
+            c.scalars[0], c.scalars[1] = &single[0, 0], &table[0, 0]
+            c.nscalars = table.shape[1]
+        if rows is None:
+            if self.rowed:
+                for i in range(self.ntensors):
+                    self.tensors[i].row = 0
+            self.rowed = False
+        else:
+            if rows.shape[0] != self.ntensors:
+                raise ValueError("rows must have one entry a tensor")
+            for i in range(self.ntensors):
+                if rows[i] < 0 or rows[i] >= nrows:
+                    raise ValueError("rows must name rows of the scalars")
+                self.tensors[i].row = rows[i]
+            self.rowed = True
+        c.spoilt = NULL
+        c.far = self.nelements >= FAR_FROM
+        c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
+        c.tensors, c.ntensors = self.tensors, self.ntensors
+        c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
+        c.sums_weight = rule.sums_weight
+        c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
+        c.mirrored = self.mirrored and (rule.writes & 1)
+        c.scratch_items = round_up(max(BLOCK, self.widest), LINE)
+        if rule.nsums:
+            partial = np.zeros((max(self.nsum_blocks, 1), rule.nsums))
+            sums = partial
+            c.sums = &sums[0, 0]
+        if self.total * c.narrays >= SERIAL_BELOW:
+            threads = get_num_threads()
+        if self.staged:
+            scratch = <char*>malloc(threads * (SLOTS + 1) * c.scratch_items * 8)
+            if scratch == NULL:
+                raise MemoryError
+        per_thread = (SLOTS + 1) * c.scratch_items * 8
+        try:
+            if self.ndrawn:
+                self.run_drawn(&c, draw, threads, scratch, per_thread)
+            else:
+                with nogil:
+                    run_threads(&c, 0, self.total, threads, scratch, per_thread)
+        finally:
+            free(scratch)
+        if not rule.nsums:
+            return None
+        # In block order, one after the other.
+        result = np.zeros((self.ntensors, rule.nsums))
+        added = result
+        for i in range(self.ntensors):
+            block = self.tensors[i].first_sum
+            for block in range(block, block + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK):
+                for k in range(rule.nsums):
+                    added[i, k] += sums[block, k]
+        return result
+
+    cdef int run_drawn(self, const Pass* c, object draw, int threads, char* scratch, Py_ssize_t per_thread) except -1:
+        # Block by block: the input is never there as a whole, and is the same for any list. It is drawn in one thread,
+        # whose order is the input's.
+        cdef Tensor* t
+        cdef Py_ssize_t i = 0, k, last, count, begin
+        cdef int slot = self.narrays - 1
+        cdef cnp.ndarray block
+        while i < self.ntensors:
+            t = &self.tensors[i]
+            count, last = 0, i
+            while (last < self.ntensors and self.tensors[last].compute == t.compute
+                    and count + self.tensors[last].size <= DRAWN_BLOCK):
+                count += self.tensors[last].size
+                last += 1
+            if last > i:  # small tensors share a block
+                block = np.empty(count, np.float64 if t.compute == F64 else np.float32)
+                draw(block)
+                count = 0
+                for k in range(i, last):
+                    self.tensors[k].data[slot] = <char*>cnp.PyArray_DATA(block) + count * STORAGE[t.compute].itemsize
+                    count += self.tensors[k].size
+                with nogil:
+                    run_threads(c, t.start, self.tensors[last - 1].start + self.tensors[last - 1].size, threads,
+                                scratch, per_thread)
+                i = last
+                continue
+            drawn = np.empty(DRAWN_BLOCK, np.float64 if t.compute == F64 else np.float32)
+            for begin in range(0, t.size, DRAWN_BLOCK):
+                count = min(DRAWN_BLOCK, t.size - begin)
+                block = drawn[:count]
+                draw(block)
+                t.data[slot] = <char*>cnp.PyArray_DATA(block) - begin * STORAGE[t.compute].itemsize
+                with nogil:
+                    run_threads(c, t.start + begin, t.start + begin + count, threads, scratch, per_thread)
+            i += 1
+        return 0
+
+
+cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int d, ndim = cnp.PyArray_NDIM(a)
+    if ndim != cnp.PyArray_NDIM(b):
+        return False
+    for d in range(ndim):
+        if cnp.PyArray_DIM(a, d) != cnp.PyArray_DIM(b, d):
+            return False
+    return True

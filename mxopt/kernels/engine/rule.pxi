@@ -1,0 +1,69 @@
+# Rules as the engine sees them, and the table of storage dtypes that comes with them.
+
+
+def use_storage(table):
+    """Take the table of storage dtypes that was built for the chosen instruction set.
+
+    Returns
+    -------
+    dict
+        Bytes an element of each, by name, in the order of their numbers.
+    """
+    global STORAGE
+    STORAGE = <const Storage*>PyCapsule_GetPointer(table, "mxopt.storage")
+    return {STORAGE[dtype].name.decode(): STORAGE[dtype].itemsize for dtype in range(DTYPES)}
+
+
+cdef class Rule:
+    """One registered rule: its loops for float and double and what they read and write."""
+
+    cdef rule_fn single, double_, on_master
+    cdef unsigned int uses, writes, per_row
+    cdef int nscalars
+    cdef readonly str name
+    cdef readonly tuple arrays
+    cdef readonly tuple scalars
+    cdef readonly tuple sums
+    cdef readonly int nsums
+    cdef readonly bint sums_weight  # it is handed the weights as they are stored
+    cdef readonly bint by_row
+    cdef readonly bint drawn
+
+    def __init__(self, str name, dict entry):
+        self.name = name
+        self.single = <rule_fn>PyCapsule_GetPointer(entry["float32"], "mxopt.rule")
+        self.double_ = <rule_fn>PyCapsule_GetPointer(entry["float64"], "mxopt.rule")
+        self.on_master = <rule_fn>PyCapsule_GetPointer(entry["on_master"], "mxopt.rule")
+        self.arrays = tuple(a.partition("/")[0] for a in entry["arrays"])
+        self.scalars = entry["scalars"]
+        self.nscalars = len(self.scalars)
+        if len(self.arrays) > MAX_ARRAYS:
+            raise ValueError(f"a rule has at most {MAX_ARRAYS} arrays, {name} has {len(self.arrays)}")
+        if self.nscalars > MAX_SCALARS:
+            raise ValueError(f"a rule has at most {MAX_SCALARS} scalars, {name} has {self.nscalars}")
+        self.sums = entry["sums"]
+        self.nsums = len(self.sums)
+        self.sums_weight = "weight_squares" in self.sums
+        self.by_row = entry["by_row"]
+        self.drawn = entry["arrays"][len(self.arrays) - 1].endswith("/drawn")
+        if self.drawn and (self.by_row or self.nsums):
+            raise ValueError(f"{name}: a rule with a drawn input has neither rows nor sums")
+        writes = entry["writes"]
+        for i, array in enumerate(entry["arrays"]):
+            if array != "-":
+                self.uses |= 1u << i
+            if array.endswith("/row"):
+                self.per_row |= 1u << i
+            if (i != GRAD and array != "-" and not array.endswith("/drawn")) if writes is None else (
+                    self.arrays[i] in writes):
+                self.writes |= 1u << i
+
+    @property
+    def streams(self):
+        """What the rule does to each of its arrays: 'written' (and read before), 'read' or None."""
+        cdef unsigned int reads = self.uses | self.sums_weight << WEIGHT
+        return tuple("written" if (self.writes >> a) & 1 else ("read" if (reads >> a) & 1 else None)
+                     for a in range(len(self.arrays)))
+
+    def __repr__(self):
+        return f"<rule {self.name}({', '.join(self.arrays)})>"

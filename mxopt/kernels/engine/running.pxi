@@ -1,0 +1,385 @@
+# Running a rule over a checked plan: nothing here can fail.
+#
+# Per tensor and block of elements, every array gives a pointer: its own memory where the block lies there
+# contiguously in the type of the arithmetic, else scratch that stays in L1 (another dtype: widened; rows
+# or strides: gathered; a row-sparse gradient in a standard update: rows among zeros). The rule
+# runs on the pointers, and what it wrote to scratch is narrowed or scattered back. A result therefore does not
+# depend on threads, chunks, lists or layouts: elementwise rules never see them, and sums are taken
+# per SUM_BLOCK elements from the start of each tensor and added in that order.
+
+
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    return (n + unit - 1) // unit * unit
+
+
+cdef inline void convert(convert_fn function, const char* source, char* target, Py_ssize_t n,
+                         Py_ssize_t itemsize) noexcept nogil:
+    if function == NULL:
+        memcpy(target, source, n * itemsize)
+    else:
+        function(source, target, n)
+
+
+cdef void walk(const Strides* s, const int64_t* rows, char* base, Py_ssize_t p, Py_ssize_t n, char* flat,
+               Py_ssize_t itemsize, bint scatter) noexcept nogil:
+    # n elements from place p (C order) between a strided array and flat memory.
+    cdef Py_ssize_t[MAX_DIMS] at
+    cdef Py_ssize_t rest = p, run, i, stride
+    cdef int d, last = s.ndim - 1
+    cdef char* place
+    for d in range(last, -1, -1):
+        at[d] = rest % s.shape[d]
+        rest = rest // s.shape[d]
+    stride = s.strides[last]
+    while n > 0:
+        place = base
+        for d in range(last + 1):
+            place += s.strides[d] * (rows[at[d]] if d == 0 and s.mapped else at[d])
+        # A mapped single dimension jumps with every element.
+        run = 1 if last == 0 and s.mapped else min(n, s.shape[last] - at[last])
+        for i in range(run):
+            if scatter:
+                memcpy(place + i * stride, flat + i * itemsize, itemsize)
+            else:
+                memcpy(flat + i * itemsize, place + i * stride, itemsize)
+        flat += run * itemsize
+        n -= run
+        at[last] += run
+        d = last
+        while d > 0 and at[d] == s.shape[d]:
+            at[d] = 0
+            d -= 1
+            at[d] += 1
+
+
+cdef inline void ask_for(const char* begin, Py_ssize_t size) noexcept nogil:
+    # Start fetching [begin, begin + size) into the cache. NumPy's arrays seldom begin with a line: mind the last one.
+    cdef Py_ssize_t k
+    for k in range(0, size, 64):
+        mxopt_prefetch(begin + k)
+    mxopt_prefetch(begin + size - 1)
+
+
+cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    # Rows of a table, in place; neighbours in the table go together. Which row comes next no processor can guess,
+    # but it is known here.
+    cdef void* arrays[POINTERS]
+    cdef char* table[MAX_ARRAYS]
+    cdef int mapped[MAX_ARRAYS]
+    cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
+    cdef rule_fn rule = c.rules[t.compute]
+    cdef const int64_t* rows = t.layout.rows
+    cdef Py_ssize_t width = t.layout.width, itemsize = STORAGE[t.compute].itemsize, length = width * itemsize
+    cdef Py_ssize_t row = p // width, last = (end - 1) // width, asked = row, part = p - row * width, n
+    cdef Py_ssize_t head = min(length, ROW_HEAD)
+    cdef int a, count = 0
+    for a in range(c.narrays):
+        arrays[a] = NULL
+        if not (c.uses >> a) & 1:
+            continue
+        if t.kind[a] == ROWS:
+            mapped[count], table[count] = a, t.data[a]
+            count += 1
+        else:
+            arrays[a] = t.data[a] + p * itemsize
+    while p < end:
+        while asked <= min(row + ROWS_AHEAD, last):
+            for a in range(count):
+                ask_for(table[a] + rows[asked] * length, head)
+            asked += 1
+        for a in range(count):
+            arrays[mapped[a]] = table[a] + rows[row] * length + part * itemsize
+        n = width - part
+        part = 0
+        row += 1
+        while row < asked and rows[row] == rows[row - 1] + 1:
+            n += width
+            row += 1
+        n = min(n, end - p)
+        rule(arrays, n, scalars)
+        for a in range(c.narrays):
+            if t.kind[a] != ROWS and arrays[a] != NULL:
+                arrays[a] = <char*>arrays[a] + n * itemsize
+        p += n
+
+
+cdef inline bint is_direct(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n) noexcept nogil:
+    if t.dtype[a] != t.compute:
+        return False
+    if t.kind[a] == FLAT or t.kind[a] == PER_ROW:
+        return True
+    return t.kind[a] == ROWS and p // t.layout.width == (p + n - 1) // t.layout.width
+
+
+cdef inline char* address(const Tensor* t, int a, Py_ssize_t p) noexcept nogil:
+    # Of element p, for arrays that hold it and its successors in the row contiguously.
+    cdef Py_ssize_t itemsize = STORAGE[t.dtype[a]].itemsize, row
+    if t.kind[a] == FLAT:
+        return t.data[a] + p * itemsize
+    row = p // t.layout.width
+    if t.kind[a] == PER_ROW:
+        return t.data[a] + (t.layout.rows[row] if t.layout.lazy else row) * itemsize
+    return t.data[a] + (t.layout.rows[row] * t.layout.width + p % t.layout.width) * itemsize
+
+
+cdef void expand(const Tensor* t, Py_ssize_t p, Py_ssize_t n, char* scratch) noexcept nogil:
+    # A block of the gradient that the rows of a row-sparse one stand for.
+    cdef Layout* layout = t.layout
+    cdef Py_ssize_t width = layout.width, size = STORAGE[t.compute].itemsize, itemsize = STORAGE[t.dtype[GRAD]].itemsize
+    cdef Py_ssize_t first = p // width, low = 0, high = layout.nrows, middle, begin, end, row
+    memset(scratch, 0, n * size)
+    while low < high:
+        middle = (low + high) // 2
+        if layout.rows[middle] < first:
+            low = middle + 1
+        else:
+            high = middle
+    while low < layout.nrows and layout.rows[low] * width < p + n:
+        row = layout.rows[low] * width
+        begin = max(row, p)
+        end = min(row + width, p + n)
+        convert(STORAGE[t.dtype[GRAD]].load[t.compute], t.data[GRAD] + (low * width + begin - row) * itemsize,
+                scratch + (begin - p) * size, end - begin, itemsize)
+        low += 1
+
+
+cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw, bint storing) noexcept nogil:
+    # A block between the array's own memory and scratch of the compute type.
+    cdef Py_ssize_t itemsize = STORAGE[t.dtype[a]].itemsize, size = STORAGE[t.compute].itemsize, run, width
+    cdef convert_fn function = STORAGE[t.dtype[a]].store[t.compute] if storing else STORAGE[t.dtype[a]].load[t.compute]
+    cdef char* own
+    if t.kind[a] == EXPAND:
+        expand(t, p, n, scratch)
+    elif t.kind[a] == STRIDED:
+        if function == NULL:
+            walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, scratch, itemsize, storing)
+        elif storing:
+            function(scratch, raw, n)
+            walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, raw, itemsize, True)
+        else:
+            walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, raw, itemsize, False)
+            function(raw, scratch, n)
+    else:
+        width = t.layout.width if t.kind[a] == ROWS else n
+        while n > 0:
+            run = min(n, width - p % width) if t.kind[a] == ROWS else (1 if t.kind[a] == PER_ROW else n)
+            own = address(t, a, p)
+            if storing:
+                convert(function, scratch, own, run, itemsize)
+            else:
+                convert(function, own, scratch, run, itemsize)
+            if t.kind[a] == PER_ROW:
+                return
+            p += run
+            n -= run
+            scratch += run * size
+
+
+cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    # A long contiguous part that comes from main memory.
+    cdef void* arrays[POINTERS]
+    cdef char* at[MAX_ARRAYS]
+    cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
+    cdef rule_fn rule = c.rules[t.compute]
+    cdef Py_ssize_t itemsize = STORAGE[t.compute].itemsize, length = PART * itemsize, k
+    cdef int a, count = 0
+    for a in range(c.narrays):
+        arrays[a] = t.data[a] + p * itemsize if (c.uses >> a) & 1 else NULL
+        if arrays[a] != NULL or (a == WEIGHT and c.sums_weight):
+            at[count] = t.data[a] + p * itemsize + FAR_AHEAD * length
+            count += 1
+    while p < end:
+        for k in range(0, length, 64):
+            for a in range(count):
+                mxopt_prefetch(at[a] + k)
+        if c.nsums:
+            point_to_sums(c, t, p, arrays, t.data[WEIGHT] + p * itemsize)
+        rule(arrays, min(<Py_ssize_t>PART, end - p), scalars)
+        for a in range(c.narrays):
+            if arrays[a] != NULL:
+                arrays[a] = <char*>arrays[a] + length
+        for a in range(count):
+            at[a] += length
+        p += PART
+
+
+cdef inline void point_to_sums(const Pass* c, const Tensor* t, Py_ssize_t p, void** arrays, void* stored) noexcept nogil:
+    # What a rule with sums is handed after its arrays: see norms.pxi.
+    arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
+    arrays[c.narrays + 1] = <void*>t if t.size <= SUM_BLOCK else NULL
+    arrays[c.narrays + 2] = stored
+    arrays[c.narrays + 3] = <void*>t.dtype
+
+
+cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    # Start fetching what move() will read or write of the elements [p, end), line by line in turn.
+    cdef Py_ssize_t itemsize, width, row, k
+    cdef char* flat[SLOTS]
+    cdef Py_ssize_t step[SLOTS]
+    cdef int a, count = 0
+    for a in range(SLOTS):
+        if t.data[a] == NULL or not (a == MIRROR or (c.uses >> a) & 1):
+            continue
+        itemsize = STORAGE[t.dtype[a]].itemsize
+        if t.kind[a] == FLAT:
+            flat[count], step[count] = t.data[a] + p * itemsize, itemsize
+            count += 1
+        elif t.kind[a] == ROWS:
+            width = t.layout.width
+            for row in range(p // width, (end - 1) // width + 1):
+                ask_for(t.data[a] + t.layout.rows[row] * width * itemsize, min(width * itemsize, ROW_HEAD))
+    for k in range(0, end - p, 32):
+        for a in range(count):
+            mxopt_prefetch(flat[a])
+            if step[a] > 2:
+                mxopt_prefetch(flat[a] + 64)
+                if step[a] > 4:
+                    mxopt_prefetch(flat[a] + 128)
+                    mxopt_prefetch(flat[a] + 192)
+            flat[a] += 32 * step[a]
+
+
+cdef void run_parts(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, Py_ssize_t end, void** arrays,
+                    rule_fn rule, const double* scalars) noexcept nogil:
+    # A staged block, while a later one is on its way.
+    cdef void* parts[POINTERS]
+    cdef Py_ssize_t part, done = 0, ahead = p + AHEAD * n, stride = PART * STORAGE[t.compute].itemsize
+    cdef int a
+    memcpy(parts, arrays, sizeof(parts))
+    while done < n:
+        part = min(<Py_ssize_t>PART, n - done)
+        if ahead + done < end:
+            ask_for_block(c, t, ahead + done, min(ahead + done + part, end))
+        rule(parts, part, scalars)
+        for a in range(c.narrays):
+            if parts[a] != NULL:
+                parts[a] = <char*>parts[a] + stride
+        if c.sums_weight:
+            parts[c.narrays + 2] = <char*>parts[c.narrays + 2] + stride
+        done += part
+
+
+cdef inline void* reach(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw) noexcept nogil:
+    # A block of one array: its own memory where that can be used as it is, else scratch.
+    if is_direct(t, a, p, n):
+        return address(t, a, p)
+    move(t, a, p, n, scratch, raw, False)
+    return scratch
+
+
+cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end, char* scratch) noexcept nogil:
+    cdef void* arrays[POINTERS]
+    cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
+    cdef rule_fn rule = c.rules[t.compute if t.data[MIRROR] == NULL else 2]
+    cdef Py_ssize_t stride = c.scratch_items * 8, n, step, rows = 1
+    cdef char* raw = scratch + SLOTS * stride
+    cdef unsigned int staged
+    cdef int a
+    if t.layout != NULL and t.layout.in_place and not c.nsums and not c.by_row:
+        run_rows(c, t, p, end)
+        return
+    if c.far and t.plain and t.layout == NULL and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
+        run_far(c, t, p, end)
+        return
+    if c.by_row:
+        step = t.layout.width
+        if t.plain:  # all at once
+            rows = (end - p) // step
+        arrays[c.narrays] = &rows
+    elif t.plain:
+        step = end - p
+    else:
+        step = BLOCK
+    while p < end:
+        n = min(step, end - p)
+        if c.nsums:
+            n = min(n, SUM_BLOCK - p % SUM_BLOCK)
+            a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
+            point_to_sums(c, t, p, arrays, reach(t, a, p, n, scratch + MIRROR * stride, raw) if c.sums_weight else NULL)
+        staged = 0
+        for a in range(c.narrays):
+            arrays[a] = NULL
+            if (c.uses >> a) & 1:
+                arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
+                if arrays[a] == scratch + a * stride:
+                    staged |= 1u << a
+        if staged and not c.by_row:
+            run_parts(c, t, p, n, end, arrays, rule, scalars)
+        else:
+            rule(arrays, n, scalars)
+        staged &= c.writes
+        if staged:
+            for a in range(c.narrays):
+                if (staged >> a) & 1:
+                    move(t, a, p, n, <char*>arrays[a], raw, True)
+        if c.mirrored and t.data[MIRROR] != NULL:
+            move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
+        p += n * rows
+
+
+cdef void check_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    # In four places by turns: the processor fetches each of them ahead (30 million elements: 2.9 ms, 3.3 in one place).
+    cdef char[PART * 8] block
+    cdef Py_ssize_t n, quarter, at, itemsize = STORAGE[t.dtype[GRAD]].itemsize
+    cdef char* source
+    cdef int k
+    if t.kind[GRAD] == EXPAND:  # its rows are as good in any order, so take them from the front
+        end = min(end, t.layout.nrows * t.layout.width)
+    quarter = round_up((end - p + 3) // 4, PART)
+    at = 0
+    while at < quarter and not c.spoilt[0]:
+        for k in range(4):
+            n = min(<Py_ssize_t>PART, end - p - at - k * quarter)
+            if n <= 0:
+                break
+            source = t.data[GRAD] + (p + at + k * quarter) * itemsize
+            if t.kind[GRAD] == STRIDED:
+                walk(t.layout.strided[GRAD], t.layout.rows, t.data[GRAD], p + at + k * quarter, n, block, itemsize, False)
+                source = block
+            if not STORAGE[t.dtype[GRAD]].finite(source, n):
+                c.spoilt[0] = 1
+        at += PART
+
+
+cdef void run_line(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
+    # The part [begin, end) of the line. A unit that must stay whole (a row, a partial sum) belongs to
+    # the part in which it begins.
+    cdef Py_ssize_t low = 0, high = c.ntensors, middle, first, last, unit
+    cdef const Tensor* t
+    while low < high:  # the first tensor that ends after `begin`
+        middle = (low + high) // 2
+        if c.tensors[middle].start + c.tensors[middle].size <= begin:
+            low = middle + 1
+        else:
+            high = middle
+    while low < c.ntensors and c.tensors[low].start < end:
+        t = &c.tensors[low]
+        first = max(begin - t.start, 0)
+        last = min(end - t.start, t.size)
+        unit = t.layout.width if c.by_row else (SUM_BLOCK if c.nsums else 1)
+        if unit > 1:
+            first = round_up(first, unit)
+            last = min(round_up(last, unit), t.size)
+        if c.spoilt != NULL:
+            check_tensor(c, t, first, last)
+        elif first < last:
+            run_tensor(c, t, first, last, scratch)
+        low += 1
+
+
+cdef void run_part(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
+    cdef mxopt_control control = mxopt_flush_denormals()
+    run_line(c, begin, end, scratch)
+    mxopt_restore(control)
+
+
+cdef void run_threads(const Pass* c, Py_ssize_t begin, Py_ssize_t end, int threads, char* scratch,
+                      Py_ssize_t per_thread) noexcept nogil:
+    cdef Py_ssize_t k, chunk, nchunks
+    if threads == 1 or (end - begin) * c.narrays < SERIAL_BELOW:
+        run_part(c, begin, end, scratch)
+        return
+    chunk = round_up((end - begin + 8 * threads - 1) // (8 * threads), LINE)
+    nchunks = (end - begin + chunk - 1) // chunk
+    for k in prange(nchunks, schedule="static", num_threads=threads):
+        run_part(c, begin + k * chunk, min(begin + (k + 1) * chunk, end), scratch + threadid() * per_thread)
