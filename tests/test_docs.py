@@ -2,18 +2,16 @@
 
 import doctest
 import importlib
-import os
 import pkgutil
 import re
 import shutil
-import subprocess
-import sys
 import textwrap
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import printed
 
 import mxopt
 
@@ -99,15 +97,7 @@ def test_readme_snippet_runs():
 
 
 def example(name, *arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", ROOT / "examples" / name, *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed("-W", "error::UserWarning", ROOT / "examples" / name, *arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "nadam"])
@@ -158,6 +148,7 @@ def follow(caption, text, folder):
     path.write_text(new)
 
 
+@pytest.mark.slow
 def test_adding_an_optimizer_goes_as_the_page_says(tmp_path):
     pytest.importorskip("Cython", reason="needs what builds mxopt: tox -e build")
     for folder in ("mxopt", "tests"):
@@ -171,18 +162,7 @@ def test_adding_an_optimizer_goes_as_the_page_says(tmp_path):
         follow(caption, text, tmp_path)
 
     def run(*command):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MXOPT_", "PYTHON"))}
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=tmp_path,
-            env={**environment, "MXOPT_BUILD_ISA": "baseline", "PYTHONPATH": str(tmp_path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-        )
-        assert done.returncode == 0, done.stdout[-4000:]
-        return done.stdout
+        return printed(*command, cwd=tmp_path, MXOPT_BUILD_ISA="baseline", PYTHONPATH=str(tmp_path))
 
     run("setup.py", "build_ext", "--inplace")
     assert str(tmp_path) in run("-c", "import mxopt; print(mxopt.__file__)")

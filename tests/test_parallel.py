@@ -1,13 +1,12 @@
 """Several Python threads, and libraries that bring their own OpenMP."""
 
 import importlib.util
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+from processes import printed
 
 import mxopt
 
@@ -39,8 +38,7 @@ def test_python_threads_step_their_own_updaters(size):
 
 
 def test_other_threads_go_on_during_a_step():
-    # With the GIL held throughout, the other thread could not run between `begin` and `end` at all.
-    weight = np.ones(20_000_000)
+    weight = np.ones(5_000_000)
     updater = mxopt.get_updater(mxopt.create("adam"))
     updater(0, weight * 0.5, weight)
     grad, ticks, done = np.ones_like(weight), [], threading.Event()
@@ -55,15 +53,21 @@ def test_other_threads_go_on_during_a_step():
         other = threading.Thread(target=tick)
         other.start()
         try:
-            begin = time.perf_counter()
-            updater(0, grad, weight)
-            end = time.perf_counter()
+            # A busy machine may give the other thread no time during a step. With the GIL held throughout it
+            # would have none in any: at its two ends a step lets go of the GIL, not in its middle half.
+            for _ in range(100):
+                begin = time.perf_counter()
+                updater(0, grad, weight)
+                end = time.perf_counter()
+                quarter = (end - begin) / 4
+                if any(begin + quarter < tick < end - quarter for tick in ticks):
+                    break
+                ticks.clear()
+            else:
+                pytest.fail("the other thread stands still during a step")
         finally:
             done.set()
             other.join()
-    # At its two ends the step needs the GIL for a moment, so ticks in its middle half are what counts.
-    middle = [t for t in ticks if begin + (end - begin) / 4 < t < end - (end - begin) / 4]
-    assert len(middle) > 10
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
@@ -88,11 +92,4 @@ def test_other_openmp_users_keep_their_threads(library, order):
             "print(min(pool['num_threads'] for pool in pools if pool['user_api'] == 'openmp'))",
         ]
     )
-    command = [sys.executable, "-c", code]
-    environ = {
-        "OMP_NUM_THREADS": "2",
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(p for p in sys.path if p),
-    }
-    out = subprocess.run(command, capture_output=True, text=True, env=environ, check=True, timeout=300)
-    assert out.stdout.split() == ["2", "2"]
+    assert printed("-c", code, OMP_NUM_THREADS="2").split() == ["2", "2"]

@@ -2,15 +2,13 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 from cases import OPTIMIZERS, SETTINGS, every_setting
+from processes import printed
 from runs import SHAPES, assert_same_bits, everything, flat, gradients, rows_of, run, shapes_of, tensors
 
 import mxopt as mx
@@ -102,10 +100,7 @@ def _bits_of_all(isa):
         "import test_promises; test_promises.print_hashes()"
     )
     path = [str(Path(__file__).parent)]
-    environment = {**os.environ, "MXOPT_ISA": isa}
-    out = subprocess.run([sys.executable, "-c", code, json.dumps(path)], env=environment, capture_output=True,
-                         text=True, check=True)  # fmt: skip
-    return json.loads(out.stdout.splitlines()[-1])
+    return json.loads(printed("-c", code, json.dumps(path), MXOPT_ISA=isa).splitlines()[-1])
 
 
 def print_hashes():

@@ -3,13 +3,12 @@
 import dataclasses
 import inspect
 import random
-import subprocess
-import sys
 
 import mxnet
 import numpy as np
 import pytest
 from cases import DENSE_PATHS, draw_scheduler
+from processes import printed
 
 from oracle.comparison import cells_here, compare_case, compare_runs, dialects_here, runs_of, verdict
 from oracle.conftest import RUNS
@@ -222,4 +221,4 @@ def test_both_import_into_one_process(first):
         'mxnet.optimizer.get_updater(mxnet.optimizer.create("adam"))(0, mxnet.nd.ones(50_000), theirs)\n'
         "assert (theirs.asnumpy() == weight).all()\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    printed("-c", program, OMP_NUM_THREADS="1")

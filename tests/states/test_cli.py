@@ -9,6 +9,7 @@ import mxnet_files
 import numpy as np
 import pytest
 import safetensors.numpy
+from processes import environment, printed
 
 import mxopt
 from mxopt.cli import main
@@ -208,15 +209,16 @@ def test_json_has_no_numbers_that_json_lacks(folder, capsys):
 
 
 def mxopt_process(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-m", "mxopt", *arguments], stderr=subprocess.PIPE, **options)
+    command = [sys.executable, "-m", "mxopt", *arguments]
+    return subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": environment(), **options})
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(folder):
     updater = mxopt.get_updater(mxopt.create("sgd", momentum=0.9))
     updater("名前", np.ones(2, "f4"), np.ones(2, "f4"))
     updater.save_states("names.states")
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = mxopt_process("ls", "names.states", stdout=subprocess.PIPE, env=environment)
+    ascii_only = environment(PYTHONIOENCODING="ascii")
+    done = mxopt_process("ls", "names.states", stdout=subprocess.PIPE, env=ascii_only)
     output, error = done.communicate(timeout=60)
     assert b"states/\\u540d\\u524d/mom" in output
     assert (done.returncode, error) == (0, b"")
@@ -245,7 +247,4 @@ def test_list_and_describe(capsys):
 
 
 def test_python_m_mxopt():
-    done = subprocess.run(
-        [sys.executable, "-m", "mxopt", "--version"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == f"mxopt {mxopt.__version__}\n"
+    assert printed("-m", "mxopt", "--version") == f"mxopt {mxopt.__version__}\n"

@@ -1,6 +1,7 @@
 """Files on disk: the old one or the new one, whole, whatever happens in between."""
 
 import errno
+import itertools
 import os
 import signal
 import stat
@@ -9,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from processes import in_a_fork, start_a_fork
 
 from mxopt.states import DamagedStateFile, files, native
 
@@ -112,11 +114,12 @@ def test_a_missing_folder_is_said(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 255, "名" * 80 + ".states"], ids=["ASCII", "wide"])
 def test_a_name_as_long_as_the_file_system_allows(tmp_path, name):
     path = tmp_path / name
-    child = os.fork()
-    if not child:  # leaves an unfinished file behind
+
+    def leave_an_unfinished_file():
         os.replace = lambda *_: os._exit(0)
         files.write_atomically(path, [content(1)])
-    os.waitpid(child, 0)
+
+    in_a_fork(leave_an_unfinished_file)
     assert len(names_in(tmp_path)) == 1
     for number in (1, 2):
         files.write_atomically(path, [content(number)])
@@ -196,47 +199,82 @@ def test_a_write_that_takes_nothing_is_a_full_disk(target, monkeypatch):
 def test_a_really_full_disk_leaves_the_old_file(target):
     import resource
 
-    child = os.fork()
-    if not child:  # a limit on the size of files does what a full disk does
+    def fill_the_disk():  # a limit on the size of files does what a full disk does
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
             files.write_atomically(target, [content(2)])
         except OSError as error:
-            os._exit(error.errno)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == errno.EFBIG
+            sys.exit(error.errno)
+
+    assert in_a_fork(fill_the_disk) == errno.EFBIG
     assert number_in(target) == 1
     assert names_in(target.parent) == ["a.states"]
 
 
-def test_a_thousand_kills(target):
-    """A process that saves again and again is killed at 1,000 random moments."""
-    rng = np.random.default_rng(11)
-    contents = [content(number) for number in range(1, 4)]
+#: The calls by which a save changes the disk, and how often it makes each. The second open, fsync and close
+#: are the folder's, after the renaming.
+CALLS = {"open": 2, "write": 2, "fchmod": 1, "fsync": 2, "close": 2, "link": 1, "unlink": 1, "replace": 2}
+RENAMED = {("replace", 1, "after")} | {
+    (call, 1, moment) for call in ("open", "fsync", "close") for moment in ("before", "after")
+}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("call", "turn"), [(call, turn) for call in CALLS for turn in range(CALLS[call])])
+def test_a_kill_at_any_moment_leaves_a_whole_file(target, call, turn, moment):
     previous = target.with_name("a.states.prev")
-    seen, interrupted = set(), 0
-    for turn in range(1000):
-        child = os.fork()
-        if not child:
-            try:
-                # Every turn begins with another content: a slow disk may not get to the next one.
-                for data in (contents[turn % 3 :] + contents) * 100:
-                    files.write_atomically(
-                        target, [data[:100_000], data[100_000:]], keep_previous=bool(turn % 2)
-                    )
-            finally:
-                os._exit(1)
+    os.link(target, previous)  # as a kill between the two renamings leaves it
+
+    def save_and_be_killed():
+        original, turns = getattr(os, call), []
+
+        def killing(*arguments, **options):
+            turns.append(call)
+            last = len(turns) > turn
+            if last and moment == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = original(*arguments, **options)
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(os, call, killing)
+        files.write_atomically(target, [content(2)[:20_000], content(2)[20_000:]], keep_previous=True)
+
+    assert in_a_fork(save_and_be_killed) == -signal.SIGKILL
+    assert number_in(target) == (2 if (call, turn, moment) in RENAMED else 1)
+    assert number_in(previous) == 1
+    files.write_atomically(target, [content(3)], keep_previous=True)
+    assert names_in(target.parent) == ["a.states", "a.states.prev"]  # nor is anything left behind
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(target):
+    rng = np.random.default_rng(11)
+
+    def save_for_ever():
+        for number in itertools.cycle((2, 3, 4)):
+            data = content(number)
+            files.write_atomically(target, [data[:100_000], data[100_000:]], keep_previous=bool(number % 2))
+
+    for _ in range(300):
+        reader, writer = os.pipe()
+
+        def work(writer=writer):
+            os.write(writer, b"x")
+            save_for_ever()
+
+        child = start_a_fork(work)
+        os.read(reader, 1)
         time.sleep(rng.uniform(0, 0.008))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        interrupted += any(name.endswith(".tmp") for name in names_in(target.parent))
-        seen.add(number_in(target))
-        if previous.exists():
-            number_in(previous)
-    assert seen == {1, 2, 3}
-    assert interrupted > 100
+        os.close(reader)
+        os.close(writer)
+        assert number_in(target) in (1, 2, 3, 4)
+        for path in target.parent.glob("*.prev"):
+            number_in(path)
     files.write_atomically(target, [content(9)], keep_previous=True)
     assert names_in(target.parent) == ["a.states", "a.states.prev"]
 

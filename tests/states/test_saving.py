@@ -121,6 +121,7 @@ def test_a_file_on_disk_is_what_get_states_gives(tmp_path):
     mxnet_files.assert_same(other.states, updater.states)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("format", ["mxopt", "mxnet-2.x"])
 def test_200_000_small_parameters(format, momentum):

@@ -158,16 +158,16 @@ def breaking_the_machine():
 def filling_the_memory():
     """Small files that unfold; each a few megabytes at most."""
     yield "marks", b"\x80\x02" + b"(" * 1_000_000 + b"."
-    yield "empty lists", b"\x80\x02" + b"]" * 200_000 + b"."
-    yield "empty dicts", b"\x80\x02(" + b"}" * 200_000 + b"t."
-    yield "nones", b"\x80\x02(" + b"N" * 200_000 + b"t."
-    yield "memos", b"\x80\x04N" + b"\x94" * 200_000 + b"."
+    yield "empty lists", b"\x80\x02" + b"]" * 50_000 + b"."
+    yield "empty dicts", b"\x80\x02(" + b"}" * 50_000 + b"t."
+    yield "nones", b"\x80\x02(" + b"N" * 50_000 + b"t."
+    yield "memos", b"\x80\x04N" + b"\x94" * 50_000 + b"."
     yield (
         "gaps in the memo",
         b"\x80\x02" + b"".join(b"Nr" + struct.pack("<I", i << 16) for i in range(1, 10_000)) + b".",
     )
-    yield "deep tuples", b"\x80\x02N" + b"\x85" * 200_000 + b"."
-    yield "deep lists", b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b"."
+    yield "deep tuples", b"\x80\x02N" + b"\x85" * 50_000 + b"."
+    yield "deep lists", b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b"."
     yield "deep dicts in a state", b"\x80\x02}K\0" + b"}K\0" * 20_000 + b"N" + b"s" * 20_001 + b"."
     yield "doubling", b"\x80\x02}K\0]q\0" + b"".join(
         b"]q" + bytes([i]) + b"(" + b"h" + bytes([i - 1]) + b"h" + bytes([i - 1]) + b"e" for i in range(1, 60)
@@ -183,7 +183,7 @@ def filling_the_memory():
     )
     yield (
         "a list that grows while arrays are made",
-        b"\x80\x02(]q\0" + (part + b"C\x24" + dense((1,), b"1234") + b"sb") * 2_000 + b"t.",
+        b"\x80\x02(]q\0" + (part + b"C\x24" + dense((1,), b"1234") + b"sb") * 100 + b"t.",
     )
     yield (
         "the contents of an array as a list item",
