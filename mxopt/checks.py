@@ -14,6 +14,7 @@ import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from . import spelling
 from .kernels import STORAGE_DTYPES
 
 _DTYPES = " or ".join(", ".join(STORAGE_DTYPES).rsplit(", ", 1))
@@ -94,19 +95,29 @@ def unknown_optimizer(name, known):
     return ValueError(f"unknown optimizer {name!r}{hint}")
 
 
+def arguments(cls):
+    """The arguments that the constructors of a class take, and their defaults.
+
+    Those of the class that it refines under the same name (the other dialect's) are left out.
+    """
+    found, names = {}, set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base) and base.__name__ not in names:
+            for name, parameter in inspect.signature(base.__init__).parameters.items():
+                if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and name != "self":
+                    found.setdefault(name, parameter.default)
+        if base.__name__ != "Optimizer":
+            names.add(base.__name__)
+    return found
+
+
 def unknown_keywords(cls, keywords):
     """The error for keyword arguments that no constructor of a class takes."""
-    known = {
-        name
-        for base in cls.__mro__
-        if "__init__" in vars(base)
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD and name != "self"
-    }
-    word = next(iter(keywords))
-    return TypeError(
-        f"{cls.__name__} has no argument {word!r}{nearest(word, known) or f'; it takes {sorted(known)}'}"
-    )
+    known = arguments(cls)
+    word, value = next(iter(keywords.items()))
+    cure = spelling.meant(word, value, known)
+    cure = f"; {cure}" if cure else nearest(word, known) or f"; it takes {', '.join(sorted(known))}"
+    return TypeError(f"{cls.__name__} has no argument {word!r}{cure}")
 
 
 def renamed(keywords, old, new, value):

@@ -20,6 +20,7 @@ LAYERS = [
         "mxopt.arrays",
         "mxopt.checks",
         "mxopt.sparse",
+        "mxopt.spelling",
         "mxopt.stream",
     },
     {"mxopt.namespace", "mxopt.registry"},
@@ -34,6 +35,7 @@ LAYERS = [
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},
     {"mxopt"},
     {"mxopt.v1"},
+    {"mxopt.torch"},
     {"mxopt.cli"},
     {"mxopt.__main__"},
 ]

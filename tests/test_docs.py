@@ -47,6 +47,8 @@ def test_page(path):
 
 @pytest.mark.parametrize("name", ["mxopt", *MODULES])
 def test_docstrings(name):
+    if name == "mxopt.torch":
+        pytest.importorskip("torch", reason="needs torch: tox -e interop")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = importlib.import_module(name)
