@@ -13,6 +13,7 @@ import numpy as np
 
 import mxopt
 
+from . import dialects
 from .saving import mxnet_objects, writing
 from .sparse import RowSparseArray
 from .states import StateFileError, StateMismatch, files, kind_of, mxnet, native
@@ -97,14 +98,14 @@ def _parser():
     )
     sub.add_argument("--optimizer", help="the optimizer's name, where the file does not say it")
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="one of its arguments")
-    sub.add_argument("--dialect", choices=mxnet_objects.DIALECTS, help="1.x or 2.x; default: the file's")
+    sub.add_argument("--dialect", choices=dialects.NAMES, help="1.x or 2.x; default: the file's")
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
     sub = command(list_)
     sub.add_argument("pattern", nargs="?", default="*", help="such as 'ada*'")
-    sub.add_argument("--dialect", choices=("1.x", "2.x"), default="2.x")
+    sub.add_argument("--dialect", choices=dialects.NAMES, default="2.x")
     sub = command(describe)
     sub.add_argument("name", help="an optimizer's name")
-    sub.add_argument("--dialect", choices=("1.x", "2.x"), default="2.x")
+    sub.add_argument("--dialect", choices=dialects.NAMES, default="2.x")
     return parser
 
 
@@ -285,7 +286,8 @@ def _updater_for(found, options):
         names = document["names"]
     elif found.record is not None:
         name = name or found.record.name.lower()
-        dialect = dialect or mxnet_objects.dialect_of_record(found.record)
+        recorded = mxnet_objects.dialect_of_record(found.record)
+        dialect = dialect or recorded and recorded.name
     elif found.kind == "safetensors":
         raise StateMismatch(
             "a safetensors file of another origin says nothing of optimizers; it cannot be converted"
@@ -294,10 +296,10 @@ def _updater_for(found, options):
         raise StateMismatch(
             "the file does not say whose states it holds; pass --optimizer, and --set for its arguments"
         )
-    dialect = dialect or options.to.partition("-")[2] or "2.x"
-    cls = mxnet_objects.registry_of(dialect).get(name.lower())
+    dialect = dialects.get(dialect or options.to.partition("-")[2] or "2.x")
+    cls = dialect.registry.classes.get(name.lower())
     if cls is None:
-        raise StateMismatch(f"dialect {dialect} has no optimizer {name!r}")
+        raise StateMismatch(f"dialect {dialect.name} has no optimizer {name!r}")
     arguments = dict(_argument(text) for text in options.set)
     return mxopt.get_updater(cls(param_idx2name=names, **arguments))
 

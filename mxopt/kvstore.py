@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import checks, optimizer
+from . import checks
 from .arrays import as_array
+from .dialects import V2
 from .nd import view
+from .optimizer import Updater
 from .sparse import RowSparseArray, as_gradient
 
 _LOCAL = ("local", "local_update_cpu", "local_allreduce_cpu")
@@ -34,7 +36,7 @@ class KVStore(KVStoreBase):
         the other, 'local' adds the first to sums of up to four.
     """
 
-    _optimizers = optimizer
+    dialect = V2
 
     def __init__(self, kind="local"):
         self._kind = kind
@@ -134,7 +136,7 @@ class KVStore(KVStoreBase):
         if self._updater is None:
             for key, value in sums.items():
                 self._stored[key].set(value)
-        elif isinstance(self._updater, self._optimizers.Updater):
+        elif isinstance(self._updater, Updater):
             keys = list(sums)
             stored = [self._stored[key] for key in keys]
             sparse = [weight.stype == "row_sparse" for weight in stored]
@@ -214,7 +216,7 @@ class KVStore(KVStoreBase):
 
     def set_optimizer(self, optimizer):
         """Apply an optimizer to every gradient pushed from now on."""
-        self._updater = self._optimizers.get_updater(optimizer)
+        self._updater = self.dialect.get_updater(optimizer)
 
     def set_updater(self, updater):
         """Call ``updater(key, pushed, stored)`` for every push; it changes `stored` in place."""
@@ -233,7 +235,7 @@ class KVStore(KVStoreBase):
         return self._own_updater("load_optimizer_states").load_states(fname, **options)
 
     def _own_updater(self, what):
-        if not isinstance(self._updater, self._optimizers.Updater):
+        if not isinstance(self._updater, Updater):
             raise RuntimeError(f"{what} needs an optimizer in the store; call set_optimizer first")
         return self._updater
 
@@ -349,7 +351,7 @@ def create(name="local", store=KVStore):
     raise ValueError(f"unknown kind of store {name!r}; use 'local' or 'device'")
 
 
-def for_devices(kvstore, num_device, arg_params, create=create):
+def for_devices(kvstore, num_device, arg_params, store=KVStore):
     """The store that a trainer or module needs, and whether it updates the weights.
 
     One device needs none. A 'local' store leaves the update to the workers when a weight is very large.
@@ -363,7 +365,7 @@ def for_devices(kvstore, num_device, arg_params, create=create):
         if num_device == 1 and "dist" not in kvstore:
             return None, False
         large = kvstore == "local" and any(np.size(x) > 1 << 24 for x in arg_params.values())
-        return create(kvstore), not large
+        return create(kvstore, store), not large
     if kvstore is not None and not hasattr(kvstore, "pushpull"):
         raise TypeError(f"kvstore must be a KVStore, a string or None, got {type(kvstore).__name__}")
     return kvstore, kvstore is not None

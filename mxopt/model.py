@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .dialects import V2
 from .kvstore import for_devices
 from .nd import load, save
 
@@ -47,7 +48,7 @@ def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None,
             updater(*columns)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, format="mxnet-2.x", **_options):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, format=V2.format, **_options):
     """Write ``prefix-0001.params``; a symbol that can save itself goes to ``prefix-symbol.json``."""
     if symbol is not None:
         symbol.save(f"{prefix}-symbol.json")

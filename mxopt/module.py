@@ -7,8 +7,10 @@ import warnings
 
 import numpy as np
 
-from . import model, optimizer
+from . import model
 from .arrays import as_array, settle
+from .dialects import V2
+from .kvstore import KVStore, for_devices
 from .namespace import stand_in
 from .nd import view
 from .sparse import RowSparseArray, as_gradient
@@ -46,8 +48,8 @@ class ParameterModule:
     array([-0.25, -0.25], dtype=float32)
     """
 
-    _optimizers = optimizer
-    _model = model
+    dialect = V2
+    _store = KVStore
 
     def __init__(self, arg_params, grad_params=None, batch_size=1, fixed_param_names=None, aux_params=None,
                  symbol=None, logger=logging):  # fmt: skip
@@ -99,7 +101,7 @@ class ParameterModule:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
         weights = {name: arrays[0] for name, arrays in self._arrays.items()}
-        store, on_store = self._model._create_kvstore(kvstore, self._num_device, weights)
+        store, on_store = for_devices(kvstore, self._num_device, weights, self._store)
         rescale_grad = 1.0 / self.batch_size
         devices = 1 if on_store else self._num_device
         names = param_idx2name or {
@@ -107,7 +109,9 @@ class ParameterModule:
         }
         if isinstance(optimizer, str):
             arguments = {"rescale_grad": rescale_grad, **dict(optimizer_params)}
-            optimizer = self._optimizers.create(optimizer, sym=self.symbol, param_idx2name=names, **arguments)
+            optimizer = self.dialect.registry.create(
+                optimizer, sym=self.symbol, param_idx2name=names, **arguments
+            )
         else:
             if optimizer.rescale_grad != rescale_grad:
                 warnings.warn(
@@ -128,7 +132,7 @@ class ParameterModule:
                 store, list(self._arrays.values()), weights, self._param_names, on_store
             )
         if not on_store:
-            self._updater = self._optimizers.get_updater(optimizer)
+            self._updater = self.dialect.get_updater(optimizer)
         self.optimizer_initialized = True
         if self._preload_opt_states is not None:
             self.load_optimizer_states(self._preload_opt_states)
@@ -228,7 +232,7 @@ class ParameterModule:
     def save_checkpoint(self, prefix, epoch, save_optimizer_states=False, **_options):
         """Write ``prefix-0001.params``, and ``prefix-0001.states`` if asked."""
         arg_params, aux_params = self.get_params()
-        self._model.save_checkpoint(prefix, epoch, self.symbol, arg_params, aux_params)
+        model.save_checkpoint(prefix, epoch, self.symbol, arg_params, aux_params, self.dialect.format)
         if save_optimizer_states:
             self.save_optimizer_states(model.states_file(prefix, epoch))
 

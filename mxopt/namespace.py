@@ -163,7 +163,7 @@ class Absent(ModuleType):
         raise NotImplementedError(self.__message)
 
 
-def stand_in(module, package=None):
+def stand_in(module, package=None, root="mxopt"):
     """Give a module a stand-in for everything that MXNet has there and mxopt has not.
 
     Parameters
@@ -172,10 +172,11 @@ def stand_in(module, package=None):
         Its name.
     package : str, optional
         The name scripts know it by, when that is another: ``mxopt.mod`` for ``mxopt.module``.
+    root : str
+        The package below which `ABSENT` names places.
     """
     package = package or module
-    dialect = "mxopt.v1" if package.startswith("mxopt.v1") else "mxopt"
-    place = package[len(dialect) + 1 :]
+    place = package[len(root) + 1 :]
     for path, (what, instead) in ABSENT.items():
         parent, _, name = path.rpartition(".")
         if parent == place:

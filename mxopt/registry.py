@@ -1,4 +1,4 @@
-"""The only list of optimizers: register by class, create by name."""
+"""The only list of optimizers of a dialect: register by class, create by name."""
 
 from __future__ import annotations
 
@@ -100,9 +100,3 @@ def _agree_with_rules(cls):
                 raise TypeError(
                     f"{cls.__name__} keeps the state {own!r} where its rule {name!r} takes {array!r}"
                 )
-
-
-_registry = Registry()
-opt_registry = _registry.classes
-register = _registry.register
-create = _registry.create

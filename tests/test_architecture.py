@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "mxopt"
 
 #: From the bottom to the top. A module belongs to the longest name that it begins with. It may import lower
-#: layers, and modules of its own layer as long as loading them makes no circle.
+#: layers, and modules of its own layer as long as that makes no circle.
 LAYERS = [
     {"mxopt.kernels"},
     {
@@ -24,12 +24,14 @@ LAYERS = [
         "mxopt.stream",
     },
     {"mxopt.namespace", "mxopt.registry"},
+    {"mxopt.dialects"},
     {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping"},
+    {"mxopt.saving"},
     {"mxopt.nd"},
     {"mxopt.random", "mxopt.optimizer.multipliers"},
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
-    {"mxopt.saving", "mxopt.optimizer.updater", "mxopt.optimizer.describe"},
+    {"mxopt.optimizer.updater", "mxopt.optimizer.describe", "mxopt.optimizer.package"},
     {"mxopt.optimizer"},
     {"mxopt.base", "mxopt.test_utils"},
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},
@@ -40,14 +42,9 @@ LAYERS = [
     {"mxopt.__main__"},
 ]
 
-#: Imports that go up all the same, and why.
-EXCEPTIONS = {
-    (
-        "mxopt.saving.mxnet_objects",
-        "mxopt.v1",
-    ): "a file of 1.x names classes of that dialect",
-    ("mxopt.optimizer.describe", "mxopt.v1"): "a description says what the other dialect does",
-}
+#: The two functions that import modules whose names they are given: MXNet's names on demand, and a dialect's
+#: package when something below asks for that dialect.
+DOORS = {"mxopt.namespace", "mxopt.dialects"}
 
 
 def name_of(path):
@@ -70,42 +67,47 @@ def layer_of(module):
     return layer_of(parent)
 
 
-def imports_of(module, nested=True):
-    """The modules of mxopt that a module imports; with `nested`, also those imported inside functions."""
+def imports_of(module):
+    """The modules of mxopt that a module imports, at its top or in a function, by statement or by name."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree) if nested else tree.body:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*start, *([node.module] if node.module else [])])
             found = [f"{base}.{a.name}" if f"{base}.{a.name}" in MODULES else base for a in node.names]
+        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
+            found = [_text(node.args[0], module)]
         else:
             continue
         yield from (name for name in found if name in MODULES and name != module)
 
 
+def _called(call):
+    return getattr(call.func, "attr", None) or getattr(call.func, "id", None)
+
+
+def _text(argument, module):
+    """The module that an argument names; one that is computed is a door's, and is nobody's elsewhere."""
+    if isinstance(argument, ast.Constant):
+        return argument.value
+    if ast.unparse(argument).startswith(("f'{__name__}.", 'f"{__name__}.')):  # a part of its own package
+        return module + ast.unparse(argument)[len("f'{__name__}") : -1]
+    assert module in DOORS, f"{module} imports a module by a name that is computed: {ast.unparse(argument)}"
+    return ""
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_downward(module):
-    up = {
-        name
-        for name in imports_of(module)
-        if layer_of(name) > layer_of(module) and (module, name) not in EXCEPTIONS
-    }
+    up = {name for name in imports_of(module) if layer_of(name) > layer_of(module)}
     assert not up, f"{module} imports {', '.join(sorted(up))} from above"
 
 
-def test_loading_makes_no_circle():
-    graph = {module: set(imports_of(module, nested=False)) for module in MODULES}
+def test_imports_make_no_circle():
+    graph = {module: set(imports_of(module)) for module in MODULES if not module.startswith("mxopt.nd.")}
     graphlib.TopologicalSorter(graph).prepare()
-
-
-@pytest.mark.parametrize("pair", EXCEPTIONS, ids=" imports ".join)
-def test_exceptions_are_still_needed(pair):
-    module, name = pair
-    assert name in set(imports_of(module))
 
 
 @pytest.mark.parametrize(

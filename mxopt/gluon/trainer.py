@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checks, optimizer
+from .. import checks
 from ..arrays import settle
-from ..kvstore import for_devices, update
+from ..dialects import V2, is_built_in
+from ..kvstore import KVStore, for_devices, update
 from ..optimizer import multipliers
-from ..optimizer.updater import is_built_in
 from . import stale_gradients
 from .parameter import Parameter
 
@@ -43,8 +43,8 @@ class Trainer:
     array([-0.5, -0.5], dtype=float32)
     """
 
-    _optimizers = optimizer
-    _for_devices = staticmethod(for_devices)
+    dialect = V2
+    _store = KVStore
 
     def __init__(self, params, optimizer, optimizer_params=None, kvstore="device", compression_params=None,
                  update_on_kvstore=None):  # fmt: skip
@@ -76,7 +76,7 @@ class Trainer:
 
     def _init_optimizer(self, optimizer, optimizer_params):
         if isinstance(optimizer, str):
-            self._optimizer = self._optimizers.create(
+            self._optimizer = self.dialect.registry.create(
                 optimizer, param_dict=dict(enumerate(self._params)), **dict(optimizer_params)
             )
         elif optimizer_params:
@@ -89,7 +89,7 @@ class Trainer:
             checks.optimizer(optimizer)
             self._optimizer = optimizer
             self._optimizer.param_dict = dict(enumerate(self._params))
-        self._updaters = [self._optimizers.get_updater(self._optimizer) for _ in self._contexts]
+        self._updaters = [self.dialect.get_updater(self._optimizer) for _ in self._contexts]
 
     def _reset_kvstore(self):
         self._kv_initialized = False
@@ -100,8 +100,8 @@ class Trainer:
     def _init_kvstore(self):
         asked = self._kvstore_params["update_on_kvstore"]
         weights = {parameter.name: parameter.data() for parameter in self._params}
-        self._kvstore, self._update_on_kvstore = self._for_devices(
-            self._kvstore_params["kvstore"], len(self._contexts), weights
+        self._kvstore, self._update_on_kvstore = for_devices(
+            self._kvstore_params["kvstore"], len(self._contexts), weights, self._store
         )
         if self._kvstore is not None:
             if asked is not None:
@@ -372,7 +372,7 @@ class Trainer:
             parameter.mark_used()
         # Where somebody else may have written to the gradients since they were looked at
         changed = self._looked is not None or self._reduces_elsewhere or self._kvstore is not None
-        changed = changed or scaler is not None or not is_built_in(type(self._optimizer))
+        changed = changed or scaler is not None or not is_built_in(self._optimizer)
         self._watch.used(self._gradients() if changed else None)
         self._looked = None
 

@@ -5,6 +5,7 @@ Names begin with an underscore, and those for lists take the arrays of all tenso
 
 from __future__ import annotations
 
+from ..dialects import V2
 from .contrib import update_operators
 from .updates import named
 
@@ -26,7 +27,7 @@ def _flat(operator, each, normed):
     return named(flat, name, f"`nd.contrib.{operator.__name__}` with its arrays one after the other.")
 
 
-def flat_operators(dialect=""):
+def flat_operators(dialect=V2):
     """The operators by name; `dialect` as in `mxopt.nd.updates.operators`."""
     table = {}
     for name, operator in update_operators(dialect).items():

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import kernels, namespace
+from ..dialects import V2
 from ..kernels import as_read_by_mxnet
 from .ops import isfinite, isinf, isnan
 from .updates import REQUIRED, Words, checked, named, operators, result_to, rules_of, run_list, scalars_of
@@ -177,13 +178,13 @@ def _normed(rule, passes, mixed, rules):
     return named(operator, name, f"One step of {rule} for a list of tensors: {', '.join([*names, *known])}.")
 
 
-def update_operators(dialect=""):
+def update_operators(dialect=V2):
     """The update operators of ``nd.contrib`` by name; `dialect` as in `mxopt.nd.updates.operators`."""
     rules, table = rules_of(dialect), {}
     for mixed in (False, True):
         found = [_single("adamw", mixed), _list("adamw", mixed)]
         found.append(_normed("lamb", ("lamb_moments", "lamb"), mixed, rules))
-        if not dialect:
+        if dialect is V2:
             found += [_single("adabelief", mixed), _list("adabelief", mixed)]
             found.append(_normed("lans", ("lans_grad", "lans_moments", "lans"), mixed, rules))
         table.update((operator.__name__, operator) for operator in found)

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import checks, kernels
 from ..arrays import as_array
+from ..dialects import V1, V2
 from ..sparse import RowSparseArray, as_gradient
 from .ndarray import NDArray, view
 
@@ -381,22 +382,23 @@ def result_to(values, out):
 
 def rules_of(dialect):
     """The function that finds a rule by name: the dialect's own where it has one."""
+    own = dialect.suffix
 
     def rules(name, single=False):
         # 1.9 has two SGD formulas, one for lists, which its optimizers use, and one for single tensors
-        names = ([f"{name}_single{dialect}"] if single else []) + [f"{name}{dialect}", name]
+        names = ([f"{name}_single{own}"] if single else []) + [f"{name}{own}", name]
         return next(kernels.RULES[name] for name in names if name in kernels.RULES)
 
     return rules
 
 
-def operators(dialect=""):
+def operators(dialect=V2):
     """Every update operator by name.
 
     Parameters
     ----------
-    dialect : {'', '_v1'}
-        What the names of the rules end with, where a dialect has its own.
+    dialect : Dialect
+        Whose rules they run.
     """
     rules = rules_of(dialect)
     table = {}
@@ -411,7 +413,13 @@ def operators(dialect=""):
                     full = f"{'preloaded_' * preloaded}multi_{'mp_' * mixed}{name}"
                     # with preloaded rates MXNet 2 kept the formula of 1.9
                     table[full] = _lists(
-                        full, f"{rule}_v1" if preloaded else rule, states, known, mixed, preloaded, rules
+                        full,
+                        f"{rule}{V1.suffix}" if preloaded else rule,
+                        states,
+                        known,
+                        mixed,
+                        preloaded,
+                        rules,
                     )
     for function in (
         lamb_update_phase1,

@@ -1,6 +1,6 @@
 """Optimizers by name. Importing a module registers its class; nothing else lists them."""
 
-from ..registry import create, register
+from ..dialects import V2
 from . import contrib
 from .adabelief import AdaBelief
 from .adadelta import AdaDelta
@@ -11,7 +11,6 @@ from .adamW import AdamW
 from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
 from .describe import describe, list_optimizers
-from .docstrings import complete
 from .ftml import FTML
 from .ftrl import Ftrl
 from .lamb import LAMB
@@ -21,29 +20,17 @@ from .lbsgd import LBSGD
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer
+from .package import array_functions, finish
 from .rmsprop import RMSProp
 from .sgd import SGD, ccSGD
 from .sgld import SGLD
 from .signum import Signum
 from .test import Test
-from .updater import Updater, get_updater
+from .updater import Updater
 
-opt_registry = Optimizer.opt_registry
-for _cls in opt_registry.values():
-    complete(_cls)
+create, register = V2.registry.create, V2.registry.register
+opt_registry = V2.registry.classes
+get_updater = V2.get_updater
 
-__all__ = [
-    "Optimizer", "Updater", "create", "describe", "get_updater",
-    "list_optimizers", "opt_registry", "register",
-]  # fmt: skip
-__all__ += [cls.__name__ for cls in opt_registry.values()]
-
-
-def __getattr__(name):
-    # Scripts take array functions and update operators from here, where MXNet's own optimizers imported them.
-    if not name.startswith("_"):
-        from .. import nd
-
-        if name in nd.__all__:
-            return getattr(nd, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = finish(V2, Optimizer, Updater)
+__getattr__ = array_functions(__name__)

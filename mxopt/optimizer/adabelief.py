@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..registry import register
 from .adamW import BiasCorrected
+from .optimizer import register
 
 
 @register

@@ -3,8 +3,7 @@
 import numpy as np
 
 from .. import checks, kernels
-from ..registry import register
-from .optimizer import Optimizer
+from .optimizer import Optimizer, register
 
 
 @register

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .. import checks
-from ..registry import register
 from .adagrad import AdaGrad
+from .optimizer import register
 
 
 def sum_of_rows(array):

@@ -7,8 +7,7 @@ import fnmatch
 import inspect
 import re
 
-from .. import checks
-from ..registry import opt_registry
+from .. import checks, dialects
 from .optimizer import Optimizer
 
 ABSENT = "absent"
@@ -33,7 +32,7 @@ def list_optimizers(pattern="*", dialect="2.x"):
     >>> mxopt.list_optimizers("la*")
     ['lamb', 'lans', 'lars']
     """
-    return sorted(fnmatch.filter(_registries()[_dialect(dialect)], pattern.lower()))
+    return sorted(fnmatch.filter(dialects.get(dialect).registry.classes, pattern.lower()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Description:
             f"lazy:   {lazy}",
             f"rules:  {', '.join(self.rules)}",
         ]
-        other = _other(self.dialect)
+        other = dialects.get(self.dialect).other.name
         for name, values in self.differences.items():
             there, here = (
                 value if value == ABSENT else repr(value) for value in (values[other], values[self.dialect])
@@ -130,20 +129,20 @@ def describe(name, dialect="2.x"):
     >>> mxopt.describe("adam").differences["lazy_update"]
     {'2.x': False, '1.x': True}
     """
-    registries = _registries()
-    registry = registries[_dialect(dialect)]
+    dialect = dialects.get(dialect)
+    registry = dialect.registry.classes
     if not isinstance(name, str):
         raise TypeError(f"the name of an optimizer must be a string, got {type(name).__name__}")
     cls = registry.get(name.lower())
     if cls is None:
         raise checks.unknown_optimizer(name, registry)
-    other = registries[_other(dialect)].get(name.lower())
+    other = dialect.other.registry.classes.get(name.lower())
     parameters = _parameters(cls)
     document = inspect.getdoc(cls) or ""
     update = _update(cls)
     return Description(
         name=name.lower(),
-        dialect=dialect,
+        dialect=dialect.name,
         cls=cls,
         summary=document.partition("\n\n")[0].replace("\n", " "),
         parameters=parameters,
@@ -156,22 +155,6 @@ def describe(name, dialect="2.x"):
         differences={} if other is None else _differences(parameters, _parameters(other), dialect),
         other_formula=_update(other) if other is not None and _update(other) != update else None,
     )
-
-
-def _dialect(dialect):
-    if dialect not in ("2.x", "1.x"):
-        raise ValueError(f"dialect must be '2.x' or '1.x', got {dialect!r}")
-    return dialect
-
-
-def _other(dialect):
-    return "1.x" if dialect == "2.x" else "2.x"
-
-
-def _registries():
-    from .. import v1  # only where somebody asks: it is another surface
-
-    return {"2.x": opt_registry, "1.x": v1.optimizer.opt_registry}
 
 
 def _of(cls, attribute):
@@ -200,7 +183,7 @@ def _differences(own, others, dialect):
         here, there = own.get(name, default), others.get(name, default)
         extension = name == "lazy_update" and ABSENT in (here, there)
         if here != there and not extension and name not in ("use_fused_step", "aggregate_num"):
-            rows[name] = dict(sorted({dialect: here, _other(dialect): there}.items(), reverse=True))
+            rows[name] = dict(sorted({dialect.name: here, dialect.other.name: there}.items(), reverse=True))
     return rows
 
 

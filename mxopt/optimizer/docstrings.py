@@ -91,9 +91,9 @@ def complete(cls):
     if not _STATE.search(own.get("Notes", "")):
         notes = (own.get("Notes", "").strip(), _found(_STATE, other.get("Notes", "")))
         own["Notes"] = "\n\n".join(filter(None, notes)) + "\n"
-    package = cls.__module__.partition(".optimizer")[0]
-    dialect = _IMPORT if package == "mxopt" else f"import numpy as np, {package} as mxopt\n"
-    other["Examples"] = other.get("Examples", "").replace(_IMPORT, dialect)
+    if cls.dialect is not base.dialect:
+        own_import = f"import numpy as np, {cls.dialect.package} as mxopt\n"
+        other["Examples"] = other.get("Examples", "").replace(_IMPORT, own_import)
     parts = [own[""]]
     for heading in _ORDER:
         text = own.get(heading) or other.get(heading, "")

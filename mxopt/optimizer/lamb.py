@@ -3,9 +3,8 @@
 import numpy as np
 
 from .. import checks
-from ..registry import register
 from .norms import norm, trust_ratio
-from .optimizer import Optimizer
+from .optimizer import Optimizer, register
 
 
 @register

@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 
 from .. import checks, kernels
-from ..registry import register
 from .norms import norm
+from .optimizer import register
 from .sgd import SGD
 
 

@@ -6,10 +6,9 @@ import numpy as np
 
 from .. import checks, kernels
 from ..arrays import as_array
-from ..registry import register
 from ..sparse import RowSparseArray
 from .momentum import Momentum
-from .optimizer import is_half
+from .optimizer import is_half, register
 
 _STRATEGIES = ("linear", "power2", "sqrt", "lars", "none")
 

@@ -1,8 +1,8 @@
 """Nesterov's accelerated gradient."""
 
 from .. import checks
-from ..registry import register
 from .momentum import Momentum
+from .optimizer import register
 
 
 @register

@@ -10,14 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checks, kernels, registry
+from .. import checks, kernels
 from ..arrays import as_array, zeros_like
+from ..dialects import V2
 from ..sparse import RowSparseArray, all_finite, as_gradient
 from . import multipliers
 
 #: What a subclass may override to change how rates are found; then every index is asked for separately.
 _RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates",
                  "learning_rate")  # fmt: skip
+
+#: What a class of the user's own overrides to step otherwise; see `Optimizer.built_in`.
+_PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_state",
+             "create_state_multi_precision")  # fmt: skip
 
 
 def is_half(dtype):
@@ -77,7 +82,12 @@ class Optimizer:
         How many calls were skipped because a gradient was not finite.
     """
 
-    opt_registry = registry.opt_registry
+    dialect = V2
+    opt_registry = V2.registry.classes
+
+    #: Whether the whole protocol is mxopt's own, so that an updater hands over plain arrays and whole lists.
+    #: A subclass of a built-in class stays one as long as it overrides rates and scalars only.
+    built_in = True
 
     #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`). The last one
     #: names all arrays; those before it may end with the gradient.
@@ -94,6 +104,8 @@ class Optimizer:
     master_position = 0
     #: Attributes that steps move on, saved with the states like the counts; where one is a dict, by index.
     progress: tuple[str, ...] = ()
+    #: The attributes that a dialect calls otherwise than 2.x: {2.x's name: its own}.
+    renamed: dict[str, str] = {}
     #: The states' names by rule, where the rules of one class keep different ones.
     rule_states: dict[str, tuple[str, ...]] = {}
     #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.
@@ -169,6 +181,8 @@ class Optimizer:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        cls.built_in = False  # until its methods are found elsewhere, or `Dialect.fill` says so
+        cls.built_in = all(map(cls._has_built_in, _PROTOCOL))
         cls._own_rates = any(getattr(cls, name) is not getattr(Optimizer, name) for name in _RATE_METHODS)
         cls._runs_own_rules = cls.update is Optimizer.update and bool(cls.rules)
         cls._snapshots = cls._snapshot is not Optimizer._snapshot
@@ -177,6 +191,12 @@ class Optimizer:
         cls.takes_lists = _takes_lists(cls)
         cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
         cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
+
+    @classmethod
+    def _has_built_in(cls, method):
+        """Whether a method comes from one of mxopt's own classes."""
+        author = next(base for base in cls.__mro__ if method in vars(base))
+        return vars(author).get("built_in", False)
 
     #: Whether `update` is a built-in one, which knows state pairs itself.
     _runs_own_rules = False
@@ -203,8 +223,8 @@ class Optimizer:
 
     # -- the registry --------------------------------------------------------------------------------
 
-    register = staticmethod(registry.register)
-    create_optimizer = staticmethod(registry.create)
+    register = staticmethod(V2.registry.register)
+    create_optimizer = staticmethod(V2.registry.create)
 
     # -- the learning rate ---------------------------------------------------------------------------
 
@@ -895,5 +915,5 @@ def _takes_lists(cls):
     return True
 
 
-register = registry.register
-create = registry.create
+register = V2.registry.register
+create = V2.registry.create

@@ -1,8 +1,8 @@
 """Stochastic gradient descent."""
 
 from .. import checks
-from ..registry import register
 from .momentum import Momentum
+from .optimizer import register
 
 
 @register

@@ -5,8 +5,7 @@ import math
 import numpy as np
 
 from .. import checks, stream
-from ..registry import register
-from .optimizer import Optimizer
+from .optimizer import Optimizer, register
 
 
 @register

@@ -1,8 +1,8 @@
 """Signum: steps of equal size in every coordinate."""
 
 from .. import checks
-from ..registry import register
 from .momentum import Momentum
+from .optimizer import register
 
 
 @register

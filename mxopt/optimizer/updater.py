@@ -6,9 +6,10 @@ import numpy as np
 
 from .. import checks
 from ..arrays import as_array
+from ..dialects import V2, is_built_in
+from ..saving import writing as saving
 from ..saving.orders import Undecided
 from ..sparse import all_finite, as_gradient
-from .optimizer import Optimizer
 
 
 class Updater:
@@ -72,7 +73,7 @@ class Updater:
         if self._loaded:
             self._follow_weights(indices, weights)
         optimizer, known = self.optimizer, self.states
-        if optimizer.__class__ in _BUILT_IN:
+        if getattr(type(optimizer), "built_in", False):  # is_built_in, without a call
             try:
                 states = [known[index]] if single else [known[i] for i in index]
             except (KeyError, TypeError):
@@ -122,7 +123,7 @@ class Updater:
             return
         optimizer = self.optimizer
         indices = [checks.key(i) for i in indices]
-        built_in = is_built_in(type(optimizer))
+        built_in = is_built_in(optimizer)
         weights = [
             as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
             for w, i in zip(weights, indices)
@@ -198,28 +199,20 @@ class Updater:
 
     def get_states(self, dump_optimizer=False, **options):
         """The states as bytes; see `mxopt.saving.writing.get_states`."""
-        from ..saving import writing as saving
-
         return saving.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states, **options):
         """Take states from bytes; see `mxopt.saving.writing.set_states`."""
-        from ..saving import writing as saving
-
         report = saving.set_states(self, states, **options)
         self._loaded = frozenset(self.states)
         return report
 
     def save_states(self, path, dump_optimizer=False, **options):
         """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`."""
-        from ..saving import writing as saving
-
         return saving.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path, **options):
         """Take states from a file; see `mxopt.saving.writing.load_states`."""
-        from ..saving import writing as saving
-
         report = saving.load_states(self, path, **options)
         self._loaded = frozenset(self.states)
         return report
@@ -231,40 +224,4 @@ def _viewed(state, kind):
     return tuple(_viewed(part, kind) for part in state) if type(state) is tuple else state
 
 
-_BUILT_IN: set[type] = set()
-_PROTOCOL = (
-    "update",
-    "update_multi_precision",
-    "step",
-    "fused_step",
-    "create_state",
-    "create_state_multi_precision",
-)
-
-
-def is_built_in(cls):
-    """Whether all of a class's protocol is mxopt's own, so that it takes plain arrays and whole lists."""
-    if cls in _BUILT_IN:
-        return True
-    for name in _PROTOCOL:
-        module = getattr(getattr(cls, name, None), "__module__", "") or ""
-        if module.partition(".")[0] != "mxopt":
-            return False
-    if issubclass(cls, Optimizer):
-        _BUILT_IN.add(cls)
-        return True
-    return False
-
-
-def get_updater(optimizer):
-    """An `Updater` of an optimizer.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-
-    Returns
-    -------
-    Updater
-    """
-    return Updater(optimizer)
+get_updater = V2.get_updater

@@ -11,21 +11,10 @@ import math
 
 import numpy as np
 
-from .. import lr_scheduler
-from ..optimizer.optimizer import Optimizer
-from ..optimizer.updater import is_built_in
+from .. import dialects, lr_scheduler
+from ..dialects import is_built_in
 from ..states import StateMismatch
 from ..states.mxnet_pickle import Record
-
-DIALECTS = ("1.x", "2.x")
-
-#: 1.x attribute -> 2.x attribute
-_RENAMED = {
-    "rmsprop": {"gamma1": "rho", "gamma2": "momentum"},
-    "adagrad": {"float_stable_eps": "epsilon"},
-    "groupadagrad": {"float_stable_eps": "epsilon"},
-    "lars": {"eps": "epsilon"},
-}
 
 #: live objects, which no file holds; `param_dict` is left out by MXNet too
 _LIVE = ("param_dict",)
@@ -102,31 +91,6 @@ _NOT_FUSED = ("adadelta", "adamax", "nadam", "dcasgd", "sgld", "test")
 _MODULE_OF = {"adamw": "adamW", "groupadagrad": "contrib", "test": "optimizer"}
 
 
-def dialect_of(optimizer):
-    """``'1.x'`` for optimizers of `mxopt.v1` and classes derived from them, else ``'2.x'``.
-
-    Parameters
-    ----------
-    optimizer : Optimizer or type
-    """
-    cls = optimizer if isinstance(optimizer, type) else type(optimizer)
-    return "1.x" if any(f"{base.__module__}.".startswith("mxopt.v1.") for base in cls.__mro__) else "2.x"
-
-
-def base_of(dialect):
-    """The base class of a dialect's optimizers."""
-    if dialect == "2.x":
-        return Optimizer
-    from .. import v1
-
-    return v1.optimizer.Optimizer
-
-
-def registry_of(dialect):
-    """The optimizer classes of a dialect by registered name."""
-    return base_of(dialect).opt_registry
-
-
 def name_of(optimizer):
     """The name under which an optimizer's class is registered, or would be."""
     return type(optimizer).__name__.lower()
@@ -140,7 +104,7 @@ def registered_class(name, dialect):
     StateMismatch
         Where it is not registered; a class of the user's own has to be, before a file is loaded.
     """
-    found = registry_of(dialect).get(name)
+    found = dialect.registry.classes.get(name)
     if found is None:
         raise StateMismatch(
             f"the file's optimizer {name!r} is not registered; define the class and register it, then "
@@ -164,7 +128,7 @@ def from_attributes(cls, attributes):
     class of a user's own has from it; the others are taken as they are.
     """
     built_in = is_built_in(cls)
-    judge = cls if built_in else base_of(dialect_of(cls))
+    judge = cls if built_in else dialects.of(cls).base
     try:
         for name in attributes:
             if not isinstance(name, str):
@@ -249,11 +213,11 @@ def counterpart(optimizer, dialect):
 
     It shares the scheduler and the counts with the original.
     """
-    if dialect_of(optimizer) == dialect:
+    if dialects.of(optimizer) is dialect:
         return optimizer
     name = name_of(optimizer)
-    cls = registry_of(dialect).get(name)
-    if cls is None or not is_built_in(type(optimizer)):
+    cls = dialect.registry.classes.get(name)
+    if cls is None or not is_built_in(optimizer):
         return None
     new = cls()
     given = translated(vars(optimizer), name, dialect)
@@ -265,9 +229,8 @@ def counterpart(optimizer, dialect):
 
 def translated(attributes, name, dialect):
     """Attributes of either dialect under the names of one."""
-    renamed = _RENAMED.get(name, {})
-    if dialect == "1.x":
-        renamed = {new: old for old, new in renamed.items()}
+    own, others = (getattr(d.registry.classes.get(name), "renamed", {}) for d in (dialect, dialect.other))
+    renamed = {**{theirs: shared for shared, theirs in others.items()}, **own}
     return {renamed.get(key, key): value for key, value in attributes.items()}
 
 
@@ -318,15 +281,17 @@ def dialect_of_record(record):
     if modules[:2] != ["mxnet", "optimizer"]:
         return None
     if record.name == "GroupAdaGrad":
-        return "1.x" if "float_stable_eps" in record.attributes else "2.x"
-    if record.name == "Test":
-        return "2.x" if "use_fused_step" in record.attributes else "1.x"
-    return "1.x" if modules[2:] in ([], ["optimizer"]) else "2.x"
+        old = "float_stable_eps" in record.attributes
+    elif record.name == "Test":
+        old = "use_fused_step" not in record.attributes
+    else:
+        old = modules[2:] in ([], ["optimizer"])
+    return dialects.get("1.x" if old else "2.x")
 
 
 def from_record(record, cls):
     """The optimizer of a file of MXNet as an instance of `cls`, and the attributes this has no place for."""
-    name, dialect = cls.__name__.lower(), dialect_of(cls)
+    name, dialect = cls.__name__.lower(), dialects.of(cls)
     plain = dict(record.attributes)
     scheduler = plain.pop("lr_scheduler", None)
     counts, selected = plain.pop("_all_index_update_counts", None), plain.pop("_index_update_count", {})
@@ -335,9 +300,9 @@ def from_record(record, cls):
     if isinstance(rate, np.ndarray) and rate.size == 1:  # AdamW of 2.x leaves an array there
         plain["rescale_grad"] = float(rate.reshape(-1)[0])
     if is_built_in(cls):
-        own = _OWN[dialect].get(name)
-        known = {*_BASE_OF[dialect], *own.split()} if own is not None else {*vars(cls())}
-        if dialect_of_record(record) != dialect:
+        own = _OWN[dialect.name].get(name)
+        known = {*_BASE_OF[dialect.name], *own.split()} if own is not None else {*vars(cls())}
+        if dialect_of_record(record) is not dialect:
             plain = translated(plain, name, dialect)
             known -= {*_OF_A_DIALECT}
         known &= vars(cls()).keys()
@@ -406,28 +371,28 @@ def to_record(optimizer, dialect):
         For what MXNet does not have: other optimizers, schedulers of one's own.
     """
     name = name_of(optimizer)
-    own = _OWN[dialect].get(name)
-    if own is None or not is_built_in(type(optimizer)):
+    own = _OWN[dialect.name].get(name)
+    if own is None or not is_built_in(optimizer):
         raise StateMismatch(
-            f"MXNet {dialect} has no optimizer {name!r}; its states alone can be written "
+            f"MXNet {dialect.name} has no optimizer {name!r}; its states alone can be written "
             "(dump_optimizer=False)"
         )
     optimizer = counterpart(optimizer, dialect)
     values = {**_MXNET_ONLY, **translated(vars(optimizer), name, dialect)}
-    values["allow_np_array"] = dialect == "2.x"
+    values["allow_np_array"] = dialect.name == "2.x"
     if name in _NOT_FUSED:
         values["use_fused_step"] = False
     if optimizer.lr_scheduler is not None:
         values["lr_scheduler"] = _scheduler_record(optimizer.lr_scheduler)
     attributes = {}
-    for key in (*_BASE_OF[dialect], *own.split()):
+    for key in (*_BASE_OF[dialect.name], *own.split()):
         if key not in values:
             raise StateMismatch(
-                f"MXNet {dialect}'s {name!r} needs {key!r}, which this optimizer does not have"
+                f"MXNet {dialect.name}'s {name!r} needs {key!r}, which this optimizer does not have"
             )
         attributes[key] = values[key]
     cls = type(optimizer).__name__
-    if dialect == "2.x":
+    if dialect.name == "2.x":
         return Record(f"mxnet.optimizer.{_MODULE_OF.get(name, name)}", cls, attributes)
     return Record(f"mxnet.optimizer.{'contrib' if name == 'groupadagrad' else 'optimizer'}", cls, attributes)
 

@@ -17,8 +17,8 @@ from ..sparse import RowSparseArray
 
 def template(optimizer):
     """The structure of a state, one-tuple of what `create_state` makes; None for a class of a user's own."""
-    made_by = getattr(type(optimizer).create_state, "__module__", None) or ""
-    if not made_by.startswith("mxopt."):
+    cls = type(optimizer)
+    if not hasattr(cls, "_has_built_in") or not cls._has_built_in("create_state"):
         return None
     return (optimizer.create_state(0, np.zeros((1, 1), np.float32)),)
 
@@ -231,7 +231,7 @@ class Undecided:
     optimizer : Optimizer
     states : dict
         The pairs by index, in the order that is supposed.
-    dialect, other : str
+    dialect, other : Dialect
         Whose order is supposed, and whose is possible.
     """
 
@@ -244,7 +244,7 @@ class Undecided:
 
     def described(self):
         """What is open as plain data, for a file that leaves it open too."""
-        return {"states": list(self._states), "readings": [self.dialect, self.other]}
+        return {"states": list(self._states), "readings": [self.dialect.name, self.other.name]}
 
     def settle(self, states, weights):
         """Turn the pairs among `states` round if the weights say so.
@@ -284,7 +284,7 @@ class Undecided:
         who = ", ".join(checks.who(self._optimizer, key) for key in keys[:3])
         warnings.warn(
             f"the file does not say which array of the state of {who}{', ...' if len(keys) > 3 else ''} is "
-            f"the float32 master, and {why}: {supposed(self.dialect, self.other)}",
+            f"the float32 master, and {why}: {supposed(self.dialect.name, self.other.name)}",
             UserWarning,
             stacklevel=checks.outside(),
         )

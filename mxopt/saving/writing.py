@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import checks
+from .. import checks, dialects
 from .._version import __version__
 from ..sparse import RowSparseArray
 from ..states import ForeignStateFile, StateMismatch, files, kind_of, mxnet, native
@@ -135,17 +135,17 @@ def _pieces(updater, dump_optimizer, format):
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}{checks.nearest(format, FORMATS)}")
     if format == "mxopt":
         return native.to_pieces(document(updater, dump_optimizer), _array_names(updater))
-    dialect = format.partition("-")[2]
+    dialect = dialects.get(format.partition("-")[2])
     undecided = _still_undecided(updater)
     # the same generation's bare states leave as much open as those that were loaded
-    if undecided and (dump_optimizer or dialect != undecided.dialect):
+    if undecided and (dump_optimizer or dialect is not undecided.dialect):
         undecided.warn("no weight has been seen that would tell")
     optimizer = updater.optimizer
     target = mxnet_objects.counterpart(optimizer, dialect)
     if target is None:
         raise StateMismatch(
-            f"MXNet {dialect} has no optimizer {mxnet_objects.name_of(optimizer)!r}, so its states cannot "
-            "be written for it"
+            f"MXNet {dialect.name} has no optimizer {mxnet_objects.name_of(optimizer)!r}, so its states "
+            "cannot be written for it"
         )
     record = mxnet_objects.to_record(optimizer, dialect) if dump_optimizer else None
     arrange, states = orders.Arrangement(optimizer, target), {}
@@ -165,9 +165,10 @@ def document(updater, dump_optimizer=False):
     """What our format says of an updater, as a tree of plain data and arrays."""
     optimizer = updater.optimizer
     name = mxnet_objects.name_of(optimizer)
-    described = {"name": name, "dialect": mxnet_objects.dialect_of(optimizer)}
+    dialect = dialects.of(optimizer)
+    described = {"name": name, "dialect": dialect.name}
     if dump_optimizer:
-        if mxnet_objects.registry_of(described["dialect"]).get(name) is not type(optimizer):
+        if dialect.registry.classes.get(name) is not type(optimizer):
             raise StateMismatch(
                 f"the optimizer is a {type(optimizer).__name__}, which is not registered, so no file can "
                 "name it; "
@@ -307,7 +308,7 @@ class _Loading:
 
     def _read_ours(self, tree):
         document = _Document(tree)
-        name, dialect = document.optimizer["name"], document.optimizer["dialect"]
+        name, dialect = document.optimizer["name"], dialects.get(document.optimizer["dialect"])
         self.states, self.names = document.states, document.names
         counts = document.counts
         self.counts, self.device = mxnet_objects.linked_counts(counts["devices"], {})[0], counts["device"]
@@ -319,11 +320,11 @@ class _Loading:
             self.progress = {}
         elif name != mxnet_objects.name_of(self.live):
             self._check_related(name, dialect)
-        elif dialect != mxnet_objects.dialect_of(self.live):
+        elif dialect is not dialects.of(self.live):
             source = mxnet_objects.counterpart(self.live, dialect)
             if source is None:
                 raise StateMismatch(
-                    f"the file holds states of {name!r} of dialect {dialect}, which is not known"
+                    f"the file holds states of {name!r} of dialect {dialect.name}, which is not known"
                 )
         for key in self.progress:
             if key not in self.live.progress:
@@ -337,7 +338,8 @@ class _Loading:
         self._check_masters(source)
         self._arrange({dialect: source}, True)
         if document.undecided:
-            self.undecided, self.readings = document.undecided["states"], document.undecided["readings"]
+            self.undecided = document.undecided["states"]
+            self.readings = [dialects.get(name) for name in document.undecided["readings"]]
 
     def _check_masters(self, source):
         arrange = orders.Arrangement(source, source)
@@ -352,7 +354,7 @@ class _Loading:
     def _restored(self, described, name, dialect):
         cls = mxnet_objects.registered_class(name, dialect)
         new = mxnet_objects.from_attributes(cls, described["attributes"])
-        if mxnet_objects.is_built_in(cls):
+        if dialects.is_built_in(cls):
             fresh = mxnet_objects.attributes_of(cls()).keys()
             saved = described["attributes"].keys()
             missing, surplus = fresh - saved, {key for key in saved - fresh if not key.startswith("_")}
@@ -370,7 +372,7 @@ class _Loading:
     def _check_related(self, name, dialect):
         """States of another optimizer are taken only where it is the same one by two names (ccSGD, SGD)."""
         own = type(self.live)
-        other = mxnet_objects.registry_of(dialect).get(name)
+        other = dialect.registry.classes.get(name)
         if (
             other is None
             or other.create_state is not own.create_state
@@ -385,41 +387,43 @@ class _Loading:
     def _read_mxnet(self, data):
         content = mxnet.read(data)
         self.states, record = content.states, content.optimizer
-        dialects = self._likely_dialects(content)
+        likely = self._likely_dialects(content)
         said = self.format is not None
         if record is not None:
-            dialects[:1] = [self._take_record(record, dialects)]
+            likely[:1] = [self._take_record(record, likely)]
             said = said or mxnet_objects.dialect_of_record(record) is not None
-        sources = {dialect: mxnet_objects.counterpart(self.optimizer, dialect) for dialect in dialects}
+        sources = {dialect: mxnet_objects.counterpart(self.optimizer, dialect) for dialect in likely}
         sources = {dialect: source for dialect, source in sources.items() if source is not None}
-        self._arrange(sources or {dialects[0]: self.optimizer}, said)
+        self._arrange(sources or {likely[0]: self.optimizer}, said)
         if self.counts is None and self.num_update is None:
             self._warn_of_counts()
 
     def _likely_dialects(self, content):
         """Which generation wrote the file, the likelier one first."""
         if self.format is not None:
-            return [self.format.partition("-")[2]]
-        return ["2.x", "1.x"] if "V3" in content.layouts else ["1.x", "2.x"]
+            return [dialects.get(self.format.partition("-")[2])]
+        return [
+            dialects.get(name) for name in (("2.x", "1.x") if "V3" in content.layouts else ("1.x", "2.x"))
+        ]
 
-    def _take_record(self, record, dialects):
+    def _take_record(self, record, likely):
         """Make the optimizer of a dump ours, in the updater's dialect if it can be; returns the file's."""
-        own = mxnet_objects.dialect_of(self.live)
+        own = dialects.of(self.live)
         dialect = mxnet_objects.dialect_of_record(record)
         name = record.name.lower()
         cls = None
         for candidate in (own, dialect) if dialect else (own,):
-            cls = cls or mxnet_objects.registry_of(candidate).get(name)
+            cls = cls or candidate.registry.classes.get(name)
         if cls is None:
             self._take_counts_of(record)
-            return dialect or dialects[0]
+            return dialect or likely[0]
         # what the classes of the other dialect call otherwise is renamed on the way
         self.optimizer, self.ignored = mxnet_objects.from_record(record, cls)
         self.counts = self.optimizer._all_index_update_counts
         self.device = next(d for d, one in self.counts.items() if one is self.optimizer._index_update_count)
         self.number = self.optimizer.num_update
         self.names = {k: v for k, v in self.optimizer.idx2name.items() if isinstance(v, str)}
-        return dialect or dialects[0]
+        return dialect or likely[0]
 
     def _take_counts_of(self, record):
         attributes = record.attributes
@@ -452,7 +456,7 @@ class _Loading:
 
         Parameters
         ----------
-        sources : dict of str to Optimizer
+        sources : dict of Dialect to Optimizer
             Whose orders they can have, by dialect, the likelier one first.
         said : bool
             Whether the first one is known to be right if it fits.
@@ -494,7 +498,7 @@ class _Loading:
         if unlike and not self.undecided:
             warnings.warn(
                 f"the file does not say in which order the state of {self._who(unlike[0])} is: "
-                + orders.supposed(*self.readings),
+                + orders.supposed(*(dialect.name for dialect in self.readings)),
                 UserWarning,
                 stacklevel=checks.outside(),
             )
@@ -644,9 +648,9 @@ class _Document:
         vars(self).update(tree)
         described = self.optimizer
         self._check(described, {"name": str, "dialect": str}, "the document's optimizer")
-        if described["dialect"] not in mxnet_objects.DIALECTS:
+        if described["dialect"] not in dialects.NAMES:
             raise StateMismatch(
-                f"the file's dialect must be one of {mxnet_objects.DIALECTS}, got {described['dialect']!r}"
+                f"the file's dialect must be one of {dialects.NAMES}, got {described['dialect']!r}"
             )
         if "attributes" in described:
             self._check(described, {"attributes": dict}, "the document's optimizer")

@@ -9,6 +9,7 @@ import mxopt
 
 from .. import base, checks, context, lr_scheduler, namespace, random, test_utils
 from .._version import __version__
+from ..dialects import V1
 from ..namespace import stand_in
 from . import optimizer
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
@@ -20,7 +21,7 @@ del _shared
 
 _lazy = namespace.lazy(__name__)
 _missing = namespace.missing_from(__name__, namespace.REST)
-stand_in(__name__)
+stand_in(__name__, root=V1.package)
 
 
 def __getattr__(name):

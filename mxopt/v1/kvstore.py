@@ -3,8 +3,8 @@
 import functools
 
 from .. import kvstore
+from ..dialects import V1
 from ..kvstore import KVStoreBase
-from . import optimizer
 
 __all__ = ["KVStore", "KVStoreBase", "create"]
 
@@ -12,8 +12,8 @@ __all__ = ["KVStore", "KVStoreBase", "create"]
 class KVStore(kvstore.KVStore):
     __doc__ = kvstore.KVStore.__doc__
 
-    _optimizers = optimizer
+    dialect = V1
 
 
 create = functools.partial(kvstore.create, store=KVStore)
-for_devices = functools.partial(kvstore.for_devices, create=create)
+for_devices = functools.partial(kvstore.for_devices, store=KVStore)

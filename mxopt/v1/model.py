@@ -3,6 +3,7 @@
 import functools
 
 from .. import model
+from ..dialects import V1
 from ..model import load_checkpoint, load_params, params_file, states_file
 from . import kvstore
 
@@ -18,4 +19,4 @@ def _create_sparse_kvstore(store):
 _initialize_kvstore = model._initialize_kvstore
 _update_params = model._update_params
 _update_params_on_kvstore = model._update_params_on_kvstore
-save_checkpoint = functools.partial(model.save_checkpoint, format="mxnet-1.x")
+save_checkpoint = functools.partial(model.save_checkpoint, format=V1.format)

@@ -1,8 +1,9 @@
 """``mx.mod`` of the 1.x dialect."""
 
 from .. import module
+from ..dialects import V1
 from ..namespace import stand_in
-from . import model, optimizer
+from .kvstore import KVStore
 
 __all__ = ["ParameterModule"]
 
@@ -10,8 +11,8 @@ __all__ = ["ParameterModule"]
 class ParameterModule(module.ParameterModule):
     __doc__ = module.ParameterModule.__doc__
 
-    _optimizers = optimizer
-    _model = model
+    dialect = V1
+    _store = KVStore
 
 
-stand_in(__name__, "mxopt.v1.mod")
+stand_in(__name__, "mxopt.v1.mod", V1.package)

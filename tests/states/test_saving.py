@@ -344,7 +344,7 @@ def test_names_that_are_all_strange_give_way_to_the_order():
 @pytest.fixture
 def own_class(monkeypatch):
     registry = mxopt.Optimizer.opt_registry
-    monkeypatch.setattr(mxopt.registry._registry, "classes", registry)
+    monkeypatch.setattr(mxopt.dialects.V2.registry, "classes", registry)
 
     @mxopt.register
     class Signed(mxopt.Optimizer):

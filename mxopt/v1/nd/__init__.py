@@ -4,6 +4,7 @@ import functools
 import importlib
 
 from ... import checks, namespace, nd
+from ...dialects import V1
 from ...nd import *  # noqa: F403
 from ...nd import files, random, sparse, updates
 from . import _internal
@@ -12,8 +13,8 @@ __all__ = list(nd.__all__)
 
 contrib = importlib.import_module(f"{__name__}.contrib")  # the name is that of 2.x by now
 
-globals().update(updates.operators("_v1"))
-save = functools.partial(files.save, format="mxnet-1.x")
+globals().update(updates.operators(V1))
+save = functools.partial(files.save, format=V1.format)
 
 for _shared in (sparse, random):
     namespace.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)

@@ -1,13 +1,14 @@
-"""``mx.nd.contrib`` of the 1.9 dialect: the update operators that it has, by its formulas."""
+"""``mx.nd.contrib`` of the 1.x dialect: the update operators that it has, by its formulas."""
 
 from ... import namespace
+from ...dialects import V1
 from ...nd import contrib, updates
 from ...nd.contrib import boolean_mask, isfinite, isinf, isnan
 
 __all__ = ["boolean_mask", "group_adagrad_update", "isfinite", "isinf", "isnan"]
 
-group_adagrad_update = updates.operators("_v1")["group_adagrad_update"]
-globals().update(contrib.update_operators("_v1"))
-__all__ += list(contrib.update_operators("_v1"))
+group_adagrad_update = updates.operators(V1)["group_adagrad_update"]
+globals().update(contrib.update_operators(V1))
+__all__ += list(contrib.update_operators(V1))
 
 __getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

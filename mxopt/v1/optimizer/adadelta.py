@@ -1,8 +1,7 @@
 """AdaDelta as in MXNet 1.9.1."""
 
 from ...optimizer import adadelta
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

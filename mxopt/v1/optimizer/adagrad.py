@@ -4,8 +4,7 @@ import numpy as np
 
 from ... import checks
 from ...optimizer import adagrad
-from .optimizer import Optimizer, alias
-from .registry import register
+from .optimizer import Optimizer, alias, register
 
 
 @register

@@ -4,8 +4,7 @@ import numpy as np
 
 from ... import checks
 from ...optimizer import contrib
-from .optimizer import Optimizer, alias
-from .registry import register
+from .optimizer import Optimizer, alias, register
 
 
 def compensated_sum_of_rows(array):

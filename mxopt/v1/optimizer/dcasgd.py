@@ -3,8 +3,7 @@
 import numpy as np
 
 from ...optimizer import dcasgd
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

@@ -1,8 +1,7 @@
 """Follow the moving leader as in MXNet 1.9.1."""
 
 from ...optimizer import ftml
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

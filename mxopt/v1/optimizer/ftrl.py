@@ -2,8 +2,7 @@
 
 from ... import checks
 from ...optimizer import ftrl
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

@@ -5,8 +5,7 @@ import numpy as np
 from ... import checks, kernels
 from ...optimizer import lars
 from ...optimizer.norms import plain_norm
-from .optimizer import alias
-from .registry import register
+from .optimizer import alias, register
 from .sgd import SGD
 
 

@@ -1,8 +1,7 @@
 """Large-batch SGD as in MXNet 1.9.1."""
 
 from ...optimizer import lbsgd
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

@@ -1,8 +1,7 @@
 """Nadam as in MXNet 1.9.1."""
 
 from ...optimizer import nadam
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

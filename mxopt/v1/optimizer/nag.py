@@ -1,8 +1,7 @@
 """Nesterov's accelerated gradient as in MXNet 1.9.1."""
 
 from ...optimizer import nag
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

@@ -1,14 +1,23 @@
 """What the optimizers of MXNet 1.9.1 have in common."""
 
+from ...dialects import V1
 from ...optimizer import optimizer
-from . import registry
 
 
-def alias(attribute):
-    """A property for what 2.x calls by the name it is given, and 1.9 keeps as `attribute`."""
-    return property(
-        lambda self: getattr(self, attribute), lambda self, value: setattr(self, attribute, value)
-    )
+class alias:  # noqa: N801  a kind of property
+    """An attribute that 2.x calls by the name this is given, and 1.x keeps as `attribute`."""
+
+    def __init__(self, attribute):
+        self.attribute = attribute
+
+    def __set_name__(self, owner, name):
+        owner.renamed = {**owner.renamed, name: self.attribute}
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else getattr(instance, self.attribute)
+
+    def __set__(self, instance, value):
+        setattr(instance, self.attribute, value)
 
 
 class Optimizer(optimizer.Optimizer):
@@ -21,9 +30,10 @@ class Optimizer(optimizer.Optimizer):
     ``use_fused_step=False`` asks for.
     """
 
-    opt_registry = registry.opt_registry
-    register = staticmethod(registry.register)
-    create_optimizer = staticmethod(registry.create)
+    dialect = V1
+    opt_registry = V1.registry.classes
+    register = staticmethod(V1.registry.register)
+    create_optimizer = staticmethod(V1.registry.create)
 
     #: How the names of parameters end that decay by default.
     decaying_names = ("_weight", "_gamma")
@@ -50,3 +60,6 @@ class Optimizer(optimizer.Optimizer):
             Always; `set_lr_mult` replaced it.
         """
         raise DeprecationWarning("set_lr_scale is gone; use set_lr_mult")
+
+
+register = V1.registry.register

@@ -2,8 +2,7 @@
 
 from ... import config
 from ...optimizer import sgd
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

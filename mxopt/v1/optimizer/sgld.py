@@ -1,8 +1,7 @@
 """Stochastic gradient Langevin dynamics as in MXNet 1.9.1."""
 
 from ...optimizer import sgld
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

@@ -1,8 +1,7 @@
 """The optimizer that MXNet 1.9.1's own tests use."""
 
 from ...optimizer import test
-from .optimizer import Optimizer
-from .registry import register
+from .optimizer import Optimizer, register
 
 
 @register

@@ -9,17 +9,3 @@ class Updater(updater.Updater):
     @property
     def aggregate_updates(self):
         return self.optimizer.aggregate_num > 0
-
-
-def get_updater(optimizer):
-    """An `Updater` of an optimizer.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-
-    Returns
-    -------
-    Updater
-    """
-    return Updater(optimizer)

@@ -1,0 +1,132 @@
+"""The two dialects of MXNet that mxopt speaks: 2.x, which is `mxopt`, and 1.x, which is `mxopt.v1`.
+
+They share rules, engine and files, and differ in defaults, keywords, orders of states and formulas. Whatever
+depends on that is handed a `Dialect` and asks it, rather than a module's or a class's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from .registry import Registry
+
+
+class Dialect:
+    """One generation of MXNet: what it is called, and the classes that speak it.
+
+    Attributes
+    ----------
+    name : str
+        ``'1.x'`` or ``'2.x'``: the one spelling in keys, messages and files.
+    package : str
+        The package that speaks it.
+    suffix : str
+        How the names of its own rules end.
+    format : str
+        That of its state files and ``.params`` files.
+    registry : Registry
+        Its optimizers by name.
+    base, updater : type
+        Its `Optimizer` and its `Updater`, once its package has been loaded.
+    """
+
+    def __init__(self, name, package, suffix):
+        self.name, self.package, self.suffix = name, package, suffix
+        self.format = f"mxnet-{name}"
+        self.registry = Registry()
+        self.base = self.updater = None
+
+    def __repr__(self):
+        return f"<dialect {self.name}>"
+
+    def __reduce__(self):  # copies and pickles are the dialect itself
+        return get, (self.name,)
+
+    @property
+    def other(self):
+        """The other dialect, loaded."""
+        return get(next(name for name in NAMES if name != self.name))
+
+    def fill(self, base, updater):
+        """Say which classes speak the dialect; its package calls this when all its optimizers are registered.
+
+        These, and the classes that they are made of, are from now on known to be mxopt's own
+        (`Optimizer.built_in`).
+        """
+        for cls in self.registry.classes.values():
+            for part in cls.__mro__[:-1]:
+                part.built_in = True
+        self.base, self.updater = base, updater
+
+    def get_updater(self, optimizer):
+        """An `Updater` of an optimizer.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+
+        Returns
+        -------
+        Updater
+        """
+        return self.updater(optimizer)
+
+
+V1 = Dialect("1.x", "mxopt.v1", "_v1")
+V2 = Dialect("2.x", "mxopt", "")
+
+_BY_NAME = {dialect.name: dialect for dialect in (V1, V2)}
+NAMES = tuple(_BY_NAME)
+
+#: other ways to write a dialect, which are read and never written
+_OTHER_SPELLINGS = {"1.9": "1.x", "1.9.1": "1.x", "v1": "1.x", "2.0": "2.x", "2.0.0b1": "2.x"}
+
+
+def get(name):
+    """The dialect of that name, loaded: the one door to a dialect for whatever lies below its package.
+
+    Parameters
+    ----------
+    name : str or Dialect
+
+    Returns
+    -------
+    Dialect
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+    """
+    found = name if isinstance(name, Dialect) else None
+    if isinstance(name, str):
+        found = _BY_NAME.get(_OTHER_SPELLINGS.get(name, name))
+    if found is None:
+        raise ValueError(f"dialect must be one of {', '.join(map(repr, NAMES))}, got {name!r}")
+    if found.base is None:
+        importlib.import_module(f"{found.package}.optimizer")
+    return found
+
+
+def of(optimizer):
+    """The dialect of an optimizer or of a class; 2.x for an object that only acts like an optimizer.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or type
+    """
+    cls = optimizer if isinstance(optimizer, type) else type(optimizer)
+    found = getattr(cls, "dialect", None)
+    return found if isinstance(found, Dialect) else V2
+
+
+def is_built_in(optimizer):
+    """Whether an optimizer's protocol is all mxopt's own, so that it takes plain arrays and whole lists.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or type
+        Anything else is not, even an object that delegates to one that is.
+    """
+    cls = optimizer if isinstance(optimizer, type) else type(optimizer)
+    return getattr(cls, "built_in", False)

@@ -1,0 +1,50 @@
+"""What makes a package the one of a dialect's optimizers."""
+
+from __future__ import annotations
+
+from .docstrings import complete
+
+
+def finish(dialect, base, updater):
+    """Fill a dialect with the classes that its package has imported, and complete their docstrings.
+
+    Parameters
+    ----------
+    dialect : Dialect
+    base, updater : type
+        Its `Optimizer` and `Updater`.
+
+    Returns
+    -------
+    list of str
+        The package's ``__all__``.
+    """
+    dialect.fill(base, updater)
+    classes = dialect.registry.classes.values()
+    for cls in classes:
+        complete(cls)
+    names = ["Optimizer", "Updater", "create", "describe", "get_updater", "list_optimizers", "opt_registry",
+             "register"]  # fmt: skip
+    return names + [cls.__name__ for cls in classes]
+
+
+def array_functions(package):
+    """The ``__getattr__`` of the package, from which scripts take array functions and update operators.
+
+    That is where MXNet's own optimizers imported them.
+
+    Parameters
+    ----------
+    package : str
+        Its name.
+    """
+
+    def __getattr__(name):
+        if not name.startswith("_"):
+            from .. import nd
+
+            if name in nd.__all__:
+                return getattr(nd, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return __getattr__
