@@ -51,9 +51,15 @@ class RowSparseArray:
 
     stype = "row_sparse"
 
+    #: Whether `data` must be what optimizers step: numbers of a float dtype.
+    _floats_only = True
+
     def __init__(self, data, indices, shape):
         self.shape = _checked_shape(shape)
-        data = _checked_data(as_array(data, "data", writable=False), self.shape)
+        data = as_array(data, "data", writable=False)
+        if self._floats_only:
+            _check_float(data.dtype)
+        data = _checked_data(data, self.shape)
         indices = _checked_indices(indices, len(data))
         if len(indices) and not (indices[1:] > indices[:-1]).all():
             _check_bounds(int(indices.min()), int(indices.max()), self.shape)
@@ -69,6 +75,23 @@ class RowSparseArray:
         self = cls.__new__(cls)
         self.data, self.indices, self.shape = data, indices, shape
         return self
+
+    @classmethod
+    def from_dense(cls, dense):
+        """The rows of an array that are not all zero.
+
+        Parameters
+        ----------
+        dense : array of shape ``(n, ...)``
+
+        Returns
+        -------
+        RowSparseArray
+            Shares no memory with `dense`.
+        """
+        dense = np.asarray(dense)
+        rows = np.flatnonzero(dense.reshape(len(dense), dense.size // max(len(dense), 1)).any(axis=1))
+        return cls(dense[rows], rows, dense.shape)
 
     @property
     def dtype(self):
@@ -118,7 +141,8 @@ class RowSparseArray:
     def astype(self, dtype, copy=True):
         """The same rows in another float dtype."""
         data = self.data.astype(dtype, copy=copy)
-        _check_float(data.dtype)
+        if self._floats_only:
+            _check_float(data.dtype)
         return self._trusted(data, self.indices.copy() if copy else self.indices, self.shape)
 
     def retain(self, indices):
@@ -170,6 +194,40 @@ def as_gradient(x, name: str = "gradient"):
     return as_array(x, name, writable=False)
 
 
+def row_ids(ids, name="row ids"):
+    """Row numbers as int64, from integers or from the float numbers that MXNet's scripts use.
+
+    MXNet cuts fractions off. A float number from which on not every integer can be told apart from the next
+    (2**24 in float32, 2**53 in float64) is refused, because it may name another row than was meant.
+
+    Parameters
+    ----------
+    ids : array, or list of int
+        Of any shape.
+    name : str
+        What messages call them.
+    """
+    if isinstance(ids, (list, tuple)):
+        ids = np.asarray(ids if len(ids) else np.empty(0, np.int64))
+    ids = as_array(ids, name, writable=False)
+    if is_float(ids.dtype):
+        limit = 2 ** _DIGITS[ids.dtype.name]
+        wide = ids.astype(np.float64)
+        if not np.isfinite(wide).all():
+            raise IndexError(f"{name} must be row numbers, got {wide[~np.isfinite(wide)].flat[0]}")
+        if wide.size and np.abs(wide).max() >= limit:
+            raise IndexError(
+                f"{name} has {int(np.abs(wide).max())} in {ids.dtype}, which tells row numbers apart only "
+                f"below {limit}; make the array with dtype='int64'"
+            )
+        ids = wide.astype(np.int64)
+    return _checked_indices(ids.reshape(-1), None)
+
+
+#: Binary digits that a float dtype holds.
+_DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+
+
 def all_finite(gradients):
     """Whether every element of some gradients, as `as_gradient` takes them, is finite."""
     gradients = map(as_gradient, gradients)
@@ -199,7 +257,6 @@ def _check_float(dtype):
 
 
 def _checked_data(data, shape):
-    _check_float(data.dtype)
     if data.ndim != len(shape) or data.shape[1:] != shape[1:]:
         expected = ", ".join(["k", *map(str, shape[1:])])
         raise ValueError(
@@ -242,6 +299,9 @@ def _coalesce(data, indices):
     if len(rows) == len(indices):
         return data.take(order, axis=0), rows
     flat = data.reshape(len(data), data.size // len(data))
+    if not is_float(data.dtype):  # exact in any order
+        sums = np.add.reduceat(flat.take(order, axis=0), starts, axis=0, dtype=data.dtype)
+        return sums.reshape(len(starts), *data.shape[1:]), rows
     flat = flat.astype(np.float32) if data.dtype.itemsize == 2 else flat
     sums = np.empty((len(starts), flat.shape[1]), flat.dtype)
     sum_rows(flat, order, starts, sums, get_num_threads() if flat.size >= _SERIAL_BELOW else 1)

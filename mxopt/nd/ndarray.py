@@ -6,7 +6,8 @@ import numpy as np
 
 from ..arrays import as_array
 from ..context import Context, memory_context
-from ..sparse import RowSparseArray
+from ..sparse import RowSparseArray, row_ids
+from . import arithmetic
 
 _CPU = Context("cpu", 0)
 
@@ -97,9 +98,11 @@ class NDArray(np.ndarray, metaclass=_Arrays):
             return made
         if other is self:
             return other
-        if other.shape != self.shape:
-            raise ValueError(f"copyto needs arrays of equal shape, got {self.shape} into {other.shape}")
-        np.copyto(other, self, casting="unsafe")
+        _check_copy(self, other)
+        if isinstance(other, RowSparseArray):
+            view(other)[:] = self
+        else:
+            np.copyto(other, self, casting="unsafe")
         return other
 
     def tostype(self, stype):
@@ -107,9 +110,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         if stype == "default":
             return self
         if stype == "row_sparse":
-            from .sparse import row_sparse_array
-
-            return row_sparse_array(self)
+            return RowSparseNDArray.from_dense(self)
         raise ValueError(f"stype must be 'default' or 'row_sparse', got {stype!r}")
 
     def wait_to_read(self):
@@ -135,6 +136,12 @@ class NDArray(np.ndarray, metaclass=_Arrays):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         operand = np.asarray if ufunc in _LOGICAL else _operand
         inputs = [operand(x) for x in inputs]
+        if method == "__call__" and arithmetic.differs(ufunc, inputs) and operand is _operand:
+            found = arithmetic.compute(ufunc, *inputs)
+            if out is None:
+                return _wrapped(found, self._context)
+            np.copyto(np.asarray(out[0]), found, casting="unsafe")
+            return out[0]
         if out is None:
             return _wrapped(getattr(ufunc, method)(*inputs, **kwargs), self._context)
         getattr(ufunc, method)(*inputs, out=tuple(map(np.asarray, out)), **kwargs)
@@ -162,7 +169,9 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         return id(self) // 16
 
     def _compare(self, ufunc, other):
-        found = np.asarray(ufunc(_operand(self), _operand(other))).view(Comparison)
+        if isinstance(other, RowSparseArray):
+            other = other.todense()
+        found = np.asarray(arithmetic.compute(ufunc, _operand(self), _operand(other))).view(Comparison)
         found._number = self.dtype
         return found
 
@@ -212,6 +221,20 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         return f"\n{np.asarray(self)}\n<{NDArray.__name__} {shape} @{self.context}>"
 
     __str__ = __repr__
+
+
+def _in_place(name):
+    plain = getattr(np.ndarray, name)
+
+    def method(self, other):
+        return plain(self, other.todense() if isinstance(other, RowSparseArray) else other)
+
+    return method
+
+
+# In place with a row-sparse array: NumPy would give up, and Python bind the name to a new array.
+for _name in ("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imod__"):
+    setattr(NDArray, _name, _in_place(_name))
 
 
 _LOGICAL = frozenset(
@@ -264,9 +287,17 @@ class State(NDArray):
 
 
 class RowSparseNDArray(RowSparseArray):
-    """A row-sparse array whose parts are NDArrays, as custom optimizers expect them."""
+    """A row-sparse array whose parts are NDArrays, as custom optimizers expect them.
 
-    __slots__ = ()
+    It computes as MXNet's do: `mxopt.nd.rows` says which results stay row-sparse. Its numbers may be of any
+    dtype; optimizers take those of float dtypes.
+    """
+
+    __slots__ = ("_context",)
+
+    _floats_only = False
+    _num_aux = 1
+    grad = None
 
     def __init__(self, data, indices, shape):
         super().__init__(data, indices, shape)
@@ -285,35 +316,96 @@ class RowSparseNDArray(RowSparseArray):
         """Itself for ``'row_sparse'``, the dense tensor for ``'default'``."""
         return super().tostype(stype)
 
-    def as_in_context(self, _context):
-        """Itself."""
-        return self
+    @property
+    def context(self):
+        """The device it was made for; all of them are the CPU's memory."""
+        return getattr(self, "_context", _CPU)
 
-    as_in_ctx = as_in_context
+    ctx = device = context
 
-    def norm(self, **kwargs):
-        """The norm of all elements."""
-        return self.data.norm(**kwargs)
+    def astype(self, dtype, copy=True):
+        """The same rows in another dtype; itself where that is its own and `copy` is False."""
+        return self if not copy and np.dtype(dtype) == self.dtype else super().astype(dtype)
+
+    def as_in_context(self, context):
+        """Itself where it already is there, else a copy that bears the other CPU's name."""
+        return self if context == self.context else self.copyto(context)
+
+    as_in_ctx = to_device = as_in_context
+
+    def check_format(self, full_check=True):
+        """Nothing to be found: what `mxopt.RowSparseArray` promises was checked when it was made."""
+
+    def retain(self, indices):
+        """The rows that `indices` names, as a new array; a row that is absent becomes one of zeros.
+
+        Parameters
+        ----------
+        indices : integer array or list; of float numbers the integer part, as MXNet takes them
+        """
+        wanted = np.unique(row_ids(indices, "indices"))
+        if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < self.shape[0]:
+            raise IndexError(f"indices must be within 0..{self.shape[0] - 1}, got {wanted.tolist()}")
+        data = np.zeros((len(wanted), *self.shape[1:]), self.dtype)
+        stored = np.isin(wanted, self.indices)
+        data[stored] = np.asarray(self.data)[np.searchsorted(self.indices, wanted[stored])]
+        return RowSparseNDArray._trusted(view(data), view(wanted), self.shape)
 
     def copyto(self, other):
-        """Copy into another array: its rows become these."""
+        """Copy into another array, or to a context as a new array.
+
+        Parameters
+        ----------
+        other : array or Context
+            The rows of a row-sparse one become these. Same shape.
+        """
         if isinstance(other, Context):
-            return self.copy()
+            made = self.copy()
+            made._context = memory_context(other)
+            return made
+        if other is self:
+            return other
+        _check_copy(self, other)
         if isinstance(other, RowSparseArray):
-            other.data, other.indices = self.data.astype(other.dtype), self.indices.copy()
+            like = view if isinstance(other, RowSparseNDArray) else np.asarray
+            other.data, other.indices = like(self.data.astype(other.dtype)), like(self.indices.copy())
         else:
             np.copyto(other, self.todense(), casting="unsafe")
         return other
 
+    def __getitem__(self, key):
+        if not (isinstance(key, slice) and key == slice(None)):
+            raise IndexError(
+                f"only [:] can be asked of a row-sparse array, got [{key!r}]; use .tostype('default')[...], "
+                "or retain for some of its rows"
+            )
+        return self
+
     def __setitem__(self, key, value):
-        if key != slice(None):
+        if not (isinstance(key, slice) and key == slice(None)):
             raise IndexError(f"only [:] can be assigned in a row-sparse array, got [{key!r}]")
-        if isinstance(value, RowSparseArray):
-            self.data, self.indices = view(value.data.astype(self.dtype)), view(value.indices.copy())
-            return
-        dense = np.broadcast_to(np.asarray(value, self.dtype), self.shape)
-        rows = np.flatnonzero(dense.reshape(len(dense), -1).any(axis=1))
-        self.data, self.indices = view(dense[rows]), view(rows)
+        if np.isscalar(value):  # stores every row, also those that are zero now
+            new = np.full(self.shape, value, self.dtype), np.arange(self.shape[0])
+        else:
+            if not isinstance(value, RowSparseArray):
+                value = RowSparseNDArray.from_dense(value)
+            if value.shape != self.shape:
+                raise ValueError(f"an array of shape {self.shape} must be assigned, got {value.shape}")
+            new = value.data.astype(self.dtype), value.indices.copy()
+        self.data, self.indices = map(view, new)
+
+    def __iter__(self):
+        raise TypeError("a row-sparse array cannot be iterated over; use .tostype('default')")
+
+    def __bool__(self):
+        if self.size > 1:
+            raise ValueError("the truth value of an array of several elements is ambiguous")
+        return bool(self.todense())
+
+    def __repr__(self):
+        return f"\n<{type(self).__name__} {'x'.join(map(str, self.shape))} @{self.context}>"
+
+    __hash__ = object.__hash__
 
 
 def view(x):
@@ -348,6 +440,13 @@ def view_state(state):
     elif type(state) is RowSparseArray:
         return view(state)
     return state
+
+
+def _check_copy(array, other):
+    shape = getattr(other, "shape", None)
+    if shape != array.shape:
+        got = shape or type(other).__name__
+        raise ValueError(f"copyto needs an array of equal shape, {array.shape}, got {got}")
 
 
 def _operand(x):

@@ -15,6 +15,7 @@ import numpy as np
 from .. import kernels
 from ..context import memory_context
 from ..sparse import RowSparseArray
+from . import arithmetic, rows
 from .ndarray import NDArray, RowSparseNDArray, _operand
 
 _DEFAULT = np.float32
@@ -41,6 +42,8 @@ def _plain(x):
 
 def _give(result, out=None):
     """The result as NDArray (a single number has shape (1,)), or written to `out`."""
+    if rows.is_rows(result):
+        return result if out is None or out is result else result.copyto(out)
     result = np.asarray(result)
     if not result.ndim:
         result = result.reshape(1)
@@ -136,7 +139,7 @@ def eye(N, M=0, k=0, ctx=None, dtype=None):
 def zeros_like(data, out=None, **_attributes):
     """Zeros of the shape, dtype and storage type of another array."""
     if isinstance(data, RowSparseArray):
-        return zeros(data.shape, None, data.dtype, "row_sparse")
+        return _give(zeros(data.shape, None, data.dtype, "row_sparse"), out)
     return _give(np.zeros(data.shape, data.dtype), out)
 
 
@@ -251,35 +254,9 @@ _COMPARISONS = {
 }
 # MXNet's other names of the same functions
 _ALIASES = {
-    "elemwise_add": "add",
-    "elemwise_sub": "subtract",
-    "elemwise_mul": "multiply",
-    "elemwise_div": "divide",
-    "broadcast_add": "add",
-    "broadcast_plus": "add",
-    "broadcast_sub": "subtract",
-    "broadcast_minus": "subtract",
-    "broadcast_mul": "multiply",
-    "broadcast_div": "divide",
-    "broadcast_mod": "modulo",
-    "broadcast_power": "power",
-    "broadcast_maximum": "maximum",
-    "broadcast_minimum": "minimum",
-    "broadcast_hypot": "hypot",
-    "broadcast_equal": "equal",
-    "broadcast_not_equal": "not_equal",
-    "broadcast_greater": "greater",
-    "broadcast_greater_equal": "greater_equal",
-    "broadcast_lesser": "lesser",
-    "broadcast_lesser_equal": "lesser_equal",
-    "broadcast_logical_and": "logical_and",
-    "broadcast_logical_or": "logical_or",
-    "broadcast_logical_xor": "logical_xor",
     "true_divide": "divide",
-    "pow": "power",
     "BlockGrad": "stop_gradient",
     "identity": "stop_gradient",
-    "concatenate": "concat",
     "Concat": "concat",
     "cast": "Cast",
     "Reshape": "reshape",
@@ -291,69 +268,133 @@ _ALIASES = {
     "ElementWiseSum": "add_n",
     "negate": "negative",
     "broadcast_axes": "broadcast_axis",
+    "broadcast_plus": "broadcast_add",
+    "broadcast_minus": "broadcast_sub",
+    "pow": "power",
+}
+#: What MXNet's ``elemwise_`` and ``broadcast_`` functions end with: the function of the tables above.
+_ELEMWISE = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide"}
+_BROADCAST = {
+    **_ELEMWISE,
+    "mod": "modulo",
+    **{name: name for name in ("power", "maximum", "minimum", "hypot", *_COMPARISONS)},
 }
 
 
 def _unary(name, ufunc):
-    def operator(data, out=None, **_attributes):
-        if isinstance(data, RowSparseArray) and out is None and name in _KEEPS_ZEROS:
-            return RowSparseNDArray(ufunc(_operand(data.data)), data.indices, data.shape)
-        return _give(ufunc(_plain(data)), out)
+    def operator(data, out=None, name=None):
+        if rows.is_rows(data) and function in rows.KEEP_ZEROS:
+            return _give(rows.of_each(functools.partial(arithmetic.compute, ufunc), data), out)
+        return _give(arithmetic.compute(ufunc, _array(data, function)), out)
 
-    operator.__name__ = operator.__qualname__ = name
-    operator.__doc__ = f"Elementwise {name}."
-    return operator
+    function = name
+    return _named(operator, name, f"Elementwise {name}.")
 
 
-def _binary(name, ufunc, as_numbers=False):
-    def operator(lhs, rhs, out=None, **_attributes):
+def _numbers(name, ufunc, comparison):
+    """The arithmetic of a function of two: of plain arrays and numbers, in the arrays' dtype."""
+
+    def compute(lhs, rhs):
+        found = arithmetic.compute(ufunc, lhs, rhs)
+        if comparison:
+            found = found.astype(lhs.dtype if isinstance(lhs, np.ndarray) else rhs.dtype)
+        return found
+
+    return compute
+
+
+def _binary(name, ufunc, comparison=False, same_storage=False):
+    """``mx.nd.add`` and the like: arrays that broadcast, or an array and a number."""
+    compute = _numbers(name, ufunc, comparison)
+
+    def operator(lhs, rhs, out=None):
+        if rows.is_rows(lhs) or rows.is_rows(rhs):
+            found = rows.with_number(function, compute, lhs, rhs)
+            if found is None and same_storage and hasattr(lhs, "shape") and hasattr(rhs, "shape"):
+                found = rows.of_two(function, compute, lhs, rhs)
+            if found is not None:
+                return _give(found, out)
         lhs, rhs = _plain(lhs), _plain(rhs)
-        result = ufunc(lhs, rhs)
-        if as_numbers:
-            result = result.astype(lhs.dtype if isinstance(lhs, np.ndarray) else rhs.dtype)
-        elif not (isinstance(lhs, np.ndarray) or isinstance(rhs, np.ndarray)):
-            return result  # two numbers, as in mx.nd.maximum(1, 2)
-        return _give(result, out)
+        if not (isinstance(lhs, np.ndarray) or isinstance(rhs, np.ndarray)):
+            return ufunc(lhs, rhs)  # two numbers, as in mx.nd.maximum(1, 2)
+        return _give(compute(lhs, rhs), out)
 
+    function = name
+    what = f"Elementwise {name}, with broadcasting"
+    return _named(operator, name, f"{what}; zeros and ones." if comparison else f"{what}.")
+
+
+def _between(name, function, ufunc, comparison=False, equal_shapes=False):
+    """``mx.nd.broadcast_add``, ``mx.nd.elemwise_add`` and the like: two arrays, and no numbers."""
+    compute = _numbers(function, ufunc, comparison)
+
+    def operator(lhs, rhs, out=None, name=None):
+        for which, x in (("lhs", lhs), ("rhs", rhs)):
+            if not hasattr(x, "shape") or isinstance(x, np.generic):
+                raise TypeError(
+                    f"{operator.__name__} takes two arrays, got {x!r} as {which}; use nd.{function}"
+                )
+        if equal_shapes:
+            if lhs.shape != rhs.shape:
+                raise ValueError(
+                    f"{operator.__name__} takes arrays of one shape, got {lhs.shape} and {rhs.shape}; "
+                    f"nd.broadcast_{name_of_broadcast[function]} broadcasts"
+                )
+            if rows.is_rows(lhs) or rows.is_rows(rhs):
+                found = rows.of_two(function, compute, lhs, rhs)
+                if found is not None:
+                    return _give(found, out)
+        return _give(compute(_plain(lhs), _plain(rhs)), out)
+
+    name_of_broadcast = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
+    how = "of two arrays of one shape" if equal_shapes else "of two arrays, with broadcasting"
+    return _named(operator, name, f"{function.capitalize()} {how}.")
+
+
+def _named(operator, name, doc):
     operator.__name__ = operator.__qualname__ = name
-    operator.__doc__ = (
-        f"Elementwise {name}, with broadcasting; zeros and ones."
-        if as_numbers
-        else f"Elementwise {name}, with broadcasting."
-    )
+    operator.__doc__ = doc
     return operator
 
 
-_KEEPS_ZEROS = frozenset(
-    [
-        "abs",
-        "cbrt",
-        "ceil",
-        "expm1",
-        "fix",
-        "floor",
-        "log1p",
-        "negative",
-        "relu",
-        "rint",
-        "round",
-        "sign",
-        "sin",
-        "sinh",
-        "sqrt",
-        "square",
-        "tan",
-        "tanh",
-        "trunc",
-    ]
-)
+def same_storage(names):
+    """The functions of ``mx.nd.sparse`` by these names: sums and products of row-sparse arrays stay so."""
+    return [_binary(name, _BINARY[name], same_storage=True) for name in names]
 
 
-@_operator
-def clip(data, a_min, a_max):
-    """Limit the values to an interval."""
-    a_min, a_max = (None if bound is None else data.dtype.type(bound) for bound in (a_min, a_max))
-    return np.clip(data, a_min, a_max)
+def _array(x, name):
+    """An operand that must be an array."""
+    if not hasattr(x, "shape") and not isinstance(x, (list, tuple)):
+        raise TypeError(f"nd.{name} takes an array, got {type(x).__name__}")
+    return _plain(x)
+
+
+def clip(data, a_min=None, a_max=None, out=None, name=None):
+    """Limit the values to an interval.
+
+    Parameters
+    ----------
+    data : array
+        A row-sparse one stays so; then the interval must hold 0, unless `out` says which storage is wanted.
+    a_min, a_max : number
+    out : array, optional
+    """
+    if a_min is None or a_max is None:
+        raise TypeError(f"clip needs a_min and a_max, got {a_min!r} and {a_max!r}")
+
+    def clipped(x):
+        low, high = (arithmetic._as_integer(b, x.dtype) if x.dtype.kind in "iu" else x.dtype.type(b)
+                     for b in (a_min, a_max))  # fmt: skip
+        return np.where(x > high, high, np.where(x < low, low, x))
+
+    if rows.is_rows(data):
+        if a_min <= 0 <= a_max:
+            return _give(rows.of_each(clipped, data), out)
+        if out is None:
+            raise ValueError(
+                f"clip to {a_min}..{a_max} moves the zeros of a row-sparse array; clip .tostype('default')"
+            )
+    return _give(clipped(_array(data, "clip")), out)
 
 
 @_operator
@@ -370,10 +411,13 @@ def logical_not(data):
     return np.logical_not(data).astype(data.dtype)
 
 
-@_operator
-def add_n(*args):
-    """Sum of arrays, added from left to right."""
-    return functools.reduce(np.add, args)
+def add_n(*args, out=None, name=None):
+    """Sum of arrays of one shape, added from left to right; row-sparse if all of them are."""
+    if not args or len({x.shape for x in args}) > 1:
+        raise ValueError(f"add_n takes arrays of one shape, got {[x.shape for x in args]}")
+    if all(map(rows.is_rows, args)):
+        return _give(rows.total(args), out)
+    return _give(functools.reduce(np.add, map(_plain, args)), out)
 
 
 @_operator
@@ -477,11 +521,15 @@ def min(data, axis=None, keepdims=False, exclude=False):
     return _reduced(data, np.min, axis, keepdims, exclude)
 
 
-@_operator
-def norm(data, ord=2, axis=None, out_dtype=None, keepdims=False):
+def norm(data, ord=2, axis=None, out_dtype=None, keepdims=False, out=None, name=None):
     """L2 or L1 norm over axes, in MXNet's order."""
-    found, _ = _along(data, "magnitudes" if ord == 1 else "norm", axis, keepdims)
-    return found if out_dtype is None else found.astype(out_dtype)
+    if ord not in (1, 2):
+        raise ValueError(f"ord must be 1 or 2, got {ord!r}")
+    if rows.is_rows(data) and ord == 2 and axis is None and not keepdims:
+        found = np.sqrt(_along(np.square(np.asarray(data.data)), "sum", None, False)[0])
+    else:
+        found, _ = _along(_array(data, "norm"), "magnitudes" if ord == 1 else "norm", axis, keepdims)
+    return _give(found if out_dtype is None else found.astype(_dtype(out_dtype)), out)
 
 
 def _position(find):
@@ -767,10 +815,9 @@ def Cast(data, dtype):
 amp_cast = Cast
 
 
-@_operator
-def stop_gradient(data):
+def stop_gradient(data, out=None, name=None):
     """A copy."""
-    return data.copy()
+    return _give(data.copy() if rows.is_rows(data) else _array(data, "stop_gradient").copy(), out)
 
 
 @_operator
@@ -833,7 +880,12 @@ def _complete(namespace):
     for name, ufunc in _BINARY.items():
         namespace[name] = _binary(name, ufunc)
     for name, ufunc in _COMPARISONS.items():
-        namespace[name] = _binary(name, ufunc, as_numbers=True)
+        namespace[name] = _binary(name, ufunc, comparison=True)
+    for end, name in _BROADCAST.items():
+        ufunc, comparison = {**_BINARY, **_COMPARISONS}[name], name in _COMPARISONS
+        namespace[f"broadcast_{end}"] = _between(f"broadcast_{end}", name, ufunc, comparison)
+    for end, name in _ELEMWISE.items():
+        namespace[f"elemwise_{end}"] = _between(f"elemwise_{end}", name, _BINARY[name], equal_shapes=True)
     for alias, name in _ALIASES.items():
         namespace[alias] = namespace[name]
 
@@ -916,6 +968,86 @@ def _reshape_method(self, *shape, **kwargs):
     return np.ndarray.reshape(self, shape if self.ndim == 0 else _new_shape(self.shape, shape))
 
 
+_SYMBOLS = (
+    ("add", "add"),
+    ("sub", "subtract"),
+    ("mul", "multiply"),
+    ("truediv", "divide"),
+    ("mod", "modulo"),
+    ("pow", "power"),
+    ("eq", "equal"),
+    ("ne", "not_equal"),
+    ("gt", "greater"),
+    ("ge", "greater_equal"),
+    ("lt", "lesser"),
+    ("le", "lesser_equal"),
+)
+#: What row-sparse arrays have besides, under the names that NumPy's arrays use otherwise.
+_ROWS_METHODS = [
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctanh",
+    "cos",
+    "cosh",
+    "degrees",
+    "radians",
+    "rcbrt",
+    "round",
+    "sinh",
+    "tan",
+    "transpose",
+    "take",
+    "repeat",
+    "sort",
+    "argsort",
+    "squeeze",
+    "swapaxes",
+    "diag",
+]
+#: Python's operators of row-sparse arrays: (method, function, its operands exchanged)
+_OPERATORS = {
+    **{f"__{op}__": (name, False) for op, name in _SYMBOLS},
+    **{f"__r{op}__": (name, True) for op, name in _SYMBOLS[:6]},
+}
+
+
+def _rows_operator(name, exchanged):
+    function = _binary(name, {**_BINARY, **_COMPARISONS}[name], name in _COMPARISONS, same_storage=True)
+
+    def method(self, other):
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        if exchanged and name == "multiply" and not np.isscalar(other):
+            return globals()["multiply"](other, self)  # MXNet's dense array asks for a dense product
+        return function(other, self) if exchanged else function(self, other)
+
+    return method
+
+
+def _rows_in_place(name):
+    function = _binary(name, _BINARY[name], same_storage=True)
+
+    def method(self, other):
+        return _give(function(self, other), self)
+
+    return method
+
+
+def _complete_rows():
+    for symbol, (name, exchanged) in _OPERATORS.items():
+        setattr(RowSparseNDArray, symbol, _rows_operator(name, exchanged))
+    for op, name in _SYMBOLS[:5]:
+        setattr(RowSparseNDArray, f"__i{op}__", _rows_in_place(name))
+    RowSparseNDArray.__neg__ = lambda self: globals()["negative"](self)
+    RowSparseNDArray.__abs__ = lambda self: globals()["abs"](self)
+    RowSparseNDArray.T = property(lambda self: transpose(self))
+    for name in (*_METHODS, *_REDUCTIONS, *_ROWS_METHODS):
+        setattr(RowSparseNDArray, name, _method(globals()[name]))
+
+
 def _complete_class():
     for name in _METHODS:
         setattr(NDArray, name, _method(globals()[name]))
@@ -926,6 +1058,7 @@ def _complete_class():
 
 _complete(globals())
 _complete_class()
+_complete_rows()
 __all__ = [
     name
     for name, value in globals().items()

@@ -1,0 +1,138 @@
+"""What MXNet computes on row-sparse arrays without making them dense, and which storage the result has.
+
+A result stays row-sparse where a zero gives a zero: functions such as ``sqrt``, numbers that multiply, sums
+of row-sparse arrays. Everything else is computed on the dense arrays, and is dense.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..sparse import RowSparseArray
+from .ndarray import RowSparseNDArray, view
+
+#: Functions of one array that give zero for zero and that MXNet computes row by row.
+KEEP_ZEROS = frozenset(
+    [
+        "abs",
+        "arcsin",
+        "arcsinh",
+        "arctan",
+        "arctanh",
+        "cbrt",
+        "ceil",
+        "degrees",
+        "expm1",
+        "fix",
+        "floor",
+        "log1p",
+        "negative",
+        "radians",
+        "relu",
+        "rint",
+        "round",
+        "sign",
+        "sin",
+        "sinh",
+        "sqrt",
+        "square",
+        "tan",
+        "tanh",
+        "trunc",
+        "stop_gradient",
+    ]
+)
+#: Operations with a number that MXNet computes row by row, if zero with that number gives zero. Named by the
+#: function; True: only with the array on the left.
+_WITH_NUMBERS = {
+    "add": False,
+    "subtract": True,
+    "multiply": False,
+    "divide": True,
+    "equal": False,
+    "not_equal": False,
+    "greater": False,
+    "greater_equal": False,
+    "lesser": False,
+    "lesser_equal": False,
+}
+
+
+def is_rows(x):
+    """Whether an operand is row-sparse."""
+    return isinstance(x, RowSparseArray)
+
+
+def of_each(function, x):
+    """A function that keeps zeros, of the stored rows."""
+    return RowSparseNDArray._trusted(view(function(np.asarray(x.data))), view(x.indices.copy()), x.shape)
+
+
+def with_number(name, function, lhs, rhs):
+    """An operation of a row-sparse array and a number; None where MXNet makes it dense.
+
+    Parameters
+    ----------
+    name : str
+        Of the function, as in ``mx.nd``.
+    function : callable
+        Takes plain arrays and numbers, and gives an array of the operand's dtype.
+    lhs, rhs : RowSparseArray and number, in any order
+    """
+    left = is_rows(lhs)
+    x, number = (lhs, rhs) if left else (rhs, lhs)
+    if not np.isscalar(number) or name not in _WITH_NUMBERS or (_WITH_NUMBERS[name] and not left):
+        return None
+    number = float(number)
+    if name in ("multiply", "divide"):
+        stays = True  # also by zero, infinity and NaN, which are not looked for in the rows that are absent
+    else:
+        zero = np.zeros(1, x.dtype)
+        stays = not np.any(function(zero, number) if left else function(number, zero))
+    if not stays:
+        return None
+    return of_each(lambda data: function(data, number) if left else function(number, data), x)
+
+
+def of_two(name, function, lhs, rhs):
+    """An operation of two arrays of one shape of which one is row-sparse; None where MXNet makes it dense.
+
+    Parameters
+    ----------
+    name : {'add', 'subtract', 'multiply'} or another name
+    function : callable
+        Takes plain arrays.
+    lhs, rhs : array
+    """
+    if lhs.shape != rhs.shape:
+        return None
+    if is_rows(lhs) and is_rows(rhs) and name in ("add", "subtract", "multiply"):
+        rows = np.union1d(lhs.indices, rhs.indices)
+        return _made(function(_spread(lhs, rows), _spread(rhs, rows)), rows, lhs.shape)
+    if name == "multiply":
+        x, dense = (lhs, rhs) if is_rows(lhs) else (rhs, lhs)
+        rows = np.asarray(x.indices)
+        pair = (np.asarray(x.data), np.asarray(dense)[rows])
+        return _made(function(*(pair if x is lhs else pair[::-1])), rows.copy(), x.shape)
+    return None
+
+
+def total(arrays):
+    """The sum of row-sparse arrays of one shape, added from left to right."""
+    rows = np.unique(np.concatenate([x.indices for x in arrays]))
+    result = _spread(arrays[0], rows)
+    for x in arrays[1:]:
+        at = np.searchsorted(rows, x.indices)
+        result[at] = result[at] + np.asarray(x.data)
+    return _made(result, rows, arrays[0].shape)
+
+
+def _spread(x, rows):
+    """The rows of these numbers, zero where they are absent."""
+    found = np.zeros((len(rows), *x.shape[1:]), x.dtype)
+    found[np.searchsorted(rows, x.indices)] = x.data
+    return found
+
+
+def _made(data, rows, shape):
+    return RowSparseNDArray._trusted(view(data), view(rows), shape)
