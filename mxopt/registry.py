@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from . import checks, kernels
+from . import checks, kernels, slots
 
 
 class Registry:
@@ -95,8 +95,7 @@ def _agree_with_rules(cls):
             raise TypeError(
                 f"{cls.__name__} passes the scalars {scalars}, its rule {name!r} takes {rule.scalars}"
             )
-        for own, array in zip(cls.rule_states.get(name) or cls.state_names, rule.arrays[2:]):
-            if array not in (own, "-"):
-                raise TypeError(
-                    f"{cls.__name__} keeps the state {own!r} where its rule {name!r} takes {array!r}"
-                )
+        differ = slots.disagreement(cls, rule.arrays[2 : len(rule.arrays) - rule.drawn])
+        if differ is not None:
+            own, array = differ
+            raise TypeError(f"{cls.__name__} keeps the state {own!r} where its rule {name!r} takes {array!r}")

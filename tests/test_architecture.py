@@ -19,6 +19,7 @@ LAYERS = [
         "mxopt.context",
         "mxopt.arrays",
         "mxopt.checks",
+        "mxopt.slots",
         "mxopt.sparse",
         "mxopt.spelling",
         "mxopt.stream",

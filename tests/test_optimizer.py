@@ -292,7 +292,7 @@ def test_class_and_rule_cannot_drift(clean_registry):
         mx.register(Wrong)
 
     class Swapped(mx.optimizer.Adam):
-        state_names = ("var", "mean")
+        state_names = ("var", "mean")  # of a class that creates its states itself
 
     with pytest.raises(TypeError, match="Swapped keeps the state 'var' where its rule 'adam' takes 'mean'"):
         mx.register(Swapped)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -52,7 +53,7 @@ class AdaDelta(Optimizer):
     """
 
     rules = ("adadelta",)
-    state_names = ("acc_g", "acc_delta")
+    state_slots = (StateSlot("acc_g", WIDE), StateSlot("acc_delta", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "rho", "rest", "epsilon")
     text_scalars = ("clip_gradient",)
 
@@ -63,9 +64,6 @@ class AdaDelta(Optimizer):
         self.rho = checks.number("rho", rho, 0, 1)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight, np.float32), self._zeros(weight, np.float32)
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale, self._clip, self.rho, 1.0 - self.rho, self.epsilon

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks, kernels
+from ..slots import WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -51,7 +52,7 @@ class AdaGrad(Optimizer):
     """
 
     rules = ("adagrad",)
-    state_names = ("history",)
+    state_slots: tuple[StateSlot, ...] = (StateSlot("history", WIDE),)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
     text_scalars: tuple[str, ...] = ("clip_gradient",)
     lazy_by_default = True
@@ -61,9 +62,6 @@ class AdaGrad(Optimizer):
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight, np.float32)
 
     def _table_by_rows(self, by_rows, table, rows, singles):
         # MXNet's kernel for rows, and only this one, reads all its numbers from text.

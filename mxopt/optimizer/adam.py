@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .. import checks
+from ..slots import StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -47,7 +48,7 @@ class Adam(Optimizer):
     """
 
     rules = ("adam",)
-    state_names = ("mean", "var")
+    state_slots = (StateSlot("mean"), StateSlot("var"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
     text_scalars = scalar_names
 
@@ -56,9 +57,6 @@ class Adam(Optimizer):
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self._keep_moments(beta1, beta2, epsilon)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight), self._zeros(weight)
 
     def _corrected(self, t, lr):
         # In double: 1 - beta2**t cancels in float32 while t is small.

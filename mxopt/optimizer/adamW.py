@@ -5,13 +5,14 @@ import math
 import numpy as np
 
 from .. import checks, config
+from ..slots import StateSlot
 from .optimizer import Optimizer, register
 
 
 class BiasCorrected(Optimizer):
     """What AdamW and AdaBelief have in common: the constructor, two moments, and the corrected rate."""
 
-    state_names = ("mean", "var")
+    state_slots = (StateSlot("mean"), StateSlot("var"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
     # MXNet's multi-tensor operators get lr and wd in lists of numbers, and rescale_grad as an array.
     text_scalars = ("clip_gradient", "beta1", "beta2", "epsilon")
@@ -24,9 +25,6 @@ class BiasCorrected(Optimizer):
         self._keep_moments(beta1, beta2, epsilon)
         self.correct_bias = correct_bias
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight), self._zeros(weight)
 
     def _corrected(self, t, lr):
         # In double: 1 - beta2**t cancels in float32 while t is small.

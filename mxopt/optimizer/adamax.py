@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -49,7 +50,7 @@ class Adamax(Optimizer):
     """
 
     rules = ("adamax",)
-    state_names = ("mean", "norm")
+    state_slots = (StateSlot("mean"), StateSlot("norm"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "rest1", "beta2", "epsilon")
     text_scalars = ("clip_gradient",)
 
@@ -60,9 +61,6 @@ class Adamax(Optimizer):
         self.beta2 = checks.number("beta2", beta2, 0, 1)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight), self._zeros(weight)
 
     def _corrected(self, t, lr):
         return lr / (1.0 - self.beta1**t)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import ROW, WIDE, StateSlot
 from .adagrad import AdaGrad
 from .optimizer import register
 
@@ -94,13 +95,12 @@ class GroupAdaGrad(AdaGrad):
     """
 
     rules = ("groupadagrad",)
+    state_slots = (StateSlot("history", WIDE, ROW),)
     _sum_of_rows = staticmethod(sum_of_rows)
 
-    def create_state(self, index, weight):
-        if weight.ndim != 2:
+    def check_weight(self, index, weight):
+        if np.ndim(weight) != 2:
             raise checks.not_a_matrix(self, index, weight)
-        dtype = np.float64 if weight.dtype == np.float64 else np.float32
-        return self._like(weight, np.zeros((len(weight), 1), dtype))
 
     def check_rates(self, index, lr, wd):
         if wd != 0:
@@ -109,8 +109,7 @@ class GroupAdaGrad(AdaGrad):
     def _plan(self, indices, weights, *args, **kwargs):
         plan = super()._plan(indices, weights, *args, **kwargs)
         for index, weight in zip(indices, weights):
-            if (weight.ndim if type(weight) is np.ndarray else np.ndim(weight)) != 2:
-                raise checks.not_a_matrix(self, index, weight)
+            self.check_weight(index, weight)
         return plan
 
     def step(self, indices, weights, grads, states):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import NONE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -51,8 +52,7 @@ class DCASGD(Optimizer):
     """
 
     rules = ("dcasgd", "dcasgd_mom")
-    state_names = ("mom", "previous")
-    rule_states = {"dcasgd": ("previous",)}
+    state_slots = (StateSlot("mom", when="momentum", absent=NONE), StateSlot("previous", start="weight"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda", "momentum")
     text_scalars = ("clip_gradient",)
 
@@ -63,9 +63,6 @@ class DCASGD(Optimizer):
         self.lamda = checks.number("lamda", lamda)
         self.lazy_update = checks.lazy_update(self, lazy_update)
         self.weight_previous = {}  # never filled, there as well
-
-    def create_state(self, index, weight):
-        return (self._zeros(weight) if self.momentum else None), self._like(weight, weight.copy(order="K"))
 
     @property
     def passes(self):

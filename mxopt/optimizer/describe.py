@@ -7,7 +7,7 @@ import fnmatch
 import inspect
 import re
 
-from .. import checks, dialects
+from .. import checks, dialects, slots
 from .optimizer import Optimizer
 
 ABSENT = "absent"
@@ -147,7 +147,7 @@ def describe(name, dialect="2.x"):
         summary=document.partition("\n\n")[0].replace("\n", " "),
         parameters=parameters,
         states=tuple(_of(cls, "state_names")),
-        state=_paragraph(cls, "State: ") or "None.",
+        state=slots.described(cls),
         update=update,
         lazy=not cls.not_lazy_because,
         not_lazy_because=cls.not_lazy_because,
@@ -203,11 +203,3 @@ def _update(cls):
         if block:
             return inspect.cleandoc("\n" + block[1]).strip()
     return ""
-
-
-def _paragraph(cls, start):
-    for document in _documents(cls):
-        found = re.search(rf"^{start}(.+?)(?:\n\n|\Z)", document, re.DOTALL | re.MULTILINE)
-        if found:
-            return " ".join(found[1].split())
-    return None

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -48,7 +49,7 @@ class FTML(Optimizer):
     """
 
     rules = ("ftml",)
-    state_names = ("d", "var", "z")
+    state_slots = (StateSlot("d"), StateSlot("var"), StateSlot("z"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "correct1",
                     "correct2")  # fmt: skip
     text_scalars = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2")
@@ -59,9 +60,6 @@ class FTML(Optimizer):
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self._keep_moments(beta1, beta2, epsilon)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight), self._zeros(weight), self._zeros(weight)
 
     def check_rates(self, index, lr, wd):
         if not lr > 0:

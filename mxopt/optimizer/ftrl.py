@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -57,7 +58,7 @@ class Ftrl(Optimizer):
     """
 
     rules = ("ftrl",)
-    state_names = ("z", "n")
+    state_slots = (StateSlot("z", WIDE), StateSlot("n", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda1", "beta")
     text_scalars = scalar_names
     lazy_on_stored_rows = True
@@ -69,9 +70,6 @@ class Ftrl(Optimizer):
         self.lamda1 = checks.number("lamda1", lamda1, 0)
         self.beta = checks.number("beta", beta, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight, np.float32), self._zeros(weight, np.float32)
 
     def check_rates(self, index, lr, wd):
         if not lr > 0:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import WIDE, StateSlot
 from .norms import norm, trust_ratio
 from .optimizer import Optimizer, register
 
@@ -60,7 +61,7 @@ class LAMB(Optimizer):
     """
 
     rules = ("lamb_moments", "lamb")
-    state_names = ("mean", "var")
+    state_slots = (StateSlot("mean", WIDE), StateSlot("var", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "lower_bound",
                     "upper_bound", "correct1", "correct2", "weight_squares", "update_squares")  # fmt: skip
     text_scalars = scalar_names[2:9]
@@ -77,9 +78,6 @@ class LAMB(Optimizer):
         self.lower_bound = checks.optional_number("lower_bound", lower_bound, low=0)
         self.upper_bound = checks.optional_number("upper_bound", upper_bound, low=0)
         self.bias_correction = bool(bias_correction)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight, np.float32), self._zeros(weight, np.float32)
 
     def scalars(self, t, lr, wd):
         correct1 = 1 - self.beta1**t if self.bias_correction else 1.0

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import WIDE, StateSlot
 from .norms import norm, trust_ratio
 from .optimizer import Optimizer, register
 
@@ -62,7 +63,7 @@ class LANS(Optimizer):
     """
 
     rules = ("lans_grad", "lans_moments", "lans")
-    state_names = ("mean", "var")
+    state_slots = (StateSlot("mean", WIDE), StateSlot("var", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "lower_bound",
                     "upper_bound", "correct1", "correct2", "grad_squares", "weight_squares", "mean_squares",
                     "now_squares")  # fmt: skip
@@ -78,9 +79,6 @@ class LANS(Optimizer):
         self._keep_moments(beta1, beta2, epsilon)
         self.lower_bound = checks.optional_number("lower_bound", lower_bound, low=0)
         self.upper_bound = checks.optional_number("upper_bound", upper_bound, low=0)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight, np.float32), self._zeros(weight, np.float32)
 
     def scalars(self, t, lr, wd):
         return (lr, wd, float(self.rescale_grad), self._clip, self.beta1, self.beta2, self.epsilon,

@@ -1,5 +1,6 @@
 """What the optimizers with a momentum buffer have in common."""
 
+from ..slots import NONE, StateSlot
 from .optimizer import Optimizer
 
 
@@ -9,13 +10,10 @@ class Momentum(Optimizer):
     Their last rule is the one with momentum, the rule before it the one without.
     """
 
-    state_names = ("mom",)
+    state_slots = (StateSlot("mom", when="momentum", absent=NONE),)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
     text_scalars = scalar_names
     momentum: float
-
-    def create_state(self, index, weight):
-        return self._zeros(weight) if self.momentum else None
 
     @property
     def passes(self):

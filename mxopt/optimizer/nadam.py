@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import checks
+from ..slots import StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -62,7 +63,7 @@ class Nadam(Optimizer):
     """
 
     rules = ("nadam",)
-    state_names = ("mean", "var")
+    state_slots = (StateSlot("mean"), StateSlot("var"))
     scalar_names = (
         *("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "rest1", "beta2", "rest2", "epsilon"),
         *("grad_share", "grad_correction", "mean_share", "mean_correction", "var_correction"),
@@ -78,9 +79,6 @@ class Nadam(Optimizer):
         self.schedule_decay = checks.number("schedule_decay", schedule_decay, 0)
         self.m_schedule = 1.0
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._zeros(weight), self._zeros(weight)
 
     def _snapshot(self):
         return self.m_schedule

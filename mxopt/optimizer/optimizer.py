@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checks, kernels
+from .. import checks, kernels, slots
 from ..arrays import as_array, zeros_like
 from ..dialects import V2
 from ..sparse import RowSparseArray, all_finite, as_gradient
@@ -92,8 +92,10 @@ class Optimizer:
     #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`). The last one
     #: names all arrays; those before it may end with the gradient.
     rules: tuple[str, ...] = ()
-    #: The states' names, in the order of `create_state` and of the rules' arrays.
-    state_names: tuple[str, ...] = ()
+    #: The arrays of a state, in order; `create_state`, `state_names` and files follow from them.
+    state_slots: tuple[slots.StateSlot, ...] = ()
+    #: Whether a state of one array is a tuple of one, too.
+    states_in_tuple = False
     #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
     scalar_names: tuple[str, ...] = ("lr", "wd", "rescale_grad", "clip_gradient")
     #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
@@ -106,8 +108,6 @@ class Optimizer:
     progress: tuple[str, ...] = ()
     #: The attributes that a dialect calls otherwise than 2.x: {2.x's name: its own}.
     renamed: dict[str, str] = {}
-    #: The states' names by rule, where the rules of one class keep different ones.
-    rule_states: dict[str, tuple[str, ...]] = {}
     #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.
     lazy_by_default = False
     #: Whether MXNet chooses the lazy update by the storage of the weight: row-sparse ones are updated lazily.
@@ -189,6 +189,7 @@ class Optimizer:
         cls._checks_rates = cls.check_rates is not Optimizer.check_rates
         cls._rates_apart = cls._own_rates or cls._snapshots or cls._checks_rates or bool(cls.scalars_differ)
         cls.takes_lists = _takes_lists(cls)
+        cls.declares_states = cls.create_state is Optimizer.create_state
         cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
         cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
 
@@ -205,6 +206,8 @@ class Optimizer:
     _checks_rates = False
     _rates_apart = False
     takes_lists = True
+    #: Whether `state_slots` says how states are built, rather than a `create_state` of the class's own.
+    declares_states = True
     _texts: tuple[bool, ...] = (False,) * 4
     _corrections: tuple[tuple[int, int], ...] = ()
 
@@ -559,13 +562,25 @@ class Optimizer:
     # -- states --------------------------------------------------------------------------------------
 
     def create_state(self, index, weight):
-        """Make the state of one weight: None, an array, or a tuple of arrays.
+        """Make the state of one weight: None, an array, or a tuple of arrays, as `state_slots` declares them.
+
+        Optimizers of one's own declare their arrays there, or override this.
 
         Parameters
         ----------
         index : int or str
         weight : ndarray
         """
+        self.check_weight(index, weight)
+        return slots.create(self, weight)
+
+    @property
+    def state_names(self):
+        """The names of a state's arrays, in order; also of those in whose place there is None."""
+        return slots.names(self)
+
+    def check_weight(self, index, weight):
+        """Refuse, by raising, a weight that the update cannot take; nothing has changed yet."""
 
     def create_state_multi_precision(self, index, weight):
         """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state)."""
@@ -573,7 +588,7 @@ class Optimizer:
             if self.multi_precision:
                 master = zeros_like(weight, np.float32)
                 master[...] = weight
-                master = self._like(weight, master)
+                master = slots.like(weight, master)
                 pair = (master, self.create_state(index, master))
                 return pair if self.master_position == 0 else pair[::-1]
             if not getattr(self, "_warned_of_half", False):
@@ -585,18 +600,6 @@ class Optimizer:
                     stacklevel=checks.outside(),
                 )
         return self.create_state(index, weight)
-
-    def _zeros(self, weight, dtype=None):
-        """Zeros like a weight, in its memory order. float32 states of float64 weights become float64."""
-        if dtype is not None and weight.dtype == np.float64:
-            dtype = None
-        return self._like(weight, zeros_like(weight, dtype))
-
-    @staticmethod
-    def _like(weight, array):
-        """A new array as the weight's owner knows arrays: an NDArray when the weight is one."""
-        kind = getattr(weight, "array_type", np.ndarray)
-        return array if type(array) is kind else array.view(kind)
 
     def _keep_moments(self, beta1, beta2, epsilon):
         """Check and keep what optimizers with two moments are told."""

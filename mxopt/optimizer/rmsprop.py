@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .. import checks
+from ..slots import WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -66,7 +67,11 @@ class RMSProp(Optimizer):
     """
 
     rules = ("rmsprop", "rmsprop_centered")
-    rule_states = {"rmsprop": ("n",), "rmsprop_centered": ("g", "n", "delta")}
+    state_slots: tuple[StateSlot, ...] = (
+        StateSlot("g", WIDE, when="centered"),
+        StateSlot("n", WIDE),
+        StateSlot("delta", WIDE, when="centered"),
+    )
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "rho", "momentum", "epsilon", "clip_weights")
     text_scalars = scalar_names
 
@@ -85,14 +90,6 @@ class RMSProp(Optimizer):
     @property
     def passes(self):
         return (self.rules[bool(self.centered)],)
-
-    @property
-    def state_names(self):
-        return self.rule_states[self.rules[bool(self.centered)]]
-
-    def create_state(self, index, weight):
-        states = tuple(self._zeros(weight, np.float32) for _ in self.state_names)
-        return states if self.centered else states[0]
 
     @property
     def _weight_bound(self):

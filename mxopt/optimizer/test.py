@@ -1,8 +1,7 @@
 """The optimizer that MXNet's own tests use."""
 
-import numpy as np
-
 from .. import checks
+from ..slots import StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -40,15 +39,12 @@ class Test(Optimizer):
     __test__ = False  # pytest would take the class for a test
 
     rules = ("test",)
-    state_names = ("state",)
+    state_slots = (StateSlot("state", "float32"),)
     scalar_names = ("lr", "wd", "rescale_grad")
 
     def __init__(self, use_fused_step=True, lazy_update=False, **kwargs):
         super().__init__(use_fused_step=use_fused_step, **kwargs)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-
-    def create_state(self, index, weight):
-        return self._like(weight, np.zeros_like(weight, np.float32, subok=False))
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale

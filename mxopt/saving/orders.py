@@ -1,7 +1,7 @@
 """States in the orders that the two dialects keep them in, and files that do not say which one theirs is.
 
-The orders come from the classes: `create_state` gives the structure, `state_names` the names and
-`master_position` the place of the float32 master.
+The orders come from the classes: `state_slots` gives structure and names, `master_position` the place of the
+float32 master.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ import warnings
 
 import numpy as np
 
-from .. import checks
+from .. import checks, slots
 from ..arrays import as_array
 from ..sparse import RowSparseArray
 
 
 def template(optimizer):
-    """The structure of a state, one-tuple of what `create_state` makes; None for a class of a user's own."""
-    cls = type(optimizer)
-    if not hasattr(cls, "_has_built_in") or not cls._has_built_in("create_state"):
-        return None
-    return (optimizer.create_state(0, np.zeros((1, 1), np.float32)),)
+    """One-tuple of the structure of a state; None for a class that creates its states itself."""
+    return (slots.structure(optimizer),) if getattr(type(optimizer), "declares_states", False) else None
 
 
 class Arrangement:
@@ -42,20 +39,20 @@ class Arrangement:
         )
         #: 1.x keeps LAMB's states of a float16 weight without a master in float16, 2.x in float32
         self._widens = not same and [
-            ours.dtype == np.float32 and theirs.dtype == np.float16
+            ours == np.float32 and theirs == np.float16
             for ours, theirs in zip(*(_halves(optimizer) for optimizer in (target, source)))
         ]
 
     def take_apart(self, state):
         """The (float32 master or None, inner state) of a state; None where it is built in another way."""
-        if self._from is None or _fits(self._from[0], state):
+        if self._from is None or slots.fits(self._from[0], state):
             return None, state
         at = self._source.master_position
         if (
             isinstance(state, tuple)
             and len(state) == 2
             and _is_array(state[at])
-            and _fits(self._from[0], state[1 - at])
+            and slots.fits(self._from[0], state[1 - at])
         ):
             return state[at], state[1 - at]
         return None
@@ -90,8 +87,7 @@ class Arrangement:
         leaves = _leaves(parts[1])
         if parts[0] is None and self._from is not None:
             stored = [leaf.dtype for leaf in leaves if leaf is not None]
-            kept = [array.dtype for array in _halves(self._source)]
-            if any(own == np.float16 != other for own, other in zip(stored, kept)):
+            if any(own == np.float16 != other for own, other in zip(stored, _halves(self._source))):
                 return False
         by_name = dict(zip(self._source.state_names, leaves))
         if not {"n", "g"} <= by_name.keys():
@@ -130,22 +126,7 @@ class Arrangement:
     @property
     def spelled(self):
         """The structure that the source keeps, in the words of its class: ``(mean, var)``."""
-        names = iter(self._source.state_names)
-
-        def spell(part):
-            if isinstance(part, tuple):
-                return f"({', '.join(map(spell, part))})"
-            name = next(names, "an array")
-            return name if part is not None else "None"
-
-        return spell(self._from[0])
-
-
-def _fits(structure, state):
-    """Whether a state is built like another: None, array, or a tuple of as many."""
-    if isinstance(structure, tuple):
-        return isinstance(state, tuple) and len(state) == len(structure) and all(map(_fits, structure, state))
-    return state is None if structure is None else _is_array(state)
+        return slots.spell(self._from[0])
 
 
 def _is_array(value):
@@ -153,10 +134,10 @@ def _is_array(value):
 
 
 def skeleton(structure):
-    """A state's structure without its arrays: nested tuples of whether there is None."""
+    """The structure of a state (or one of `slots`) as nested tuples of whether there is None."""
     if isinstance(structure, tuple):
         return tuple(map(skeleton, structure))
-    return structure is None
+    return structure is None or not getattr(structure, "present", True)
 
 
 def _leaves(state):
@@ -188,8 +169,12 @@ def same(one, other):
 
 
 def _halves(optimizer):
-    """The arrays that a float16 weight's state consists of."""
-    return [a for a in _leaves(optimizer.create_state(0, np.zeros((1, 1), np.float16))) if a is not None]
+    """The dtypes of the arrays that a float16 weight's state consists of."""
+    return [
+        leaf.slot.dtype_for(np.dtype(np.float16))
+        for leaf in slots.leaves(slots.structure(optimizer))
+        if leaf.present
+    ]
 
 
 def _widened(state, wider):

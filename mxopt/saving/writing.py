@@ -375,7 +375,7 @@ class _Loading:
         other = dialect.registry.classes.get(name)
         if (
             other is None
-            or other.create_state is not own.create_state
+            or (other.create_state, other.state_slots) != (own.create_state, own.state_slots)
             or not (issubclass(own, other) or issubclass(other, own))
         ):
             raise StateMismatch(

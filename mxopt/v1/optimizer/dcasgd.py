@@ -25,7 +25,6 @@ class DCASGD(Optimizer, dcasgd.DCASGD):
     """
 
     rules = ("dcasgd_v1", "dcasgd_mom_v1")
-    rule_states = {"dcasgd_v1": ("previous",)}
 
     def __init__(self, momentum=0.0, lamda=0.04, *, learning_rate=None, **kwargs):
         super().__init__(learning_rate=learning_rate, momentum=momentum, lamda=lamda, **kwargs)

@@ -2,6 +2,7 @@
 
 from ... import config
 from ...optimizer import lamb
+from ...slots import StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -32,6 +33,7 @@ class LAMB(Optimizer, lamb.LAMB):
     """
 
     rules = ("lamb_moments_v1", "lamb_v1")
+    state_slots = (StateSlot("mean"), StateSlot("var"))
 
     def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, lower_bound=None,
                  upper_bound=None, bias_correction=True, *, aggregate_num=None, **kwargs):  # fmt: skip
@@ -39,6 +41,3 @@ class LAMB(Optimizer, lamb.LAMB):
             aggregate_num = config.aggregation_size(most=45, default=45)
         super().__init__(learning_rate, beta1, beta2, epsilon, lower_bound, upper_bound, bias_correction,
                          aggregate_num, **kwargs)  # fmt: skip
-
-    def create_state(self, index, weight):
-        return self._zeros(weight), self._zeros(weight)

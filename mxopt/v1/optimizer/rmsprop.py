@@ -4,6 +4,7 @@ import numpy as np
 
 from ... import checks
 from ...optimizer import rmsprop
+from ...slots import WIDE, StateSlot
 from .optimizer import Optimizer, alias, register
 
 
@@ -48,7 +49,12 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
     """
 
     rules = ("rmsprop_v1", "rmsprop_centered_v1")
-    rule_states = {"rmsprop_v1": ("n",), "rmsprop_centered_v1": ("n", "g", "delta")}
+    state_slots = (
+        StateSlot("n", WIDE),
+        StateSlot("g", WIDE, when="centered"),
+        StateSlot("delta", WIDE, when="centered"),
+    )
+    states_in_tuple = True
     clips_decay = True
     rho = alias("gamma1")
     momentum = alias("gamma2")
@@ -59,9 +65,6 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
         gamma2 = checks.number("gamma2", checks.renamed(kwargs, "momentum", "gamma2", gamma2), 0)
         super().__init__(learning_rate=learning_rate, rho=gamma1, momentum=gamma2, epsilon=epsilon,
                          centered=centered, clip_weights=clip_weights, **kwargs)  # fmt: skip
-
-    def create_state(self, index, weight):
-        return tuple(self._zeros(weight, np.float32) for _ in self.state_names)
 
     def _arrays(self, state):
         return (state[1], state[0], state[2]) if self.centered else (None, state[0], None)
