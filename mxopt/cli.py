@@ -100,6 +100,10 @@ def _parser():
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="one of its arguments")
     sub.add_argument("--dialect", choices=dialects.NAMES, help="1.x or 2.x; default: the file's")
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
+    sub = commands.add_parser("launch", help=launch.__doc__, description=launch.__doc__)
+    sub.add_argument("-n", type=int, required=True, metavar="RANKS", help="how many processes")
+    sub.add_argument("script", nargs=argparse.REMAINDER, help="the script and its arguments, or -m module")
+    sub.set_defaults(run=launch)
     sub = command(list_)
     sub.add_argument("pattern", nargs="?", default="*", help="such as 'ada*'")
     sub.add_argument("--dialect", choices=dialects.NAMES, default="2.x")
@@ -110,6 +114,13 @@ def _parser():
 
 
 # commands
+
+
+def launch(options):
+    """start a script as several processes that train together, on MPI"""
+    from .distributed.launch import launch as start
+
+    return start(options.n, options.script)
 
 
 def info(options):

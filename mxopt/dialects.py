@@ -58,18 +58,30 @@ class Dialect:
                 part.built_in = True
         self.base, self.updater = base, updater
 
-    def get_updater(self, optimizer):
+    def get_updater(self, optimizer, comm=None, accumulate=None, transport=None):
         """An `Updater` of an optimizer.
 
         Parameters
         ----------
         optimizer : Optimizer
+        comm : mpi4py.MPI.Comm, optional
+            Spread the states over its ranks. Every rank then calls the updater for the same tensors in the
+            same order, with weights that are equal everywhere and its own gradients, which are summed over
+            the ranks; see `mxopt.distributed.sharded.ShardedUpdater`.
+        accumulate : int, optional
+            How many micro-batches make a step: the updater sums the gradients of so many calls, pairwise, and
+            steps at the last. Of several ranks, each calls with its share of them; one a rank when it is not
+            given. The bits are the same for any number of ranks, one included.
+        transport : {'windows', 'messages'}, optional
+            How ranks exchange memory. Not given: shared windows on one machine, messages between machines.
 
         Returns
         -------
         Updater
         """
-        return self.updater(optimizer)
+        if comm is None:
+            return self.updater(optimizer, accumulate)
+        return self.updater.over(comm, optimizer, accumulate, transport)
 
 
 V1 = Dialect("1.x", "mxopt.v1", "_v1")

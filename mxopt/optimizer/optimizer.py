@@ -121,6 +121,9 @@ class Optimizer:
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
 
+    #: While the tensors of a call are parts of larger ones: knows the rest of them (`mxopt.distributed.sharded`).
+    _whole = None
+
     skip_nonfinite = False
     skipped = 0
     lazy_update = False
@@ -216,7 +219,7 @@ class Optimizer:
         return self._texts
 
     def __getstate__(self):
-        unsaved = ("param_dict", "step_callbacks", "_found")
+        unsaved = ("param_dict", "step_callbacks", "_found", "_whole")
         return {name: value for name, value in vars(self).items() if name not in unsaved}
 
     def __setstate__(self, state):
@@ -749,6 +752,8 @@ class Optimizer:
 
     def _skips(self, finite):
         """Whether to skip a call (see `skip_nonfinite`); counts it."""
+        if self._whole is not None:
+            finite = self._whole.finite(finite)
         if not finite:
             self.skipped += 1
         return not finite

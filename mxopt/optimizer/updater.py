@@ -7,6 +7,7 @@ import numpy as np
 from .. import checks
 from ..arrays import as_array
 from ..dialects import V2, is_built_in
+from ..microbatches import Window
 from ..saving import writing as saving
 from ..saving.orders import Undecided
 from ..sparse import all_finite, as_gradient
@@ -37,14 +38,28 @@ class Updater:
     array([-0.5, -0.5], dtype=float32)
     """
 
-    def __init__(self, optimizer):
+    def __init__(self, optimizer, accumulate=None):
         checks.optimizer(optimizer)
         self.optimizer = optimizer
         self.states = {}
         self.states_synced = {}
         self._undecided = {}
         self._loaded = frozenset()
+        if accumulate is not None and checks.count("accumulate", accumulate) > 1:
+            self._window = Window(accumulate)
 
+    @classmethod
+    def over(cls, comm, optimizer, accumulate=None, transport=None):
+        """The updater whose states are spread over the ranks of a communicator; see `get_updater`."""
+        from ..distributed import sharded, world
+
+        ranks = world.ranks_of(comm)
+        if ranks.size == 1:
+            return cls(optimizer, accumulate)
+        return sharded.ShardedUpdater(optimizer, ranks, accumulate, transport)
+
+    #: The micro-batches of a step, where there are several.
+    _window: Window | None = None
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
     _row_sparse: dict = {}
     #: What a file left open about the states, until the weights tell (`orders.Undecided`).
@@ -68,6 +83,10 @@ class Updater:
         """
         single = not isinstance(index, (list, tuple))
         indices, grads, weights = ([index], [grad], [weight]) if single else (index, grad, weight)
+        if self._window is not None:
+            grads = self._summed(indices, grads, weights)
+            if grads is None:
+                return
         if self._undecided:
             self._undecided.before_step(self.states, indices, weights)
         if self._loaded:
@@ -87,6 +106,32 @@ class Updater:
                     self._report(indices)
                 return
         self._update_slowly(indices, grads, weights)
+
+    def _summed(self, indices, grads, weights):
+        """The sums over the micro-batches of a step after the last of them, None before."""
+        optimizer = self.optimizer
+        if not len(indices) == len(grads) == len(weights):
+            raise _lengths(indices, grads, weights)
+        key = tuple(checks.key(index) for index in indices)
+        grads = [as_gradient(g, f"gradient of {checks.who(optimizer, i)}") for g, i in zip(grads, key)]
+        for index, grad, weight in zip(key, grads, weights):
+            if grad.shape != np.shape(weight):
+                raise checks.gradient_shape(optimizer, index, np.asarray(weight), grad)
+        return self._window.add(key, grads)
+
+    @property
+    def accumulate(self):
+        """How many micro-batches make a step."""
+        return 1 if self._window is None else self._window.count
+
+    def drop_micro_batches(self):
+        """Forget the micro-batches of a step whose last one has not come."""
+        if self._window is not None:
+            self._window.drop()
+
+    def _within_a_step(self, what):
+        if self._window:
+            self._window.refuse_within(what)
 
     #: Indices whose states come from a file and have not been used yet.
     _loaded: frozenset = frozenset()
@@ -114,11 +159,8 @@ class Updater:
 
     def _update_slowly(self, indices, grads, weights):
         # First sight of an index, bytes keys, classes of the user's own.
-        lengths = len(indices), len(grads), len(weights)
-        if len(set(lengths)) > 1:
-            raise ValueError(
-                "index, grad and weight must be lists of the same length, got {}, {} and {}".format(*lengths)
-            )
+        if not len(indices) == len(grads) == len(weights):
+            raise _lengths(indices, grads, weights)
         if not indices:
             return
         optimizer = self.optimizer
@@ -199,23 +241,33 @@ class Updater:
 
     def get_states(self, dump_optimizer=False, **options):
         """The states as bytes; see `mxopt.saving.writing.get_states`."""
+        self._within_a_step("states cannot be saved")
         return saving.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states, **options):
         """Take states from bytes; see `mxopt.saving.writing.set_states`."""
+        self._within_a_step("states cannot be loaded")
         report = saving.set_states(self, states, **options)
         self._loaded = frozenset(self.states)
         return report
 
     def save_states(self, path, dump_optimizer=False, **options):
         """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`."""
+        self._within_a_step("states cannot be saved")
         return saving.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path, **options):
         """Take states from a file; see `mxopt.saving.writing.load_states`."""
+        self._within_a_step("states cannot be loaded")
         report = saving.load_states(self, path, **options)
         self._loaded = frozenset(self.states)
         return report
+
+
+def _lengths(*columns):
+    return ValueError(
+        "index, grad and weight must be lists of the same length, got {}, {} and {}".format(*map(len, columns))
+    )
 
 
 def _viewed(state, kind):

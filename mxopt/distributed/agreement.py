@@ -1,0 +1,69 @@
+"""In what the optimizers of all ranks must be alike, and which optimizers can be stepped part by part."""
+
+from __future__ import annotations
+
+import hashlib
+
+from .. import kernels, stream
+from ..dialects import is_built_in
+
+_PLAIN = (int, float, str, bool, type(None), tuple)
+
+
+def description(optimizer):
+    """What the ranks' optimizers must be alike in, by name.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    dict of str to object
+    """
+    cls = type(optimizer)
+    found = {"the optimizer": f"{cls.__name__} of {cls.__module__}"}
+    for name, value in vars(optimizer).items():
+        if type(value) in _PLAIN and not name.startswith("_"):
+            found[name] = value
+    for name in ("lr_mult", "wd_mult"):
+        found[name] = getattr(optimizer, name)
+    scheduler = optimizer.lr_scheduler
+    if scheduler is not None:
+        found["lr_scheduler"] = type(scheduler).__name__, getattr(scheduler, "__dict__", None)
+    owners = optimizer.param_dict
+    if owners:
+        found["the parameters' lr_mult and wd_mult"] = [
+            (index, getattr(one, "lr_mult", 1.0), getattr(one, "wd_mult", 1.0)) for index, one in owners.items()
+        ]
+    if optimizer._draw is not None:
+        generator = getattr(optimizer, "generator", None) or stream.generator()
+        state = repr(generator.bit_generator.state).encode()
+        found["the noise (seed all ranks alike: mx.random.seed)"] = hashlib.blake2b(state, digest_size=8).hexdigest()
+    return found
+
+
+def keeps_rows(optimizer):
+    """Whether a state has one number for each row, so that rows must stay whole."""
+    return any(kernels.RULES[name].by_row for name in optimizer.passes)
+
+
+def refuse_what_needs_whole_tensors(optimizer):
+    """Refuse an optimizer whose update of a part is not that part of its update."""
+    cls = type(optimizer)
+    if not is_built_in(cls):
+        raise TypeError(
+            f"{cls.__name__} has an update of its own, which may need whole tensors, so its states cannot be "
+            "sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from an optimizer "
+            "of mxopt without overriding update, step and create_state"
+        )
+    if len(optimizer.passes) > 1 and not optimizer.use_fused_step:
+        raise ValueError(
+            f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no rank has; "
+            "pass use_fused_step=True"
+        )
+    if getattr(optimizer, "warmup_strategy", None) == "lars":
+        raise ValueError(
+            f"{cls.__name__} with warmup_strategy='lars' takes norms of whole tensors in NumPy, which no rank has; "
+            "use the optimizer 'lars', or another strategy"
+        )

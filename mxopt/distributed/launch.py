@@ -1,0 +1,194 @@
+"""``mxopt launch -n 4 script.py ...``: start a script as several ranks, and see that all of them end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+#: Where each rank says which process it is, for the launcher.
+FOLDER = "MXOPT_LAUNCH_FOLDER"
+
+#: Seconds that ranks have to end once one of them has failed, before they are killed.
+_GRACE = 3.0
+
+
+def mpiexec():
+    """The mpiexec beside this Python, else the first one of the PATH.
+
+    Raises
+    ------
+    FileNotFoundError
+        With the cure.
+    """
+    beside = os.path.join(os.path.dirname(sys.executable), "mpiexec")
+    found = beside if os.access(beside, os.X_OK) else shutil.which("mpiexec")
+    if found is None:
+        raise FileNotFoundError(
+            "no mpiexec beside this Python and none on the PATH; install an MPI, such as: pip install mpich"
+        )
+    return found
+
+
+def command(number, arguments, launcher=None):
+    """The command line that starts `number` ranks of ``python *arguments``.
+
+    Parameters
+    ----------
+    number : int
+    arguments : list of str
+        The script (or ``-m module``), and what follows it.
+    """
+    launcher = launcher or mpiexec()
+    options = ["-n", str(number)]
+    version = subprocess.run([launcher, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    if "Open MPI" in version.stdout + version.stderr or "OpenRTE" in version.stdout:
+        options.append("--oversubscribe")
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            options.append("--allow-run-as-root")
+    return [launcher, *options, sys.executable, "-m", "mpi4py", *arguments]
+
+
+def threads(number):
+    """Threads for each of `number` ranks on this machine: its cores, shared out."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores // number, 1)
+
+
+def launch(number, arguments):
+    """Start a script as several ranks and wait for its end.
+
+    Parameters
+    ----------
+    number : int
+    arguments : list of str
+
+    Returns
+    -------
+    int
+        The exit status: that of mpiexec, and not 0 if any rank has failed.
+    """
+    if number < 1:
+        raise ValueError(f"-n must be 1 or more, got {number}")
+    if not arguments:
+        raise ValueError("name the script to start: mxopt launch -n 4 script.py")
+    environment = dict(os.environ)
+    environment.setdefault("OMP_NUM_THREADS", str(threads(number)))
+    with tempfile.TemporaryDirectory(prefix="mxopt-launch-") as folder:
+        environment[FOLDER] = folder
+        job = subprocess.Popen(command(number, arguments), env=environment, start_new_session=True)
+        try:
+            status = _wait(job, folder)
+        except KeyboardInterrupt:
+            job.send_signal(signal.SIGINT)
+            status = 130
+        finally:
+            _end(job, folder)
+    return status if status >= 0 else 128 - status
+
+
+def _wait(job, folder):
+    """Wait for the job; when a rank vanishes without having ended, say which, and do not wait for long."""
+    fallen, until = None, None
+    while True:
+        status = job.poll()
+        if fallen is None:
+            fallen = _fallen(folder)
+            if fallen is not None and status is None:
+                until = time.monotonic() + _GRACE
+        if status is not None:
+            break
+        if until is not None and time.monotonic() > until:
+            status = 1
+            break
+        time.sleep(0.02)
+    if fallen is not None and not _said(folder):
+        rank, pid = fallen
+        print(
+            f"mxopt: rank {rank} (process {pid}) has died without a word: it was killed, for instance for want of "
+            "memory, or crashed; all ranks end",
+            file=sys.stderr,
+            flush=True,
+        )
+    return status or (1 if fallen is not None else 0)
+
+
+def _processes(folder):
+    """(rank, process id) of the ranks that have not ended in an orderly way."""
+    for name in os.listdir(folder):
+        rank, _, pid = name.partition(".")
+        if pid.isdecimal() and not os.path.exists(os.path.join(folder, f"{rank}.ended")):
+            yield int(rank), int(pid)
+
+
+def _fallen(folder):
+    for rank, pid in _processes(folder):
+        if not _runs(pid) and not os.path.exists(os.path.join(folder, f"{rank}.ended")):
+            return rank, pid
+    return None
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        if os.path.isdir("/proc/self"):
+            return False
+    except OSError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _said(folder):
+    return os.path.exists(os.path.join(folder, "said"))
+
+
+def _end(job, folder):
+    """Leave no process behind."""
+    if job.poll() is None:
+        job.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            job.wait(1.0)
+    for _, pid in _processes(folder):
+        if _runs(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    if job.poll() is None:
+        with contextlib.suppress(OSError):
+            os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+
+
+# -- in the ranks ------------------------------------------------------------------------------------
+
+
+def register(rank):
+    """Tell the launcher, if there is one, which process a rank is."""
+    _note(f"{rank}.{os.getpid()}")
+
+
+def ended(rank):
+    """Tell it that this rank has come to the end of its program."""
+    _note(f"{rank}.ended")
+
+
+def said():
+    """Tell it that a rank has said why the job ends."""
+    _note("said")
+
+
+def _note(name):
+    folder = os.environ.get(FOLDER)
+    if folder:
+        with contextlib.suppress(OSError), open(os.path.join(folder, name), "w"):
+            pass

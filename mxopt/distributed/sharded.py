@@ -1,0 +1,468 @@
+"""The updater whose states are spread over the ranks: each keeps, and steps, its part of every tensor.
+
+A step is the sum of its micro-batches, in the order of `microbatches`; the step of this rank's parts, by the
+optimizer as it is, over arrays that are parts; and the new weights, handed to all. Every rank counts every tensor,
+also those of which it has nothing, so rates, schedules and counts are what they are in one process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import numpy as np
+
+from .. import checks
+from ..arrays import as_array
+from ..microbatches import Stack, check_alike, merge, share, summed_dtype
+from ..optimizer.updater import Updater
+from ..sparse import RowSparseArray, as_gradient
+from .agreement import description, keeps_rows, refuse_what_needs_whole_tensors
+from .shards import Layout, Shards, unit_of
+from .transport import Messages, Windows
+
+TRANSPORTS = {"messages": Messages, "windows": Windows}
+
+
+class ShardedUpdater(Updater):
+    """As `Updater`, with 1/n of all states on each of n ranks. Made by ``get_updater(opt, comm=...)``.
+
+    Every rank calls it for the same tensors in the same order, with its own gradients and with weights that are
+    equal everywhere; after the last micro-batch all of them have been stepped, on all ranks. The bits are those of
+    one process, ``get_updater(opt, accumulate=M)``, for any number of ranks.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Of mxopt, or a class of one's own that leaves `update` and `step` as they are.
+    ranks : Ranks
+    accumulate : int, optional
+        How many micro-batches make a step, over all ranks: rank r of n holds numbers M*r//n to M*(r+1)//n, and calls
+        once for each. Not given: one a rank.
+    transport : {'windows', 'messages'}, optional
+        Not given: windows where all ranks share a machine.
+
+    Attributes
+    ----------
+    states : dict
+        By index this rank's part of the state: of its elements in C order, flat, or of its rows.
+    """
+
+    def __init__(self, optimizer, ranks, accumulate=None, transport=None):
+        super().__init__(optimizer)
+        self.ranks = ranks
+        refused = None
+        try:
+            self._check(accumulate, transport)
+        except (TypeError, ValueError) as error:
+            refused = error
+        self.ranks.agree(
+            "get_updater",
+            {"accumulate": accumulate, "transport": transport, **description(optimizer)} if not refused else {},
+            refused,
+        )
+        self.shards = Shards(ranks.size)
+        self._calls = {}
+        self._steps = 0
+
+    def _check(self, accumulate, transport):
+        size = self.ranks.size
+        self._micro_batches = size if accumulate is None else checks.count("accumulate", accumulate)
+        if self._micro_batches < size:
+            raise ValueError(
+                f"accumulate must be at least the number of ranks, {size}, so that each has a micro-batch of the "
+                f"step, got {accumulate}; start fewer ranks, or cut the batch into more micro-batches"
+            )
+        if transport is None:
+            transport = "windows" if self.ranks.one_machine else "messages"
+        checks.one_of("transport", transport, tuple(TRANSPORTS))
+        if transport == "windows" and not self.ranks.one_machine:
+            raise ValueError("transport='windows' needs all ranks on one machine; use 'messages'")
+        self.transport = transport
+        refuse_what_needs_whole_tensors(self.optimizer)
+
+    @property
+    def accumulate(self):
+        return self._micro_batches
+
+    @property
+    def micro_batches(self):
+        """[begin, end): the micro-batches of each step that this rank calls with."""
+        return share(self.ranks.rank, self.ranks.size, self.accumulate)
+
+    # -- a step ----------------------------------------------------------------------------------------
+
+    def __call__(self, index, grad, weight):
+        single = not isinstance(index, (list, tuple))
+        given = ([index], [grad], [weight]) if single else (index, grad, weight)
+        key = tuple(map(checks.key, given[0]))
+        call, error = self._calls.get(key), None
+        try:
+            gradients, weights = self._checked(key, *given[1:])
+            if call is not None:
+                call.check(gradients, weights)
+        except (TypeError, ValueError, IndexError) as refused:
+            error = refused
+        if call is None:
+            call = self._first(key, gradients, weights) if error is None else self._first(key, [], [], error)
+        elif error is not None and not call.is_last:
+            raise error
+        if error is None and not call.add(gradients):
+            return
+        self._agree_to_step(key, error)
+        sums = call.sums()
+        parts = [call.part(i, w) for i, w in enumerate(weights)]
+        self._step(call, key, sums, parts)
+        call.publish(weights, parts, sums)
+
+    def _checked(self, key, grads, weights):
+        optimizer = self.optimizer
+        if len({len(key), len(grads), len(weights)}) > 1:
+            raise ValueError(
+                "index, grad and weight must be lists of the same length, got "
+                f"{len(key)}, {len(grads)} and {len(weights)}"
+            )
+        if not key:
+            raise ValueError("index must not be empty: the ranks would wait for nothing")
+        if len(set(key)) < len(key):
+            raise checks.duplicate_index(optimizer, list(key))
+        checked = []
+        for index, grad, weight in zip(key, grads, weights):
+            who = checks.who(optimizer, index)
+            array = np.asarray(as_array(weight, f"weight of {who}"))
+            grad = as_gradient(grad, f"gradient of {who}")
+            checks.float_weight(optimizer, index, array)
+            if grad.shape != array.shape:
+                raise checks.gradient_shape(optimizer, index, array, grad)
+            checked.append((grad, array))
+        return [grad for grad, _ in checked], [array for _, array in checked]
+
+    def _first(self, key, gradients, weights, error=None):
+        """Agree about tensors that are seen for the first time, and cut them."""
+        details = {}
+        for index, grad, weight in zip(key, gradients, weights):
+            stored = "row_sparse" if isinstance(grad, RowSparseArray) else "dense"
+            details[f"index {index!r}"] = f"{weight.dtype} {weight.shape}, {stored} {grad.dtype} gradient"
+        self.ranks.agree("the first step of these tensors", details, error)
+        # the largest first: what is small then fills the gaps
+        for index, grad, weight in sorted(zip(key, gradients, weights), key=lambda one: -one[2].size):
+            if index not in self.shards:
+                by_rows = isinstance(grad, RowSparseArray) or keeps_rows(self.optimizer)
+                self.shards.add(
+                    index, weight.size, unit_of(weight.shape, by_rows, len(self.optimizer.passes) > 1)
+                )
+        call = self._calls[key] = Call(self, key, gradients, weights)
+        return call
+
+    def _agree_to_step(self, key, error):
+        details = {"the tensors": key, **description(self.optimizer)}
+        self.ranks.agree(f"step {self._steps + 1}", details, error)
+        self._steps += 1
+
+    def _step(self, call, key, sums, parts):
+        optimizer = self.optimizer
+        optimizer._whole = call.whole
+        try:
+            with call.drawing(optimizer):
+                Updater.__call__(self, list(key), sums, parts)
+        except Exception as error:
+            self.ranks.agree("a step", error=error)
+        finally:
+            del optimizer._whole
+
+
+class Call:
+    """What the updater keeps about a list of tensors between its calls."""
+
+    def __init__(self, updater, key, gradients, weights):
+        self.updater, self.ranks, self.key = updater, updater.ranks, key
+        self.count = updater.accumulate
+        rank = self.ranks.rank
+        self.shapes = [weight.shape for weight in weights]
+        self.dtypes = [weight.dtype for weight in weights]
+        self.sparse = [isinstance(grad, RowSparseArray) for grad in gradients]
+        self.by_rows = [one or keeps_rows(updater.optimizer) for one in self.sparse]
+        self.own = [updater.shards.own(index, rank) for index in key]
+        self.first = [_outline(grad) for grad in gradients]
+        self.dense = [i for i, sparse in enumerate(self.sparse) if not sparse]
+        bounds = [updater.shards.bounds(index) for index in key]
+        self.whole = Whole(self.ranks, bounds)
+        made = TRANSPORTS[updater.transport]
+        summed = Layout(
+            [bounds[i] for i in self.dense], [summed_dtype(gradients[i].dtype) for i in self.dense], self.ranks.size
+        )
+        shared = Layout(
+            [bounds[i] for i in self.dense], [self.dtypes[i] for i in self.dense], self.ranks.size
+        )
+        self.transport = made(self.ranks, summed, shared, self.count)
+        self._views = [summed.views(buffer) for buffer in self.transport.buffers]
+        self._restart()
+
+    def _restart(self):
+        self._begin, self._end = share(self.ranks.rank, self.ranks.size, self.count)
+        self.stack = Stack(self.count, self._begin, self._merge)
+
+    @property
+    def is_last(self):
+        """Whether the next micro-batch is this rank's last one of the step."""
+        return self.stack.end + 1 == self._end
+
+    def check(self, gradients, weights):
+        """Refuse tensors that are not those of the first call."""
+        for index, shape, dtype, first, grad, weight in zip(
+            self.key, self.shapes, self.dtypes, self.first, gradients, weights
+        ):
+            if weight.shape != shape or weight.dtype != dtype:
+                raise ValueError(
+                    f"weight of index {index!r} must stay {dtype} {shape}, got {weight.dtype} {weight.shape}"
+                )
+            check_alike(index, first, grad)
+
+    # -- sums over micro-batches -------------------------------------------------------------------------
+
+    def add(self, gradients):
+        """Add one micro-batch; True after the last one of this rank."""
+        dense = [np.ascontiguousarray(gradients[i]).reshape(-1) for i in self.dense]
+        rows = [grad for grad, sparse in zip(gradients, self.sparse) if sparse]
+        end = self.stack.end + 1
+        if self.stack.joins(end):
+            value = dense, rows
+        else:
+            slot = len(self.stack.nodes)
+            for part, view in self._views[slot]:
+                np.copyto(view, dense[part.tensor][part.begin : part.end], casting="same_kind")
+            value = slot, [grad.astype(summed_dtype(grad.dtype), copy=True) for grad in rows]
+        self.stack.add(value, end)
+        return end == self._end
+
+    def _merge(self, left, right):
+        slot, rows = left
+        dense, others = right
+        if isinstance(dense, list):
+            for part, view in self._views[slot]:
+                np.add(view, dense[part.tensor][part.begin : part.end], out=view, casting="same_kind")
+        else:
+            for (_, view), (_, other) in zip(self._views[slot], self._views[dense]):
+                np.add(view, other, out=view)
+        return slot, [merge(one, other) for one, other in zip(rows, others)]
+
+    @contextlib.contextmanager
+    def drawing(self, optimizer):
+        """Meanwhile the optimizer's noise is that of its parts within the noise of all elements."""
+        if optimizer._draw is None:
+            yield
+            return
+        noise = Noise(optimizer._draw, self.own, self.shapes, self.dtypes)
+        optimizer._draw = noise
+        try:
+            yield
+        finally:
+            del optimizer._draw
+        noise.finish()
+
+    def sums(self):
+        """This rank's parts of the gradients of the step."""
+        nodes = self.stack.nodes
+        parts = self.transport.gradients.parts[self.ranks.rank]
+
+        def add(left, right):
+            for one, other in zip(left, right):
+                np.add(one, other, out=one)
+            return left
+
+        total = Stack(self.count, 0, add)
+        for end, memory in self.transport.collect():
+            total.add([part.of(memory) for part in parts], end)
+        found = [np.empty(self._part_shape(i), self.first[i].dtype) for i in range(len(self.key))]
+        for part, view in zip(parts, total.nodes[0][2]):
+            i = self.dense[part.tensor]
+            found[i] = view.reshape(self._part_shape(i))
+        if any(self.sparse):
+            for i, rows in zip([i for i, s in enumerate(self.sparse) if s], self._row_sums(nodes)):
+                found[i] = rows
+        self._restart()
+        return found
+
+    def _part_shape(self, i):
+        begin, end = self.own[i]
+        if not self.by_rows[i]:
+            return (end - begin,)
+        return ((end - begin) // self._width(i), *self.shapes[i][1:])
+
+    def _row_sums(self, nodes):
+        """As `sums`, of row-sparse gradients: every owner is sent its rows."""
+        which = [i for i, sparse in enumerate(self.sparse) if sparse]
+        size = self.ranks.size
+        parts = []
+        for to in range(size):
+            pieces = []
+            for _, _, (_, rows) in nodes:
+                for i, grad in zip(which, rows):
+                    begin, end = (cut // self._width(i) for cut in self._cuts(i)[to : to + 2])
+                    low, high = np.searchsorted(grad.indices, (begin, end))
+                    pieces += [
+                        _packed(high - low),
+                        (grad.indices[low:high] - begin).tobytes(),
+                        np.ascontiguousarray(grad.data[low:high]).tobytes(),
+                    ]
+            parts.append(b"".join(pieces))
+        came = self.ranks.exchange(parts)
+        total = Stack(self.count, 0, lambda left, right: [merge(a, b) for a, b in zip(left, right)])
+        for memory, ends in zip(came, self.transport.nodes):
+            at = 0
+            for _, end in ends:
+                found = []
+                for i in which:
+                    rows, at = self._unpacked(memory, at, i, summed_dtype(self.first[i].dtype))
+                    found.append(rows)
+                total.add(found, end)
+        return total.nodes[0][2]
+
+    def _unpacked(self, memory, at, i, dtype):
+        """Rows of tensor i that were packed as their number, their ids and their elements."""
+        count = int.from_bytes(memory[at : at + 8].tobytes(), "little")
+        ids, end = at + 8, at + 8 + 8 * count
+        indices = np.frombuffer(memory[ids:end].tobytes(), np.int64)
+        at = end + count * self._width(i) * dtype.itemsize
+        data = np.frombuffer(memory[end:at].tobytes(), dtype).reshape(count, *self.shapes[i][1:])
+        return RowSparseArray._trusted(data, indices, self._part_shape(i)), at
+
+    def _width(self, i):
+        return max(math.prod(self.shapes[i][1:]), 1)
+
+    def _cuts(self, i):
+        return self.updater.shards.bounds(self.key[i])
+
+    # -- weights -----------------------------------------------------------------------------------------
+
+    def part(self, i, weight):
+        """This rank's part of a weight: a view, or a copy where its memory is in another order."""
+        begin, end = self.own[i]
+        return np.ascontiguousarray(weight).reshape(-1)[begin:end].reshape(self._part_shape(i))
+
+    def publish(self, weights, parts, sums):
+        """Give all ranks the new weights."""
+        rank = self.ranks.rank
+        layout = self.transport.weights
+        targets = {
+            i: weights[i].reshape(-1) if weights[i].flags.c_contiguous else np.empty(weights[i].size, weights[i].dtype)
+            for i in self.dense
+        }
+
+        def fill(memory):
+            for part in layout.parts[rank]:
+                own = parts[self.dense[part.tensor]].reshape(-1)
+                part.of(memory)[...] = own
+                if not weights[self.dense[part.tensor]].flags.c_contiguous:
+                    targets[self.dense[part.tensor]][part.begin : part.end] = own
+
+        def take(other, memory):
+            for part in layout.parts[other]:
+                targets[self.dense[part.tensor]][part.begin : part.end] = part.of(memory)
+
+        self.transport.publish(fill, take)
+        for i, flat in targets.items():
+            if not weights[i].flags.c_contiguous:
+                weights[i][...] = flat.reshape(weights[i].shape)
+        if any(self.sparse):
+            self._publish_rows(weights, parts, sums)
+
+    def _publish_rows(self, weights, parts, sums):
+        """The rows that were stepped: those of the gradients where the update is lazy, else all."""
+        optimizer = self.updater.optimizer
+        lazy = optimizer.use_fused_step and optimizer.lazy_update and not hasattr(optimizer, "cumgrads")
+        which = [i for i, sparse in enumerate(self.sparse) if sparse]
+        pieces = []
+        for i in which:
+            rows = sums[i].indices if lazy else np.arange(len(parts[i]))
+            pieces += [
+                _packed(len(rows)),
+                rows.astype(np.int64).tobytes(),
+                np.ascontiguousarray(parts[i][rows]).tobytes(),
+            ]
+        for other, memory in enumerate(self.ranks.gather_bytes(b"".join(pieces))):
+            at, memory = 0, np.frombuffer(memory, np.uint8)
+            for i in which:
+                rows, at = self._unpacked(memory, at, i, self.dtypes[i])
+                first = self._cuts(i)[other] // self._width(i)
+                if other != self.ranks.rank or not weights[i].flags.c_contiguous:
+                    weights[i][rows.indices + first] = rows.data
+
+
+def _packed(number):
+    return int(number).to_bytes(8, "little")
+
+
+def _outline(gradient):
+    """What stands for a gradient once it is gone: its storage, shape and dtype."""
+    if isinstance(gradient, RowSparseArray):
+        none = np.empty((0, *gradient.shape[1:]), gradient.dtype)
+        return RowSparseArray._trusted(none, np.empty(0, np.int64), gradient.shape)
+    return np.broadcast_to(np.zeros((), gradient.dtype), gradient.shape)
+
+
+class Whole:
+    """What the optimizer asks about whole tensors while it steps parts of them.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    bounds : list of tuple of int
+        Where the parts of each tensor begin, by rank, and then its size.
+    """
+
+    def __init__(self, ranks, bounds):
+        self._ranks = ranks
+
+    def finite(self, finite):
+        """Whether the gradients of all ranks are finite."""
+        return all(self._ranks.agree("the check for finite gradients", flag=int(finite)))
+
+
+class Noise:
+    """Draws the noise of all elements, and gives that of some.
+
+    Parameters
+    ----------
+    draw : callable
+        Fills an array with what comes next.
+    own : list of (int, int)
+        The elements [begin, end) of each tensor that are asked for.
+    shapes, dtypes : list
+        Of the whole tensors.
+    """
+
+    def __init__(self, draw, own, shapes, dtypes):
+        self._draw = draw
+        self._todo = []  # (how many, whether they are asked for, dtype)
+        for (begin, end), shape, dtype in zip(own, shapes, dtypes):
+            real = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+            size = math.prod(shape)
+            self._todo += [(begin, False, real), (end - begin, True, real), (size - end, False, real)]
+        self._drawn = False
+
+    def __call__(self, out):
+        self._drawn, at = True, 0
+        while at < out.size:
+            at += self._next(out[at:])
+
+    def finish(self):
+        """Draw what is left, if anything was drawn at all."""
+        while self._drawn and self._todo:
+            self._next(None)
+
+    def _next(self, out):
+        number, asked, dtype = self._todo.pop(0)
+        if asked and out is not None:
+            took = min(number, out.size)
+            self._draw(out[:took])
+            number -= took
+        else:
+            took = 0
+            block = np.empty(min(number, 1 << 16), dtype)
+            while number:
+                self._draw(block[:number])
+                number -= min(number, block.size)
+        if number:
+            self._todo.insert(0, (number, asked, dtype))
+        return took

@@ -1,0 +1,207 @@
+"""The one order in which the micro-batches of a step are summed, whoever holds them.
+
+The sum over M micro-batches is a tree over their numbers 0 ... M - 1. A node [begin, end) is the sum of its two
+halves, cut at the largest power of two below its length, so 12 is 8 + 4 and 8 is 4 + 4. The tree depends on M
+alone. A process that holds a range of micro-batches sums the largest nodes within it; whoever is given the nodes
+of all ranges finishes the tree, with the same additions in the same order as one process that holds all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import checks
+from .sparse import RowSparseArray
+
+
+def middle(begin: int, end: int) -> int:
+    """Where the node [begin, end) is cut."""
+    return begin + (1 << (end - begin - 1).bit_length() - 1)
+
+
+def whole_nodes(begin: int, end: int, count: int) -> list[tuple[int, int]]:
+    """The largest nodes of the tree over `count` micro-batches that lie within [begin, end), in order."""
+
+    def within(low: int, high: int) -> Iterator[tuple[int, int]]:
+        if begin <= low and high <= end:
+            yield low, high
+        elif low < end and begin < high:
+            cut = middle(low, high)
+            yield from within(low, cut)
+            yield from within(cut, high)
+
+    return list(within(0, count)) if begin < end else []
+
+
+def share(rank: int, size: int, count: int) -> tuple[int, int]:
+    """The micro-batches [begin, end) of a rank."""
+    return count * rank // size, count * (rank + 1) // size
+
+
+class Stack:
+    """Nodes of the tree, added from left to right; two that are the halves of a node become that node.
+
+    Parameters
+    ----------
+    count : int
+        How many micro-batches there are.
+    begin : int
+        The first one of this stack.
+    merge : callable
+        ``merge(left, right)`` gives the sum; it may write to `left`.
+    """
+
+    def __init__(self, count, begin=0, merge=None):
+        self.count = count
+        self.merge = merge
+        self.nodes = []
+        self._parents = _parents(count)
+        self.end = begin
+
+    def joins(self, end):
+        """Whether a node that ends at `end` would be summed with the last one at once."""
+        return bool(self.nodes) and self._parents.get((self.nodes[-1][0], end)) == self.end
+
+    def add(self, value, end):
+        """Add the node that begins where the last one ended."""
+        begin, self.end = self.end, end
+        while self.nodes and self._parents.get((self.nodes[-1][0], end)) == begin:
+            begin, _, left = self.nodes.pop()
+            value = self.merge(left, value)
+        self.nodes.append((begin, end, value))
+
+
+def _parents(count):
+    """Where each inner node of the tree is cut."""
+    found, open_ = {}, [(0, count)]
+    while open_:
+        begin, end = open_.pop()
+        if end - begin > 1:
+            cut = found[begin, end] = middle(begin, end)
+            open_ += [(begin, cut), (cut, end)]
+    return found
+
+
+class Window:
+    """The micro-batches of a step in one process: sums gradients until the last one has come.
+
+    Parameters
+    ----------
+    count : int
+        How many micro-batches make a step.
+    """
+
+    def __init__(self, count):
+        self.count = checks.count("accumulate", count)
+        self._open = {}
+
+    def __bool__(self):
+        """Whether some micro-batches of a step are there, and not all."""
+        return bool(self._open)
+
+    def add(self, key, gradients):
+        """Add one micro-batch of the tensors `key`.
+
+        Parameters
+        ----------
+        key : tuple
+            The indices of a call.
+        gradients : list of (ndarray or RowSparseArray)
+            They are copied where they must outlive the call.
+
+        Returns
+        -------
+        list or None
+            The sums, after the last micro-batch.
+        """
+        if self.count == 1:
+            return gradients
+        stack = self._open.get(key)
+        if stack is None:
+            for other in self._open:
+                if not set(other).isdisjoint(key):
+                    raise ValueError(
+                        "all micro-batches of a step must be given in calls for the same indices: one has come "
+                        f"for {_listed(other)}, now one for {_listed(key)}"
+                    )
+            stack = self._open[key] = Stack(self.count, merge=merge_lists)
+        for (begin, _, known) in stack.nodes[:1]:
+            for index, one, other in zip(key, known, gradients):
+                check_alike(index, one, other)
+        if not stack.joins(stack.end + 1):
+            gradients = [copied(gradient) for gradient in gradients]
+        stack.add(gradients, stack.end + 1)
+        if stack.end < self.count:
+            return None
+        del self._open[key]
+        return stack.nodes[0][2]
+
+    def refuse_within(self, what):
+        """Refuse something that cannot be done between the micro-batches of a step."""
+        if self._open:
+            key, stack = next(iter(self._open.items()))
+            raise RuntimeError(
+                f"{what} within a step: {stack.end} of the {self.count} micro-batches for {_listed(key)} have "
+                "come, and their sum is no part of a file; do it after the step's last micro-batch, or drop the "
+                "sum with updater.drop_micro_batches()"
+            )
+
+    def drop(self):
+        """Forget what has been summed."""
+        self._open.clear()
+
+
+def check_alike(index, first, gradient):
+    """Refuse a micro-batch whose gradient is built in another way than the first one's."""
+    sparse = isinstance(first, RowSparseArray)
+    if isinstance(gradient, RowSparseArray) is not sparse or gradient.shape != first.shape:
+        raise ValueError(
+            f"the gradients of index {index!r} must have one shape and storage in all micro-batches of a step, "
+            f"got {_built(first)} and then {_built(gradient)}"
+        )
+
+
+def _built(gradient):
+    return f"{'row_sparse' if isinstance(gradient, RowSparseArray) else 'dense'} {gradient.shape}"
+
+
+def _listed(key):
+    return f"{list(key[:3])}{' and more' if len(key) > 3 else ''}"
+
+
+def summed_dtype(dtype):
+    """The dtype in which gradients of a dtype are summed: float32 for those of 16 bits."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def copied(gradient):
+    """A copy to which others can be added."""
+    if isinstance(gradient, RowSparseArray):
+        return gradient.astype(summed_dtype(gradient.dtype), copy=True)
+    return np.array(gradient, summed_dtype(gradient.dtype), order="C", subok=False)
+
+
+def merge_lists(left, right):
+    """The sums of two lists of gradients; dense ones are written to `left`."""
+    return [merge(one, other) for one, other in zip(left, right)]
+
+
+def merge(left, right):
+    """The sum of two gradients: a dense one in `left`, row-sparse ones by rows."""
+    if isinstance(left, RowSparseArray):
+        return _merged_rows(left, right)
+    return np.add(left, right, out=left, casting="same_kind")
+
+
+def _merged_rows(left, right):
+    rows = np.union1d(left.indices, right.indices)
+    data = np.empty((len(rows), *left.shape[1:]), left.dtype)
+    at_left, at_right = (np.searchsorted(rows, one.indices) for one in (left, right))
+    data[at_right] = right.data
+    # a row of one side alone is that row, and not its sum with zero
+    both, mine, other = np.intersect1d(at_left, at_right, assume_unique=True, return_indices=True)
+    data[at_left] = left.data
+    data[both] = left.data[mine] + right.data[other]
+    return RowSparseArray._trusted(data, rows, left.shape)

@@ -1,0 +1,78 @@
+"""Sharded states: one answer for any number of ranks, either transport, and one process."""
+
+import json
+
+import pytest
+from job_sharded import SHAPES, trained
+
+import mxopt
+import mxopt.v1
+from jobs import HERE, job
+
+#: Two packages: the dialects.
+PACKAGES = {"2.x": mxopt, "1.x": mxopt.v1}
+
+SETTINGS = {"momentum": 0.9, "wd": 0.01}
+MATRICES = [shape for shape in SHAPES if len(shape) == 2]
+
+
+def cases(count):
+    """Every optimizer of both dialects, and what is stepped in another way."""
+    found = []
+    for dialect, package in PACKAGES.items():
+        for name in sorted(package.optimizer.opt_registry):
+            case = {"name": name, "settings": {"wd": 0.01, "clip_gradient": 0.5, "rescale_grad": 0.25}}
+            if name == "groupadagrad":
+                case["settings"]["wd"] = 0.0
+                case["shapes"] = MATRICES
+            if dialect == "1.x":
+                case["v1"] = True
+            found.append(case)
+    found += [
+        {"name": "sgd", "settings": {"momentum": 0.9, "multi_precision": True}, "dtype": "float16"},
+        {"name": "adam", "settings": {"multi_precision": True}, "dtype": "float16"},
+        {"name": "adam", "settings": {}, "dtype": "float64"},
+        {"name": "adam", "settings": {"use_fused_step": False}},
+        {"name": "adam", "settings": {"skip_nonfinite": True}},
+        {"name": "adam", "settings": {}, "order": "F"},
+        {"name": "nadam", "settings": {}, "one_by_one": True},
+        {"name": "adam", "settings": {}, "sparse": True},
+        {"name": "adam", "settings": {"lazy_update": True}, "sparse": True},
+        {"name": "ftrl", "settings": {"lazy_update": True}, "sparse": True, "transport": "messages"},
+        {"name": "sgd", "settings": {"momentum": 0.9}, "sparse": True, "v1": True},
+        {"name": "groupadagrad", "settings": {}, "sparse": True, "shapes": MATRICES},
+        {"name": "lamb", "settings": {}, "sparse": True},
+        {"name": "lars", "settings": {"lazy_update": True, "momentum": 0.9, "eta": 0.1}, "sparse": True},
+    ]
+    for number, case in enumerate(found):
+        case.setdefault("transport", ("windows", "messages")[number % 2])
+        case.update(count=count, steps=2)
+    return found
+
+
+def alone(case):
+    """The same case in this process."""
+    from job_sharded import digest, state_bytes
+
+    case = dict(case)
+    package = mxopt.v1 if case.pop("v1", False) else mxopt
+    updater, weights = trained(ranks=None, package=package, **{**case, "transport": None})
+    return digest(weights), state_bytes(updater), updater.optimizer.num_update
+
+
+@pytest.fixture(scope="module", params=[8, 12])
+def expected(request):
+    found = cases(request.param)
+    return found, [alone(case) for case in found]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4, 8])
+def test_one_answer(ranks, expected):
+    found, alone = expected
+    lines = job(ranks, HERE / "job_sharded.py", json.dumps(found), timeout=120).lines()
+    assert len(lines) == ranks * len(found)
+    for number, (case, (digest, nbytes, num_update)) in enumerate(zip(found, alone)):
+        here = lines[number * ranks : (number + 1) * ranks]
+        assert {line["digest"] for line in here} == {digest}, case
+        assert {line["num_update"] for line in here} == {num_update}
+        assert sum(line["states"] for line in here) == nbytes, case
