@@ -1,9 +1,10 @@
 """The one order in which the micro-batches of a step are summed, whoever holds them.
 
-The sum over M micro-batches is a tree over their numbers 0 ... M - 1. A node [begin, end) is the sum of its two
-halves, cut at the largest power of two below its length, so 12 is 8 + 4 and 8 is 4 + 4. The tree depends on M
-alone. A process that holds a range of micro-batches sums the largest nodes within it; whoever is given the nodes
-of all ranges finishes the tree, with the same additions in the same order as one process that holds all.
+The sum over M micro-batches is a tree over their numbers 0 ... M - 1. A node [begin, end) is the sum of
+its two halves, cut at the largest power of two below its length, so 12 is 8 + 4 and 8 is 4 + 4. The tree
+depends on M alone. A process that holds a range of micro-batches sums the largest nodes within it;
+whoever is given the nodes of all ranges finishes the tree, with the same additions in the same order as
+one process that holds all.
 """
 
 from __future__ import annotations
@@ -123,11 +124,12 @@ class Window:
             for other in self._open:
                 if not set(other).isdisjoint(key):
                     raise ValueError(
-                        "all micro-batches of a step must be given in calls for the same indices: one has come "
+                        "all micro-batches of a step must be given in calls for the same indices: one has "
+                        "come "
                         f"for {_listed(other)}, now one for {_listed(key)}"
                     )
             stack = self._open[key] = Stack(self.count, merge=merge_lists)
-        for (begin, _, known) in stack.nodes[:1]:
+        for _, _, known in stack.nodes[:1]:
             for index, one, other in zip(key, known, gradients):
                 check_alike(index, one, other)
         if not stack.joins(stack.end + 1):
@@ -143,8 +145,10 @@ class Window:
         if self._open:
             key, stack = next(iter(self._open.items()))
             raise RuntimeError(
-                f"{what} within a step: {stack.end} of the {self.count} micro-batches for {_listed(key)} have "
-                "come, and their sum is no part of a file; do it after the step's last micro-batch, or drop the "
+                f"{what} within a step: {stack.end} of the {self.count} micro-batches for {_listed(key)} "
+                f"have "
+                "come, and their sum is no part of a file; do it after the step's last micro-batch, or "
+                "drop the "
                 "sum with updater.drop_micro_batches()"
             )
 
@@ -158,7 +162,8 @@ def check_alike(index, first, gradient):
     sparse = isinstance(first, RowSparseArray)
     if isinstance(gradient, RowSparseArray) is not sparse or gradient.shape != first.shape:
         raise ValueError(
-            f"the gradients of index {index!r} must have one shape and storage in all micro-batches of a step, "
+            f"the gradients of index {index!r} must have one shape and storage in all micro-batches of a "
+            f"step, "
             f"got {_built(first)} and then {_built(gradient)}"
         )
 

@@ -26,13 +26,18 @@ LAYERS = [
     },
     {"mxopt.namespace", "mxopt.registry"},
     {"mxopt.dialects"},
-    {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping"},
+    {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.microbatches"},
     {"mxopt.saving"},
     {"mxopt.nd"},
     {"mxopt.random", "mxopt.optimizer.multipliers"},
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
-    {"mxopt.optimizer.updater", "mxopt.optimizer.describe", "mxopt.optimizer.package"},
+    {
+        "mxopt.optimizer.updater",
+        "mxopt.optimizer.describe",
+        "mxopt.optimizer.package",
+        "mxopt.distributed",  # an updater over several ranks
+    },
     {"mxopt.optimizer"},
     {"mxopt.base", "mxopt.test_utils"},
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},

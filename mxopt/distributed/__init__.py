@@ -2,8 +2,9 @@
 
 Nothing here imports mpi4py before a store, an updater or `world` asks for it.
 
-`world` finds the ranks, `ranks` lets them agree and exchange memory, `shards` cuts tensors among them, `sharded` is
-the updater whose states are spread over them, `stores` are MXNet's by name, `launch` starts a job.
+`world` finds the ranks, `ranks` lets them agree and exchange memory, `shards` cuts tensors among them,
+`sharded` is the updater whose states are spread over them, `stores` are MXNet's by name, `launch` starts
+a job.
 """
 
 from .errors import RankError

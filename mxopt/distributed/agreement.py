@@ -34,12 +34,15 @@ def description(optimizer):
     owners = optimizer.param_dict
     if owners:
         found["the parameters' lr_mult and wd_mult"] = [
-            (index, getattr(one, "lr_mult", 1.0), getattr(one, "wd_mult", 1.0)) for index, one in owners.items()
+            (index, getattr(one, "lr_mult", 1.0), getattr(one, "wd_mult", 1.0))
+            for index, one in owners.items()
         ]
     if optimizer._draw is not None:
         generator = getattr(optimizer, "generator", None) or stream.generator()
         state = repr(generator.bit_generator.state).encode()
-        found["the noise (seed all ranks alike: mx.random.seed)"] = hashlib.blake2b(state, digest_size=8).hexdigest()
+        found["the noise (seed all ranks alike: mx.random.seed)"] = hashlib.blake2b(
+            state, digest_size=8
+        ).hexdigest()
     return found
 
 
@@ -54,16 +57,19 @@ def refuse_what_needs_whole_tensors(optimizer):
     if not is_built_in(cls):
         raise TypeError(
             f"{cls.__name__} has an update of its own, which may need whole tensors, so its states cannot be "
-            "sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from an optimizer "
+            "sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from an "
+            "optimizer "
             "of mxopt without overriding update, step and create_state"
         )
     if len(optimizer.passes) > 1 and not optimizer.use_fused_step:
         raise ValueError(
-            f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no rank has; "
+            f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no "
+            f"rank has; "
             "pass use_fused_step=True"
         )
     if getattr(optimizer, "warmup_strategy", None) == "lars":
         raise ValueError(
-            f"{cls.__name__} with warmup_strategy='lars' takes norms of whole tensors in NumPy, which no rank has; "
+            f"{cls.__name__} with warmup_strategy='lars' takes norms of whole tensors in NumPy, which no "
+            f"rank has; "
             "use the optimizer 'lars', or another strategy"
         )

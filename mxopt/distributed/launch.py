@@ -110,7 +110,8 @@ def _wait(job, folder):
     if fallen is not None and not _said(folder):
         rank, pid = fallen
         print(
-            f"mxopt: rank {rank} (process {pid}) has died without a word: it was killed, for instance for want of "
+            f"mxopt: rank {rank} (process {pid}) has died without a word: it was killed, for instance for "
+            f"want of "
             "memory, or crashed; all ranks end",
             file=sys.stderr,
             flush=True,

@@ -1,16 +1,16 @@
 """Ranks that agree before they exchange: no call of one waits for a rank that makes another call.
 
-Every exchange begins with a short record from each rank: what it is about to do, with a digest of everything in
-which the ranks must be alike, or the error that kept it from doing it. All ranks see the same records, so all go on
-or all raise the same error. Until the records are there a rank watches for others that have come to the end of
-their program. The memory is exchanged after that, by all.
+Every exchange begins with a short record from each rank: what it is about to do, with a digest of
+everything in which the ranks must be alike, or the error that kept it from doing it. All ranks see the
+same records, so all go on or all raise the same error. Until the records are there a rank watches for
+others that have come to the end of their program. The memory is exchanged after that, by all.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import json
+import os
 import pickle
 import struct
 import sys
@@ -28,6 +28,8 @@ _LEFT = 77  # a tag
 
 #: Polls before a waiting rank lets others have the processor.
 _POLLS = 2000
+
+_CURE = "every rank must make the same calls, alike and in the same order"
 
 #: Seconds for which a rank that has failed waits for the others, to tell them why, before it ends them all.
 _PATIENCE = 2.0
@@ -115,13 +117,12 @@ class Ranks:
                 "the number of threads": config.get_num_threads(),
                 "the byte order": sys.byteorder,
             },
-            cure="start all alike, with `mxopt launch`, which shares the threads out (or set OMP_NUM_THREADS)",
+            cure="start all alike, with `mxopt launch`, which shares threads out (or set OMP_NUM_THREADS)",
         )
 
     # -- agreement -----------------------------------------------------------------------------------
 
-    def agree(self, call, details=None, error=None, flag=0, cure="every rank must make the same calls, alike and in "
-              "the same order"):  # fmt: skip
+    def agree(self, call, details=None, error=None, flag=0, cure=_CURE):
         """Wait for all ranks at the same call.
 
         Parameters
@@ -184,8 +185,9 @@ class Ranks:
         for name in {**everywhere[other], **everywhere[odd]}:
             one, two = (side.get(name, "none") for side in (everywhere[odd], everywhere[other]))
             if one != two:
-                return f"at {self._line(odd)}, rank {odd} has {_apart(one, two, name)}, rank {other} has " + _apart(
-                    two, one
+                return (
+                    f"at {self._line(odd)}, rank {odd} has {_apart(one, two, name)}, rank {other} has "
+                    + _apart(two, one)
                 )
         return f"at {self._line(odd)}, ranks {odd} and {other} differ"
 
@@ -217,7 +219,8 @@ class Ranks:
         for rank, number in self._gone.items():
             if number < self._calls:
                 raise RankError(
-                    f"rank {rank} has ended its program, and rank {self.rank} waits for it at {call}; every rank "
+                    f"rank {rank} has ended its program, and rank {self.rank} waits for it at {call}; "
+                    f"every rank "
                     "must make the same calls"
                 )
 
@@ -261,7 +264,8 @@ class Ranks:
         one_by_one, places = ([0, *np.cumsum(c[:-1]).tolist()] for c in (counts, received))
         starts = one_by_one if starts is None else starts
         self._finish(
-            self._comm.Ialltoallv([send, counts, starts, byte], [receive, received, places, byte]), "an exchange"
+            self._comm.Ialltoallv([send, counts, starts, byte], [receive, received, places, byte]),
+            "an exchange",
         )
 
     def exchange(self, parts):

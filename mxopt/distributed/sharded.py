@@ -1,8 +1,9 @@
 """The updater whose states are spread over the ranks: each keeps, and steps, its part of every tensor.
 
 A step is the sum of its micro-batches, in the order of `microbatches`; the step of this rank's parts, by the
-optimizer as it is, over arrays that are parts; and the new weights, handed to all. Every rank counts every tensor,
-also those of which it has nothing, so rates, schedules and counts are what they are in one process.
+optimizer as it is, over arrays that are parts; and the new weights, handed to all. Every rank counts
+every tensor, also those of which it has nothing, so rates, schedules and counts are what they are in one
+process.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import numpy as np
 
 from .. import checks
 from ..arrays import as_array
+from ..kernels import WHOLE_SUM
 from ..microbatches import Stack, check_alike, merge, share, summed_dtype
 from ..optimizer.updater import Updater
 from ..sparse import RowSparseArray, as_gradient
 from .agreement import description, keeps_rows, refuse_what_needs_whole_tensors
 from .shards import Layout, Shards, unit_of
-from .transport import Messages, Windows
+from .transport import Messages, Windows, deepest
 
 TRANSPORTS = {"messages": Messages, "windows": Windows}
 
@@ -27,9 +29,9 @@ TRANSPORTS = {"messages": Messages, "windows": Windows}
 class ShardedUpdater(Updater):
     """As `Updater`, with 1/n of all states on each of n ranks. Made by ``get_updater(opt, comm=...)``.
 
-    Every rank calls it for the same tensors in the same order, with its own gradients and with weights that are
-    equal everywhere; after the last micro-batch all of them have been stepped, on all ranks. The bits are those of
-    one process, ``get_updater(opt, accumulate=M)``, for any number of ranks.
+    Every rank calls it for the same tensors in the same order, with its own gradients and with weights
+    that are equal everywhere; after the last micro-batch all of them have been stepped, on all ranks. The
+    bits are those of one process, ``get_updater(opt, accumulate=M)``, for any number of ranks.
 
     Parameters
     ----------
@@ -37,8 +39,8 @@ class ShardedUpdater(Updater):
         Of mxopt, or a class of one's own that leaves `update` and `step` as they are.
     ranks : Ranks
     accumulate : int, optional
-        How many micro-batches make a step, over all ranks: rank r of n holds numbers M*r//n to M*(r+1)//n, and calls
-        once for each. Not given: one a rank.
+        How many micro-batches make a step, over all ranks: rank r of n holds numbers M*r//n to
+        M*(r+1)//n, and calls once for each. Not given: one a rank.
     transport : {'windows', 'messages'}, optional
         Not given: windows where all ranks share a machine.
 
@@ -58,7 +60,9 @@ class ShardedUpdater(Updater):
             refused = error
         self.ranks.agree(
             "get_updater",
-            {"accumulate": accumulate, "transport": transport, **description(optimizer)} if not refused else {},
+            {"accumulate": accumulate, "transport": transport, **description(optimizer)}
+            if not refused
+            else {},
             refused,
         )
         self.shards = Shards(ranks.size)
@@ -70,7 +74,8 @@ class ShardedUpdater(Updater):
         self._micro_batches = size if accumulate is None else checks.count("accumulate", accumulate)
         if self._micro_batches < size:
             raise ValueError(
-                f"accumulate must be at least the number of ranks, {size}, so that each has a micro-batch of the "
+                f"accumulate must be at least the number of ranks, {size}, so that each has a micro-batch "
+                f"of the "
                 f"step, got {accumulate}; start fewer ranks, or cut the batch into more micro-batches"
             )
         if transport is None:
@@ -103,13 +108,13 @@ class ShardedUpdater(Updater):
                 call.check(gradients, weights)
         except (TypeError, ValueError, IndexError) as refused:
             error = refused
-        if call is None:
-            call = self._first(key, gradients, weights) if error is None else self._first(key, [], [], error)
-        elif error is not None and not call.is_last:
+        if call is None and error is None:
+            call = self._first(key, gradients, weights)
+        if error is not None and not (call.is_last if call else len(range(*self.micro_batches)) == 1):
             raise error
         if error is None and not call.add(gradients):
             return
-        self._agree_to_step(key, error)
+        self._agree_to_step(key, call, error)
         sums = call.sums()
         parts = [call.part(i, w) for i, w in enumerate(weights)]
         self._step(call, key, sums, parts)
@@ -137,13 +142,8 @@ class ShardedUpdater(Updater):
             checked.append((grad, array))
         return [grad for grad, _ in checked], [array for _, array in checked]
 
-    def _first(self, key, gradients, weights, error=None):
-        """Agree about tensors that are seen for the first time, and cut them."""
-        details = {}
-        for index, grad, weight in zip(key, gradients, weights):
-            stored = "row_sparse" if isinstance(grad, RowSparseArray) else "dense"
-            details[f"index {index!r}"] = f"{weight.dtype} {weight.shape}, {stored} {grad.dtype} gradient"
-        self.ranks.agree("the first step of these tensors", details, error)
+    def _first(self, key, gradients, weights):
+        """Cut tensors that are seen for the first time."""
         # the largest first: what is small then fills the gaps
         for index, grad, weight in sorted(zip(key, gradients, weights), key=lambda one: -one[2].size):
             if index not in self.shards:
@@ -154,8 +154,10 @@ class ShardedUpdater(Updater):
         call = self._calls[key] = Call(self, key, gradients, weights)
         return call
 
-    def _agree_to_step(self, key, error):
+    def _agree_to_step(self, key, call, error):
         details = {"the tensors": key, **description(self.optimizer)}
+        if call is not None:
+            details.update(call.details)
         self.ranks.agree(f"step {self._steps + 1}", details, error)
         self._steps += 1
 
@@ -187,16 +189,36 @@ class Call:
         self.dense = [i for i, sparse in enumerate(self.sparse) if not sparse]
         bounds = [updater.shards.bounds(index) for index in key]
         self.whole = Whole(self.ranks, bounds)
-        made = TRANSPORTS[updater.transport]
-        summed = Layout(
-            [bounds[i] for i in self.dense], [summed_dtype(gradients[i].dtype) for i in self.dense], self.ranks.size
+        size = self.ranks.size
+        self._summed = Layout(
+            [bounds[i] for i in self.dense], [summed_dtype(gradients[i].dtype) for i in self.dense], size
         )
-        shared = Layout(
-            [bounds[i] for i in self.dense], [self.dtypes[i] for i in self.dense], self.ranks.size
-        )
-        self.transport = made(self.ranks, summed, shared, self.count)
-        self._views = [summed.views(buffer) for buffer in self.transport.buffers]
+        self._shared = Layout([bounds[i] for i in self.dense], [self.dtypes[i] for i in self.dense], size)
+        # The memory of a transport is made by all ranks together, which are first together at the end of
+        # a step.
+        self.transport = None
+        self._use([np.empty(self._summed.nbytes, np.uint8) for _ in range(deepest(rank, size, self.count))])
+        self.details = {
+            f"index {index!r}": f"{dtype} {shape}, {'row_sparse' if sparse else 'dense'} {first.dtype} "
+            f"gradients"
+            for index, dtype, shape, sparse, first in zip(
+                key, self.dtypes, self.shapes, self.sparse, self.first
+            )
+        }
         self._restart()
+
+    def _use(self, buffers):
+        self._buffers = buffers
+        self._views = [self._summed.views(buffer) for buffer in buffers]
+
+    def _connect(self):
+        """Make the memory that the ranks exchange; what has been summed so far moves there."""
+        self.details = {}
+        made = TRANSPORTS[self.updater.transport]
+        self.transport = made(self.ranks, self._summed, self._shared, self.count)
+        for buffer, before in zip(self.transport.buffers, self._buffers):
+            buffer[...] = before
+        self._use(self.transport.buffers)
 
     def _restart(self):
         self._begin, self._end = share(self.ranks.rank, self.ranks.size, self.count)
@@ -263,6 +285,8 @@ class Call:
     def sums(self):
         """This rank's parts of the gradients of the step."""
         nodes = self.stack.nodes
+        if self.transport is None:
+            self._connect()
         parts = self.transport.gradients.parts[self.ranks.rank]
 
         def add(left, right):
@@ -345,7 +369,9 @@ class Call:
         rank = self.ranks.rank
         layout = self.transport.weights
         targets = {
-            i: weights[i].reshape(-1) if weights[i].flags.c_contiguous else np.empty(weights[i].size, weights[i].dtype)
+            i: weights[i].reshape(-1)
+            if weights[i].flags.c_contiguous
+            else np.empty(weights[i].size, weights[i].dtype)
             for i in self.dense
         }
 
@@ -413,6 +439,26 @@ class Whole:
 
     def __init__(self, ranks, bounds):
         self._ranks = ranks
+        self.sizes = [cuts[-1] for cuts in bounds]
+        # blocks of each part, tensor by tensor within each rank, as the ranks' sums come
+        self._blocks = [
+            [-(-(cuts[rank + 1] - cuts[rank]) // WHOLE_SUM) for cuts in bounds] for rank in range(ranks.size)
+        ]
+
+    def sums(self, blocks):
+        """The sums over whole tensors, added in block order, from those over the blocks of these parts."""
+        self._ranks.agree("the norms")
+        number = blocks.shape[1]
+        pieces = []
+        for came, counts in zip(self._ranks.gather_bytes(blocks.tobytes()), self._blocks):
+            everything = np.frombuffer(came).reshape(-1, number)
+            pieces.append(np.split(everything[: sum(counts)], np.cumsum(counts)[:-1]))
+        found = np.zeros((len(self.sizes), number))
+        for tensor, parts in enumerate(zip(*pieces)):
+            joined = np.concatenate(parts)
+            if len(joined):
+                found[tensor] = np.add.accumulate(joined)[-1]
+        return found
 
     def finite(self, finite):
         """Whether the gradients of all ranks are finite."""

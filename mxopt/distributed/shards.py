@@ -1,4 +1,4 @@
-"""Which elements of every tensor belong to which rank, and how parts lie in the memory that ranks exchange."""
+"""Which elements of every tensor belong to which rank, and how parts lie in memory that ranks exchange."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from ..kernels import WHOLE_SUM
 
-#: Parts begin at multiples of this from the start of a tensor, so that the blocks over which norms are summed stay
-#: whole; smaller tensors belong to one rank.
+#: Parts begin at multiples of this from the start of a tensor, so that the blocks over which norms are
+#: summed stay whole; smaller tensors belong to one rank.
 UNIT = WHOLE_SUM
 
 _ALIGNED = 64
@@ -19,8 +19,8 @@ _ALIGNED = 64
 class Shards:
     """The ranges of elements (C order) of each rank, by index; every rank finds the same ones.
 
-    A tensor is cut when it is first seen, so that what each rank has of all tensors together comes as close to equal
-    as whole units allow.
+    A tensor is cut when it is first seen, so that what each rank has of all tensors together comes as
+    close to equal as whole units allow.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def unit_of(shape, by_rows, sums):
     ----------
     shape : tuple of int
     by_rows : bool
-        Whether its rows must stay whole: its gradient holds some of them, or its state has one number for each.
+        Whether its rows must stay whole: its gradient holds some of them, or its state has one number for
+        each.
     sums : bool
         Whether the blocks of norms must stay whole.
     """

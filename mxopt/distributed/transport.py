@@ -1,8 +1,9 @@
 """How gradients reach the ranks that own their elements, and new weights come back: two ways, the same bits.
 
-Both keep the sums of a rank's micro-batches in buffers laid out by owner (`shards.Layout`), one buffer for each node
-of the tree that a rank may hold at a time. `Messages` sends each owner its share of them. `Windows` keeps them in
-memory that all ranks of one machine see: the owner reads them there, and nothing is sent.
+Both keep the sums of a rank's micro-batches in buffers laid out by owner (`shards.Layout`), one buffer
+for each node of the tree that a rank may hold at a time. `Messages` sends each owner its share of them.
+`Windows` keeps them in memory that all ranks of one machine see: the owner reads them there, and nothing
+is sent.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Messages(Transport):
         found = {}
         for turn in range(max(map(len, self.nodes))):
             sends = turn < len(self.nodes[rank])
-            counts = [length if sends and to != rank else 0 for to, length in enumerate(self.gradients.lengths)]
+            counts = [
+                length if sends and to != rank else 0 for to, length in enumerate(self.gradients.lengths)
+            ]
             received = [
                 own if turn < len(nodes) and source != rank else 0 for source, nodes in enumerate(self.nodes)
             ]

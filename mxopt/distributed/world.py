@@ -1,7 +1,7 @@
 """The ranks of this job: mpi4py, and how a job ends when one of them fails.
 
-An exception that nobody catches ends a process, and the others would wait for it for ever: MPI has no way to tell
-them. So the first use of `world` hangs a hook on such exceptions that ends the whole job.
+An exception that nobody catches ends a process, and the others would wait for it for ever: MPI has no way
+to tell them. So the first use of `world` hangs a hook on such exceptions that ends the whole job.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ def world():
     if _world is None:
         refuse_server_roles()
         size = told_size()
-        if size == 1 and "mpi4py" not in sys.modules:
-            _world = Alone()  # nobody needs MPI
-        else:
-            _world = ranks_of(load().COMM_WORLD)
+        # one process needs no MPI
+        alone = size == 1 and "mpi4py" not in sys.modules
+        _world = Alone() if alone else ranks_of(load().COMM_WORLD)
     return _world
 
 
@@ -65,26 +64,28 @@ def load():
     try:
         import mpi4py
     except ImportError:
-        raise RankError(f"training by several processes needs mpi4py, which is not installed; {_INSTALL}") from None
+        raise RankError(
+            f"training by several processes needs mpi4py, which is not installed; {_INSTALL}"
+        ) from None
     version = tuple(int(part) for part in mpi4py.__version__.split(".")[:2] if part.isdecimal())
     if version < _NEEDED:
         raise RankError(f"mpi4py must be 4.1 or later, got {mpi4py.__version__}; {_INSTALL}")
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise RankError(
-            f"mpi4py finds no MPI library ({str(error).splitlines()[0]}); {_INSTALL}"
-        ) from None
+        raise RankError(f"mpi4py finds no MPI library ({str(error).splitlines()[0]}); {_INSTALL}") from None
     if MPI.Get_version() < (3, 0):
         raise RankError(
-            f"the MPI library must speak MPI 3 or later, got {'.'.join(map(str, MPI.Get_version()))}; use MPICH, "
+            f"the MPI library must speak MPI 3 or later, got {'.'.join(map(str, MPI.Get_version()))}; use "
+            f"MPICH, "
             "Open MPI or Intel MPI of this decade"
         )
     size = told_size()
     if size > 1 and MPI.COMM_WORLD.size == 1 and MPI.COMM_WORLD.rank == 0:
         name = MPI.Get_library_version().split("\n")[0].strip().rstrip("\x00")
         raise RankError(
-            f"the launcher started {size} processes, but this one's MPI ({name}) sees itself alone: they are of "
+            f"the launcher started {size} processes, but this one's MPI ({name}) sees itself alone: they "
+            f"are of "
             "two MPIs; start with `mxopt launch`, or with the mpiexec of that MPI"
         )
     return MPI
@@ -109,7 +110,9 @@ def ranks_of(comm):
         )
     MPI = load()
     if not isinstance(comm, MPI.Intracomm):
-        raise TypeError(f"comm must be an intracommunicator, got {type(comm).__name__}; merge it with comm.Merge()")
+        raise TypeError(
+            f"comm must be an intracommunicator, got {type(comm).__name__}; merge it with comm.Merge()"
+        )
     if comm == MPI.COMM_NULL:
         raise ValueError("comm is MPI.COMM_NULL: this process is not one of its ranks")
     global _keyval
@@ -171,7 +174,8 @@ def refuse_server_roles():
     role = os.environ.get("DMLC_ROLE", "worker").strip().lower()
     if role in ("server", "scheduler"):
         sys.stderr.write(
-            f"mxopt: DMLC_ROLE={role}: there are no parameter servers and no scheduler here, every process is a "
+            f"mxopt: DMLC_ROLE={role}: there are no parameter servers and no scheduler here, every process "
+            f"is a "
             "worker; start the workers alone, with: mxopt launch -n <workers> script.py\n"
         )
         sys.stderr.flush()

@@ -121,7 +121,8 @@ class Optimizer:
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
 
-    #: While the tensors of a call are parts of larger ones: knows the rest of them (`mxopt.distributed.sharded`).
+    #: While the tensors of a call are parts of larger ones: knows the rest of them
+    #: (`mxopt.distributed.sharded`).
     _whole = None
 
     skip_nonfinite = False
@@ -767,7 +768,7 @@ class Optimizer:
         rows = None
         while True:
             try:
-                return kernels.Plan(
+                plan = kernels.Plan(
                     rule,
                     weights,
                     grads,
@@ -777,6 +778,9 @@ class Optimizer:
                     self.lazy_update if lazy is None else lazy,
                     ordered,
                 )
+                if self._whole is not None:
+                    plan.are_parts(self._whole.sizes, self._whole.sums)
+                return plan
             except kernels.Refused as error:
                 if error.args[0] == "array" and rows is None:
                     # Something is not an ndarray: row-sparse gradients, arrays of other libraries.

@@ -266,7 +266,9 @@ class Updater:
 
 def _lengths(*columns):
     return ValueError(
-        "index, grad and weight must be lists of the same length, got {}, {} and {}".format(*map(len, columns))
+        "index, grad and weight must be lists of the same length, got {}, {} and {}".format(
+            *map(len, columns)
+        )
     )
 
 

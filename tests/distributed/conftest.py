@@ -1,4 +1,4 @@
-"""These tests start jobs of several ranks, so they need mpi4py and an MPI: the extra ``mpi`` and the ``mpich`` wheel."""
+"""These tests start jobs of several ranks: they need mpi4py (the extra ``mpi``) and an MPI (``mpich``)."""
 
 import importlib.util
 import os

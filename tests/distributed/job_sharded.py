@@ -1,4 +1,4 @@
-"""A job: train with sharded states and print the digest of what every rank holds, with the bytes of its states."""
+"""A job: train with sharded states; print a digest of what every rank holds, and the bytes of its states."""
 
 import argparse
 import functools
@@ -20,8 +20,8 @@ from mxopt.distributed import world
 SHAPES = ((70, 50), (40_000,), (3, 1), (130, 170), (97, 101), (64, 64))
 
 
-def trained(name, settings, ranks, count, transport=None, steps=3, dtype="float32", package=mxopt, shapes=SHAPES,
-            one_by_one=False, sparse=False, order="C", grad_dtype=None):  # fmt: skip
+def trained(name, settings, ranks, count, transport=None, steps=3, dtype="float32", package=mxopt,
+            shapes=SHAPES, one_by_one=False, sparse=False, order="C", grad_dtype=None):  # fmt: skip
     package.random.seed(5)
     opt = package.create(name, **settings)
     updater = package.get_updater(opt, comm=ranks, accumulate=count, transport=transport)
@@ -40,7 +40,7 @@ def trained(name, settings, ranks, count, transport=None, steps=3, dtype="float3
     return updater, weights
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def gradients(shapes, dtype, seed):
     return runs.gradients(shapes, dtype, seed)
 
@@ -69,7 +69,11 @@ def main():
         if case.pop("v1", False):
             case["package"] = mxopt.v1
         updater, weights = trained(ranks=ranks, **case)
-        line = {"digest": digest(weights), "states": state_bytes(updater), "num_update": updater.optimizer.num_update}
+        line = {
+            "digest": digest(weights),
+            "states": state_bytes(updater),
+            "num_update": updater.optimizer.num_update,
+        }
         lines = ranks.gather_bytes(json.dumps(line).encode())
         for one in lines if ranks.rank == 0 else ():
             print(one.decode(), flush=True)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 from job_sharded import SHAPES, trained
+from jobs import HERE, job
 
 import mxopt
 import mxopt.v1
-from jobs import HERE, job
 
 #: Two packages: the dialects.
 PACKAGES = {"2.x": mxopt, "1.x": mxopt.v1}

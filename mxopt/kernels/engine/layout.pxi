@@ -96,6 +96,7 @@ cdef struct Tensor:
     unsigned char compute
     unsigned char plain   # every pointer can be used as it is
     unsigned char ranged  # its memory ranges are in Plan.ranges, not those of its data
+    unsigned char lanes   # its sums are taken in lanes: it is larger than a block, or part of what is
 
 cdef struct Range:
     uintptr_t low

@@ -64,6 +64,7 @@ cdef class Plan:
     cdef Range* ranges  # of the tensors that `add` has placed
     cdef Py_ssize_t nranges
     cdef bint any_strided
+    cdef object add_blocks  # not None: adds the partial sums, of tensors that are parts of larger ones
 
     def __cinit__(self):
         self.tensors = NULL
@@ -123,6 +124,24 @@ cdef class Plan:
         if not self.lazy or self.owners[3] is None:
             return None
         return [rows is not None for rows in self.owners[3]]
+
+    def are_parts(self, sizes, add_blocks):
+        """Say that the tensors are parts of larger ones, which begin at multiples of `WHOLE_SUM` elements.
+
+        Parameters
+        ----------
+        sizes : list of int
+            The elements of the whole tensors.
+        add_blocks : callable
+            Is given the sums of the blocks of all parts, float64 (number of blocks, number of sums), instead of adding
+            them, and returns those of the whole tensors.
+        """
+        cdef Py_ssize_t i
+        if len(sizes) != self.ntensors:
+            raise ValueError("sizes must have one entry a tensor")
+        for i in range(self.ntensors):
+            self.tensors[i].lanes = sizes[i] > SUM_BLOCK
+        self.add_blocks = add_blocks
 
     @property
     def elements(self):
@@ -246,6 +265,7 @@ cdef class Plan:
         t.first_sum = self.nsum_blocks
         self.total += round_up(size, LINE)
         self.nsum_blocks += (size + SUM_BLOCK - 1) // SUM_BLOCK
+        t.lanes = size > SUM_BLOCK
         self.nelements += size
 
     cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows) except -1:
@@ -510,6 +530,8 @@ cdef class Plan:
             free(scratch)
         if not rule.nsums:
             return None
+        if self.add_blocks is not None:
+            return self.add_blocks(partial)
         # In block order, one after the other.
         result = np.zeros((self.ntensors, rule.nsums))
         added = result

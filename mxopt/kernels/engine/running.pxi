@@ -206,7 +206,7 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
 cdef inline void point_to_sums(const Pass* c, const Tensor* t, Py_ssize_t p, void** arrays, void* stored) noexcept nogil:
     # What a rule with sums is handed after its arrays: see norms.pxi.
     arrays[c.narrays] = c.sums + (t.first_sum + p // SUM_BLOCK) * c.nsums
-    arrays[c.narrays + 1] = <void*>t if t.size <= SUM_BLOCK else NULL
+    arrays[c.narrays + 1] = NULL if t.lanes else <void*>t
     arrays[c.narrays + 2] = stored
     arrays[c.narrays + 3] = <void*>t.dtype
 
