@@ -81,7 +81,9 @@ class Dialect:
         """
         if comm is None:
             return self.updater(optimizer, accumulate)
-        return self.updater.over(comm, optimizer, accumulate, transport)
+        # it derives from the updater, so it is above all this
+        over = importlib.import_module("mxopt.distributed.sharded").updater_over
+        return over(self, comm, optimizer, accumulate, transport)
 
 
 V1 = Dialect("1.x", "mxopt.v1", "_v1")

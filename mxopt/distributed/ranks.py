@@ -96,6 +96,7 @@ class Ranks:
         self._calls = 0
         self._gone = {}
         self._failed = None
+        self._windows = []
         self._send = np.zeros(_LENGTH, np.uint8)
         self._records = np.zeros((self.size, _LENGTH), np.uint8)
         flags = self.gather_bytes(struct.pack("<q", self._node_size))
@@ -152,6 +153,7 @@ class Ranks:
         if self._failed is not None:
             raise RankError(f"this rank failed before, and the others have not been told: {self._failed}")
         self._calls += 1
+        self._settle()
         record = _RECORD.pack(self._calls, digest, error is not None, flag)
         line = " ".join(text.split()).encode()[: _LENGTH - len(record) - 1]
         self._send[:] = 0
@@ -167,6 +169,7 @@ class Ranks:
             raise RankError(f"rank {failed[0]} failed: {self._line(failed[0])}; all ranks end")
         if any(one[1] != found[0][1] for one in found):
             raise RankError(f"{self._difference(found, items)}; {cure}")
+        self._settle()
         return [one[3] for one in found]
 
     def _line(self, rank):
@@ -298,12 +301,12 @@ class Ranks:
         """
         window = self._MPI.Win.Allocate_shared(nbytes, 1, comm=self._comm)
         window.Lock_all()
-        self._windows = [*getattr(self, "_windows", []), window]
+        self._windows.append(window)
         return [np.frombuffer(window.Shared_query(rank)[0], np.uint8) for rank in range(self.size)]
 
-    def settle(self):
-        """Make what was written to shared memory visible to whoever has agreed afterwards."""
-        for window in getattr(self, "_windows", ()):
+    def _settle(self):
+        """What was written to shared memory before ranks agree is seen by all of them after that."""
+        for window in self._windows:
             window.Sync()
 
 

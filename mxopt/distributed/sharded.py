@@ -19,11 +19,20 @@ from ..kernels import WHOLE_SUM
 from ..microbatches import Stack, check_alike, merge, share, summed_dtype
 from ..optimizer.updater import Updater
 from ..sparse import RowSparseArray, as_gradient
+from . import world
 from .agreement import description, keeps_rows, refuse_what_needs_whole_tensors
 from .shards import Layout, Shards, unit_of
 from .transport import Messages, Windows, deepest
 
 TRANSPORTS = {"messages": Messages, "windows": Windows}
+
+
+def updater_over(dialect, comm, optimizer, accumulate=None, transport=None):
+    """The updater of a dialect over the ranks of a communicator; see `mxopt.get_updater`."""
+    ranks = world.ranks_of(comm)
+    if ranks.size == 1:
+        return dialect.updater(optimizer, accumulate)
+    return ShardedUpdater(optimizer, ranks, accumulate, transport)
 
 
 class ShardedUpdater(Updater):
@@ -219,6 +228,7 @@ class Call:
         for buffer, before in zip(self.transport.buffers, self._buffers):
             buffer[...] = before
         self._use(self.transport.buffers)
+        self.ranks.agree("the memory of the first step")  # nobody reads before all have copied
 
     def _restart(self):
         self._begin, self._end = share(self.ranks.rank, self.ranks.size, self.count)

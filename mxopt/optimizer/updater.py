@@ -48,16 +48,6 @@ class Updater:
         if accumulate is not None and checks.count("accumulate", accumulate) > 1:
             self._window = Window(accumulate)
 
-    @classmethod
-    def over(cls, comm, optimizer, accumulate=None, transport=None):
-        """The updater whose states are spread over the ranks of a communicator; see `get_updater`."""
-        from ..distributed import sharded, world
-
-        ranks = world.ranks_of(comm)
-        if ranks.size == 1:
-            return cls(optimizer, accumulate)
-        return sharded.ShardedUpdater(optimizer, ranks, accumulate, transport)
-
     #: The micro-batches of a step, where there are several.
     _window: Window | None = None
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
