@@ -34,7 +34,7 @@ class Dialect:
         self.name, self.package, self.suffix = name, package, suffix
         self.format = f"mxnet-{name}"
         self.registry = Registry()
-        self.base = self.updater = None
+        self.base = self.updater = self._over = None
 
     def __repr__(self):
         return f"<dialect {self.name}>"
@@ -47,7 +47,7 @@ class Dialect:
         """The other dialect, loaded."""
         return get(next(name for name in NAMES if name != self.name))
 
-    def fill(self, base, updater):
+    def fill(self, base, updater, over):
         """Say which classes speak the dialect; its package calls this when all its optimizers are registered.
 
         These, and the classes that they are made of, are from now on known to be mxopt's own
@@ -56,7 +56,7 @@ class Dialect:
         for cls in self.registry.classes.values():
             for part in cls.__mro__[:-1]:
                 part.built_in = True
-        self.base, self.updater = base, updater
+        self.base, self.updater, self._over = base, updater, over
 
     def get_updater(self, optimizer, comm=None, accumulate=None, transport=None):
         """An `Updater` of an optimizer.
@@ -81,9 +81,7 @@ class Dialect:
         """
         if comm is None:
             return self.updater(optimizer, accumulate)
-        # it derives from the updater, so it is above all this
-        over = importlib.import_module("mxopt.distributed.sharded").updater_over
-        return over(self, comm, optimizer, accumulate, transport)
+        return self._over(comm, self.updater, optimizer, accumulate, transport)
 
 
 V1 = Dialect("1.x", "mxopt.v1", "_v1")

@@ -27,11 +27,11 @@ from .transport import Messages, Windows, deepest
 TRANSPORTS = {"messages": Messages, "windows": Windows}
 
 
-def updater_over(dialect, comm, optimizer, accumulate=None, transport=None):
-    """The updater of a dialect over the ranks of a communicator; see `mxopt.get_updater`."""
+def updater_over(comm, updater, optimizer, accumulate=None, transport=None):
+    """The updater over the ranks of a communicator, the class `updater` over one; see `get_updater`."""
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
-        return dialect.updater(optimizer, accumulate)
+        return updater(optimizer, accumulate)
     return ShardedUpdater(optimizer, ranks, accumulate, transport)
 
 

@@ -19,13 +19,20 @@ def finish(dialect, base, updater):
     list of str
         The package's ``__all__``.
     """
-    dialect.fill(base, updater)
+    dialect.fill(base, updater, _over)
     classes = dialect.registry.classes.values()
     for cls in classes:
         complete(cls)
     names = ["Optimizer", "Updater", "create", "describe", "get_updater", "list_optimizers", "opt_registry",
              "register"]  # fmt: skip
     return names + [cls.__name__ for cls in classes]
+
+
+def _over(comm, updater, optimizer, accumulate, transport):
+    """An updater whose states are spread over the ranks of a communicator."""
+    from ..distributed import sharded
+
+    return sharded.updater_over(comm, updater, optimizer, accumulate, transport)
 
 
 def array_functions(package):
