@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import sys
+import tempfile
 import warnings
+from fractions import Fraction
 
 import numpy as np
 
@@ -15,6 +19,7 @@ import mxopt
 
 from . import dialects
 from .saving import mxnet_objects, writing
+from .saving.orders import Arrangement
 from .sparse import RowSparseArray
 from .states import StateFileError, StateMismatch, files, kind_of, mxnet, native
 from .states.summary import Array, summary
@@ -52,8 +57,23 @@ def main(arguments=None):
     except KeyboardInterrupt:
         return 130  # as a shell says it
     except (OSError, ValueError, TypeError, MemoryError) as error:
-        print(f"mxopt: {error or type(error).__name__}", file=sys.stderr)
+        print(f"mxopt: {_line(error)}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if os.environ.get("MXOPT_TRACEBACK"):
+            raise
+        print(
+            f"mxopt: {_line(error)} - a fault of mxopt's own; MXOPT_TRACEBACK=1 shows where, for a report",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _line(error):
+    """What an exception says, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _survive_narrow_encodings():
@@ -70,7 +90,8 @@ def _show_warning(message, *_, **__):
 def _parser():
     parser = argparse.ArgumentParser(prog="mxopt", description=__doc__)
     parser.add_argument("--version", action="version", version=f"mxopt {mxopt.__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
+    parser.set_defaults(run=lambda options: parser.print_help())
+    commands = parser.add_subparsers(metavar="command")
 
     def command(function, *files, **options):
         sub = commands.add_parser(
@@ -83,7 +104,8 @@ def _parser():
         return sub
 
     command(info, "file")
-    command(ls, "file")
+    sub = command(ls, "file")
+    sub.add_argument("--stats", action="store_true", help="smallest, largest, norm and count of NaN of each")
     command(check, "files+")
     command(diff, "first", "second")
     sub = command(convert, "source", "target")
@@ -99,6 +121,7 @@ def _parser():
     sub.add_argument("--optimizer", help="the optimizer's name, where the file does not say it")
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="one of its arguments")
     sub.add_argument("--dialect", choices=dialects.NAMES, help="1.x or 2.x; default: the file's")
+    sub.add_argument("--force", action="store_true", help="replace a target that is there")
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
     sub = commands.add_parser("launch", help=launch.__doc__, description=launch.__doc__)
     sub.add_argument("-n", type=int, required=True, metavar="RANKS", help="how many processes")
@@ -125,7 +148,7 @@ def launch(options):
 
 def info(options):
     """what a file is: its kind, optimizer, counts and size"""
-    with files.open_for_reading(options.file) as file:
+    with _input(options.file) as file:
         found = summary(file)
     said = _summary(found)
     if options.json:
@@ -142,12 +165,21 @@ def info(options):
 
 def ls(options):
     """the arrays of a file"""
-    with files.open_for_reading(options.file) as file:
+    with _input(options.file) as file:
         found = summary(file)
+        values = _arrays(file) if options.stats else []
+    said = [dataclasses.asdict(array) for array in found.arrays]
+    for one, array in zip(said, values):
+        one.update(_stats(array))
     if options.json:
-        return _print_json([dataclasses.asdict(array) for array in found.arrays])
-    rows = [(array.name, array.dtype, _shape(array), _bytes(array.nbytes)) for array in found.arrays]
-    _table(("array", "dtype", "shape", "size"), rows)
+        return _print_json(said)
+    titles = ["array", "dtype", "shape", "size"]
+    rows = [[array.name, array.dtype, _shape(array), _bytes(array.nbytes)] for array in found.arrays]
+    if options.stats:
+        titles += ["min", "max", "norm", "nan"]
+        for row, one in zip(rows, said):
+            row += [f"{one[title]:.3g}" if one.get(title) is not None else "-" for title in titles[4:]]
+    _table(titles, rows)
     return 0
 
 
@@ -155,37 +187,50 @@ def check(options):
     """whether files are whole: every checksum of ours, every length of others"""
     results = []
     for path in options.files:
+        result = {"file": path, "damage": None, "checked": None, "unread": None}
         try:
-            results.append({"file": path, "damage": None, "checked": _checked(path)})
+            with _input(path) as file:
+                result["checked"] = _checked(file)
         except StateFileError as error:
-            results.append({"file": path, "damage": str(error), "checked": None})
+            result["damage"] = str(error).removeprefix(f"{path}: ")
+        except (OSError, MemoryError) as error:
+            result["unread"] = _line(error).removeprefix(f"{path}: ")
+        results.append(result)
+        if not options.json:
+            if result["unread"]:
+                print(f"mxopt: {path}: {result['unread']}", file=sys.stderr)
+            else:
+                print(f"{path}: {result['checked'] or 'DAMAGED: ' + result['damage']}")
     if options.json:
         _print_json(results)
-    else:
-        for result in results:
-            print(f"{result['file']}: {result['checked'] or 'DAMAGED: ' + result['damage']}")
-    return int(any(result["damage"] for result in results))
+    return 2 if any(r["unread"] for r in results) else int(any(r["damage"] for r in results))
 
 
-def _checked(path):
-    with files.open_for_reading(path) as file:
-        source = files.FileSource(file)
-        if kind_of(source) == "pickle":
-            mxnet.read(source.read(0, source.size))
-            return "whole, as far as can be seen (MXNet's files carry no checksums)"
-        if not native.read_header(source).ours:
-            return "whole, as far as can be seen (a safetensors file without checksums)"
-        native.verify(source)
-    return "whole (all checksums match)"
+def _checked(file):
+    source = files.FileSource(file)
+    if kind_of(source) == "pickle":
+        mxnet.read(source.read(0, source.size))
+        return "ok, as far as can be seen (MXNet's files carry no checksums)"
+    if not native.read_header(source).ours:
+        return "ok, as far as can be seen (a safetensors file without checksums)"
+    native.verify(source)
+    return "ok (all checksums match)"
 
 
 def diff(options):
-    """what differs between two files; exit status 1 if anything does"""
-    pair = [_loaded(path) for path in (options.first, options.second)]
+    """what differs between two files, whatever their formats; exit status 1 if anything does"""
+    names = (options.first, options.second)
+    with _input(names[0]) as first, _input(names[1]) as second:
+        outlines = [summary(file) for file in (first, second)]
+        kinds = [(found.kind, _dialect_of(found)) for found in outlines]
+        if kinds[0] == kinds[1] or "safetensors" in (kinds[0][0], kinds[1][0]):
+            pair = [_loaded(file) for file in (first, second)]
+        else:
+            pair = _alike(outlines, (first, second))
     rows = []
     for name in {**pair[0], **pair[1]}:
         if name not in pair[0] or name not in pair[1]:
-            rows.append((name, f"only in {options.first if name in pair[0] else options.second}"))
+            rows.append((name, f"only in {names[0] if name in pair[0] else names[1]}"))
         else:
             difference = _difference(pair[0][name], pair[1][name])
             if difference:
@@ -194,16 +239,25 @@ def diff(options):
         _print_json([{"name": name, "difference": difference} for name, difference in rows])
     elif rows:
         _table(("what", "difference"), rows)
+    else:
+        print(f"{names[0]} and {names[1]}: no difference")
     return int(bool(rows))
 
 
 def convert(options):
     """write a file in another format"""
-    with files.open_for_reading(options.source) as file:
+    out = options.target == "-"
+    with _input(options.source) as file:
         found = summary(file)
-    updater = _updater_for(found, options)
-    updater.load_states(options.source, num_update=options.num_update, format=options.origin)
+        with _named_errors(options.source):
+            updater = _updater_for(found, options)
+            updater.load_states(file.name, num_update=options.num_update, format=options.origin)
+    if not out and os.path.exists(options.target) and not options.force:
+        _ask_to_replace(options.target)
     held = found.record is not None or "attributes" in (found.document or {}).get("optimizer", {})
+    if out:
+        sys.stdout.buffer.write(updater.get_states(dump_optimizer=held, format=options.to))
+        return 0
     updater.save_states(options.target, dump_optimizer=held, format=options.to)
     said = {"file": options.target, "format": options.to, "parameters": len(updater.states)}
     if options.json:
@@ -212,12 +266,21 @@ def convert(options):
     return 0
 
 
+def _ask_to_replace(path):
+    if sys.stdin is not None and sys.stdin.isatty():
+        print(f"{path} is there; replace it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    raise FileExistsError(17, "the file is there and was left as it is; pass --force to replace it", path)
+
+
 def list_(options):
-    """the optimizers"""
+    """the optimizers, with a line about each"""
     names = mxopt.list_optimizers(options.pattern, options.dialect)
     if options.json:
         return _print_json(list(names))
-    print("\n".join(names))
+    lines = [(name, mxopt.describe(name, options.dialect).summary) for name in names]
+    _table(None, lines)
     return 0
 
 
@@ -231,6 +294,126 @@ def describe(options):
 
 
 # reading
+
+
+@contextlib.contextmanager
+def _input(path):
+    """A file to read; ``-`` is the standard input. What is wrong with it is said with its name."""
+    with contextlib.ExitStack() as stack:
+        if path == "-":
+            # a file is read in any order, so a copy is made
+            copy = stack.enter_context(tempfile.TemporaryDirectory())
+            place = os.path.join(copy, "input")
+            with open(place, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        else:
+            place = path
+        stack.enter_context(_named_errors("standard input" if path == "-" else path))
+        yield stack.enter_context(files.open_for_reading(place))
+
+
+@contextlib.contextmanager
+def _named_errors(path):
+    try:
+        yield
+    except StateFileError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _arrays(file):
+    """The arrays of a file in the order in which `summary` lists them."""
+    return [
+        value.data if isinstance(value, RowSparseArray) else value
+        for value in _loaded(file).values()
+        if isinstance(value, (np.ndarray, RowSparseArray))
+    ]
+
+
+def _stats(array):
+    with np.errstate(all="ignore"):
+        values = np.asarray(array, "f8").ravel()
+        finite = values[~np.isnan(values)]
+        return {
+            "min": float(finite.min()) if finite.size else None,
+            "max": float(finite.max()) if finite.size else None,
+            "norm": float(np.sqrt(np.square(finite).sum())),
+            "nan": int(values.size - finite.size),
+        }
+
+
+def _dialect_of(found):
+    if found.kind == "mxopt":
+        return found.document["optimizer"]["dialect"]
+    recorded = mxnet_objects.dialect_of_record(found.record) if found.record is not None else None
+    return recorded and recorded.name
+
+
+def _alike(outlines, opened):
+    """Two files of different formats or dialects, as what an optimizer takes from them."""
+    names = [_name_of(found) for found in outlines]
+    if not any(names):
+        return [_loaded(file) for file in opened]
+    loaded, held = [], all(found.record is not None or _holds_optimizer(found) for found in outlines)
+    for found, file in zip(outlines, opened):
+        asked = argparse.Namespace(
+            optimizer=names[0] or names[1],
+            dialect=_dialect_of(found) or _dialect_of(outlines[0]) or _dialect_of(outlines[1]),
+            set=[],
+            to="mxopt",
+        )
+        updater = _updater_for(found, asked)
+        updater.load_states(file.name)
+        loaded.append(_of_updater(updater, held))
+    for one, other in (loaded, loaded[::-1]):  # one dialect has arguments that the other lacks
+        for name in [key for key in one if key.startswith("optimizer/") and key not in other]:
+            del one[name]
+    return loaded
+
+
+#: attributes of an optimizer that differ with its dialect and change no number
+_HOW = ("aggregate_num", "allow_np_array", "use_fused_step")
+
+
+def _name_of(found):
+    if found.kind == "mxopt":
+        return found.document["optimizer"]["name"]
+    return found.record.name.lower() if found.record is not None else None
+
+
+def _holds_optimizer(found):
+    return "attributes" in (found.document or {}).get("optimizer", {})
+
+
+def _of_updater(updater, held):
+    """States by index and name, counts, and the hyper-parameters of the optimizer if a file holds them."""
+    optimizer = updater.optimizer
+    arrangement = Arrangement(optimizer, optimizer)
+    tree = {"counts": {"num_update": optimizer.num_update, "updates": dict(optimizer._index_update_count)}}
+    if held:
+        tree["optimizer"] = {
+            key: value
+            for key, value in vars(optimizer).items()
+            if isinstance(value, (bool, int, float, str, type(None))) and not key.startswith("_")
+            if key not in _HOW
+        }
+        tree["optimizer"]["class"] = type(optimizer).__name__
+        if optimizer.lr_scheduler is not None:
+            tree["scheduler"] = {
+                "class": type(optimizer.lr_scheduler).__name__,
+                **vars(optimizer.lr_scheduler),
+            }
+    flat = {}
+    _flatten(tree, "", flat)
+    for index, state in updater.states.items():
+        parts = {}
+        _flatten({"states": {index: state}}, "", parts)
+        names = {"/".join(map(str, path)): name for path, name in arrangement.leaf_names(state).items()}
+        start = f"states/{index}"
+        for name, value in parts.items():
+            flat[f"{start}/{names.get(name[len(start) + 1 :], name[len(start) + 1 :])}"] = value
+    return flat
 
 
 def _summary(found):
@@ -319,24 +502,26 @@ def _argument(text):
     name, equals, value = text.partition("=")
     if not equals:
         raise StateMismatch(f"--set takes NAME=VALUE, got {text!r}")
-    try:
-        return name, json.loads(value.lower() if value in ("True", "False") else value)
-    except ValueError:
-        return name, value
+    if value in ("True", "False", "None"):
+        return name, {"True": True, "False": False, "None": None}[value]
+    with contextlib.suppress(ValueError):
+        return name, json.loads(value)
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        return name, float(Fraction(value))  # 1/64
+    return name, value
 
 
-def _loaded(path):
-    """Everything in a file by a name: arrays, and what is said beside them."""
-    with files.open_for_reading(path) as file:
-        source = files.FileSource(file)
-        if kind_of(source) == "pickle":
-            content = mxnet.read(source.read(0, source.size))
-            tree = {"states": content.states}
-            if content.optimizer is not None:
-                tree["optimizer"] = {"class": content.optimizer.path, **content.optimizer.attributes}
-        else:
-            header = native.read_header(source)
-            tree = native.load(source) if header.ours else native.load_plain(header, source)
+def _loaded(file):
+    """Everything in an open file by a name: arrays, and what is said beside them."""
+    source = files.FileSource(file)
+    if kind_of(source) == "pickle":
+        content = mxnet.read(source.read(0, source.size))
+        tree = {"states": content.states}
+        if content.optimizer is not None:
+            tree["optimizer"] = {"class": content.optimizer.path, **content.optimizer.attributes}
+    else:
+        header = native.read_header(source)
+        tree = native.load(source) if header.ours else native.load_plain(header, source)
     flat = {}
     _flatten(tree, "", flat)
     flat.pop("writer", None)
@@ -403,6 +588,8 @@ def _json_default(value):
 
 
 def _short(value):
+    if isinstance(value, np.ndarray):
+        value = value.item() if value.size == 1 else f"{value.dtype} array of shape {value.shape}"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -421,9 +608,37 @@ def _bytes(count):
 
 
 def _table(titles, rows):
-    """Print rows in columns, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows)]
-    right = [title in ("size",) for title in titles]
-    for row in (titles, *rows):
-        cells = (cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right))
-        print("  ".join(cells).rstrip())
+    """Print rows in columns, numbers to the right; the first gives way where a terminal is narrow."""
+    every = [*([titles] if titles else []), *rows]
+    if not every:
+        return
+    widths = [max(map(len, column)) for column in zip(*every)]
+    room = _width()
+    if room and titles and len(widths) > 2:
+        rest = sum(widths[1:]) + 2 * (len(widths) - 1)
+        widths[0] = max(min(widths[0], room - rest), 8)
+    right = [title in ("size", "min", "max", "norm", "nan") for title in titles or widths]
+    for row in every:
+        cells = [_middle_out(row[0], widths[0]), *row[1:]]
+        cells = (
+            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(cells, widths, right)
+        )
+        line = "  ".join(cells).rstrip()
+        if room and len(widths) == 2 and len(line) > room:
+            line = f"{line[: room - 1]}\u2026"
+        print(line)
+
+
+def _width():
+    """Columns of the terminal; None where the output goes elsewhere."""
+    if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def _middle_out(text, width):
+    """A text in so many columns: its ends say most."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) * 2 // 3
+    return f"{text[: width - 1 - tail]}\u2026{text[len(text) - tail :]}"

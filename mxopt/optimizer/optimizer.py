@@ -143,6 +143,8 @@ class Optimizer:
             raise TypeError(
                 f"param_idx2name must be a dict of indices to names, got {type(param_idx2name).__name__}"
             )
+        if isinstance(rescale_grad, str):  # an array is welcome
+            checks.number("rescale_grad", rescale_grad)
         self.rescale_grad = rescale_grad
         self.lr_scheduler = lr_scheduler
         learning_rate = checks.optional_number("learning_rate", learning_rate)

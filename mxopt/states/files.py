@@ -182,7 +182,7 @@ def open_for_reading(path):
     descriptor = os.open(path, flags)
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode):
-        return os.fdopen(descriptor, "rb", buffering=0)
+        return open(path, "rb", buffering=0, opener=lambda *_: descriptor)
     os.close(descriptor)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))

@@ -93,9 +93,10 @@ def _of_tensor(tensor, shape=None):
 
 
 def _of_mxnet(file, size):
-    # mapped, so that the elements are never read from the disk
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-        content = mxnet.read(data, headers_only=True)
+    # Mapped, so that the elements are never read from the disk. Not closed here: the traceback of a damaged
+    # file holds parts of it.
+    data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    content = mxnet.read(data, headers_only=True)
     states = {key: _named(state, f"{key}") for key, state in content.states.items()}
     version = f"protocol {content.protocol}, arrays {', '.join(sorted(content.layouts)) or 'none'}"
     return Outline("mxnet", version, size, list(_walk(states)), None, content.optimizer, states)

@@ -85,8 +85,8 @@ def test_ls_of_every_file_of_mxnet(name, capsys):
 
 def test_check(folder, capsys):
     text = run(capsys, "check", "one.states", "mxnet.states", "other.safetensors").out.splitlines()
-    assert text[0] == "one.states: whole (all checksums match)"
-    assert all("whole, as far as can be seen" in line for line in text[1:])
+    assert text[0] == "one.states: ok (all checksums match)"
+    assert all("ok, as far as can be seen" in line for line in text[1:])
     assert "cut.states: DAMAGED: " in run(capsys, "check", "one.states", "cut.states", status=1).out
     results = json.loads(run(capsys, "check", "--json", "one.states", "cut.states", status=1).out)
     assert [bool(result["damage"]) for result in results] == [False, True]
@@ -102,8 +102,18 @@ def test_check_sees_every_flipped_byte(folder, capsys):
         data[position] ^= 0x20
 
 
+def test_check_goes_through_all_files(folder, capsys):
+    os.mkdir("folder")
+    said = run(capsys, "check", "cut.states", "missing.states", "folder", "one.states", status=2)
+    assert [line.partition(": ")[0] for line in said.out.splitlines()] == ["cut.states", "one.states"]
+    assert said.err.splitlines() == [
+        "mxopt: missing.states: No such file or directory",
+        "mxopt: folder: Is a directory",
+    ]
+
+
 def test_diff(folder, capsys):
-    assert run(capsys, "diff", "one.states", "one.states").out == ""
+    assert run(capsys, "diff", "one.states", "one.states").out == "one.states and one.states: no difference\n"
     text = run(capsys, "diff", "one.states", "two.states", status=1).out
     assert "counts/num_update   1 | 2" in text
     assert "6 of 6 elements, by at most" in text
@@ -165,7 +175,18 @@ def test_convert_is_told_which_mxnet_wrote_a_file(folder, capsys):
     error = run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", *arguments).err
     assert error.startswith("mxopt: the file does not say which array of the state of index 0")
     assert error.count("\n") == 1
-    run(capsys, "convert", source, "out.states", "--to", "mxnet-1.x", "--from", "mxnet-2.x", *arguments)
+    run(
+        capsys,
+        "convert",
+        source,
+        "out.states",
+        "--force",
+        "--to",
+        "mxnet-1.x",
+        "--from",
+        "mxnet-2.x",
+        *arguments,
+    )
     expected = mxnet_files.Expected("2.0.0b1-sgd-mom-fp16-mp").states
     got = mxnet.read((folder / "out.states").read_bytes()).states
     mxnet_files.assert_same(got, {key: state[::-1] for key, state in expected.items()})
@@ -174,6 +195,7 @@ def test_convert_is_told_which_mxnet_wrote_a_file(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
+        (["info", "cut.states"], 1, "cut.states: "),
         (["info", "cut.states"], 1, "the file was cut"),
         (["ls", "cut.states"], 1, "the file was cut"),
         (["diff", "one.states", "cut.states"], 1, "the file was cut"),
@@ -208,6 +230,112 @@ def test_json_has_no_numbers_that_json_lacks(folder, capsys):
     assert json.loads(text, parse_constant=pytest.fail)["hyper-parameters"]["rescale_grad"] == "inf"
 
 
+@pytest.mark.parametrize("to", ["mxnet-1.x", "mxnet-2.x"])
+def test_diff_of_a_file_and_its_conversion(folder, capsys, to):
+    run(capsys, "convert", "one.states", "there.states", "--to", to)
+    assert "no difference" in run(capsys, "diff", "one.states", "there.states").out
+    assert "no difference" in run(capsys, "diff", "there.states", "one.states").out
+    text = run(capsys, "diff", "two.states", "there.states", status=1).out
+    assert "counts/num_update" in text
+    assert "states/0/mean" in text
+
+
+@pytest.mark.parametrize("name", [name for name in mxnet_files.NAMES if "dump" in name])
+def test_diff_of_every_dumped_file_of_mxnet_and_its_conversion(name, folder, capsys):
+    source = mxnet_files.FOLDER / mxnet_files.MANIFEST[name]["file"]
+    run(capsys, "convert", source, "ours.states")
+    assert "no difference" in run(capsys, "diff", source, "ours.states").out
+
+
+def test_convert_leaves_what_is_there(folder, capsys):
+    before = (folder / "two.states").read_bytes()
+    error = run(capsys, "convert", "one.states", "two.states", status=2).err
+    assert "two.states: " in error
+    assert "--force" in error
+    assert (folder / "two.states").read_bytes() == before
+    run(capsys, "convert", "one.states", "two.states", "--force")
+    assert (folder / "two.states").read_bytes() != before
+
+
+def test_ls_with_statistics(folder, capsys):
+    values = np.array([[3, np.nan], [-4, 0]], "f4")
+    safetensors.numpy.save_file({"w": values}, "some.safetensors")
+    header, row = run(capsys, "ls", "--stats", "some.safetensors").out.splitlines()
+    assert header.split() == ["array", "dtype", "shape", "size", "min", "max", "norm", "nan"]
+    assert row.split()[-4:] == ["-4", "3", "5", "1"]
+    for name in ("one.states", "mxnet.states"):
+        assert all(
+            line.split()[-1] == "0" for line in run(capsys, "ls", "--stats", name).out.splitlines()[1:]
+        )
+
+
+def test_ls_keeps_its_columns_where_the_terminal_is_narrow(folder, capsys, monkeypatch):
+    name = "a_network_of_many_layers/stage_3/unit_17/convolution_2_weight"
+    safetensors.numpy.save_file({name: np.ones((2, 2), "f4"), "b": np.ones(1000, "f8")}, "long.safetensors")
+    assert name in run(capsys, "ls", "long.safetensors").out
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run(capsys, "ls", "long.safetensors").out.splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    assert len({len(line) for line in lines}) == 1  # the sizes end below one another
+    assert any("convolution_2_weight" in line for line in lines)
+
+
+def test_alone_it_helps(capsys):
+    assert "convert" in run(capsys).out
+
+
+def test_standard_input_and_output(folder):
+    data = (folder / "one.states").read_bytes()
+
+    def through(*arguments, given):
+        process = mxopt_process(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return *process.communicate(given, timeout=60), process.returncode
+
+    assert b"optimizer: adam" in through("info", "-", given=data)[0]
+    assert through("check", "-", given=data)[0] == b"-: ok (all checksums match)\n"
+    converted, _, status = through("convert", "-", "-", "--to", "mxnet-2.x", given=data)
+    assert status == 0
+    assert mxnet.read(converted).optimizer.name == "Adam"
+    out, error, status = through("info", "-", given=data[:100])
+    assert (out, status) == (b"", 1)
+    assert error.startswith(b"mxopt: standard input: ")
+
+
+def test_arguments_may_be_fractions(folder, capsys):
+    source = mxnet_files.FOLDER / "1.9.1-sgd-mom.states"
+    arguments = ["--optimizer", "sgd", "--set", "momentum=0.9", "--num-update", "7"]
+    run(capsys, "convert", source, "out.states", *arguments, "--set", "rescale_grad=1/64")
+    error = run(
+        capsys, "convert", source, "b.states", *arguments, "--set", "rescale_grad=often", status=2
+    ).err
+    assert "rescale_grad must be a number, got 'often'" in error
+
+
+@pytest.mark.parametrize("name", [mxnet_files.NAMES[0], mxnet_files.NAMES[-1], "ours"])
+def test_no_traceback_on_any_cut_file(name, folder, capsys):
+    path = (
+        folder / "one.states" if name == "ours" else mxnet_files.FOLDER / mxnet_files.MANIFEST[name]["file"]
+    )
+    data = path.read_bytes()
+    for length in range(0, len(data), max(1, len(data) // 25)):
+        (folder / "x.states").write_bytes(data[:length])
+        for command in (["info", "x.states"], ["ls", "x.states"], ["diff", "x.states", "one.states"],
+                        ["convert", "x.states", "y.states"]):  # fmt: skip
+            assert main(command) in (1, 2)
+            error = capsys.readouterr().err
+            assert error.startswith("mxopt: x.states: ")
+            assert error.count("\n") == 1
+            assert "a fault of mxopt" not in error
+
+
+def test_a_fault_of_our_own_is_a_line(folder, capsys, monkeypatch):
+    monkeypatch.setattr("mxopt.cli.summary", lambda file: 1 / 0)
+    assert "a fault of mxopt's own" in run(capsys, "info", "one.states", status=2).err
+    monkeypatch.setenv("MXOPT_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["info", "one.states"])
+
+
 def mxopt_process(*arguments, **options):
     command = [sys.executable, "-m", "mxopt", *arguments]
     return subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": environment(), **options})
@@ -238,7 +366,9 @@ def test_a_pipe_is_refused_rather_than_waited_for(folder, capsys):
 
 
 def test_list_and_describe(capsys):
-    assert run(capsys, "list", "la*").out.split() == ["lamb", "lans", "lars"]
+    lines = run(capsys, "list", "la*").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["lamb", "lans", "lars"]
+    assert all("LA" in line.partition(" ")[2] for line in lines)
     assert json.loads(run(capsys, "list", "--json", "--dialect", "1.x", "la*").out) == ["lamb", "lars"]
     assert "Adam(learning_rate=0.001" in run(capsys, "describe", "adam").out
     said = json.loads(run(capsys, "describe", "--json", "Adam").out)
