@@ -1,14 +1,25 @@
-"""``mx.base``: what scripts import from there; names of MXNet's C library say that it is not here."""
+"""``mx.base``: the error, the default dtype and the types that scripts import from there."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+
 import numpy as np
 
-from .namespace import Absent
+from . import namespace
+
+__all__ = ["MXNetError"]
 
 string_types = (str,)
 numeric_types = (float, int, np.generic)
-integer_types = (int, np.integer)
+integer_types = (int, np.int32, np.int64)
+
+#: a handle of the C library that releases before 1.0 had
+OptimizerHandle = ctypes.c_void_p
+
+#: the dtype of an array that none was given for
+mx_real_t = np.float32
 
 
 class MXNetError(RuntimeError):
@@ -20,7 +31,14 @@ def py_str(text):
     return text.decode("utf-8")
 
 
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return Absent(f"mxopt.base.{name}", "C library of MXNet", "use NumPy on the arrays")
+def data_dir():
+    """The folder that MXNet keeps downloads in: ``$MXNET_HOME``, or ``~/.mxnet``."""
+    return os.environ.get("MXNET_HOME", data_dir_default())
+
+
+def data_dir_default():
+    """``~/.mxnet``"""
+    return os.path.join(os.path.expanduser("~"), ".mxnet")
+
+
+__getattr__ = namespace.missing_from(__name__, namespace.REST)

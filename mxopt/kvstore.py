@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import checks
+from . import checks, namespace
 from .arrays import as_array
 from .dialects import V2
 from .nd import view
@@ -369,3 +369,7 @@ def for_devices(kvstore, num_device, arg_params, store=KVStore):
     if kvstore is not None and not hasattr(kvstore, "pushpull"):
         raise TypeError(f"kvstore must be a KVStore, a string or None, got {type(kvstore).__name__}")
     return kvstore, kvstore is not None
+
+
+__path__: list = []  # MXNet has modules below it
+namespace.complete(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import namespace
 from .dialects import V2
 from .kvstore import for_devices
 from .nd import load, save
@@ -80,3 +81,6 @@ def params_file(prefix, epoch):
 def states_file(prefix, epoch):
     """``prefix-0001.states``"""
     return f"{prefix}-{epoch:04d}.states"
+
+
+namespace.complete(__name__)

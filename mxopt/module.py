@@ -7,11 +7,10 @@ import warnings
 
 import numpy as np
 
-from . import model
+from . import model, namespace
 from .arrays import as_array, settle
 from .dialects import V2
 from .kvstore import KVStore, for_devices
-from .namespace import stand_in
 from .nd import view
 from .sparse import RowSparseArray, as_gradient
 
@@ -258,4 +257,5 @@ def _gradients(grads, name):
     return [g if g is None else as_gradient(g, f"gradient of parameter {name!r}") for g in _listed(grads)]
 
 
-stand_in(__name__, "mxopt.mod")
+__path__: list = []  # MXNet has modules below it
+namespace.complete(__name__)

@@ -1,33 +1,22 @@
-"""MXNet's names: modules loaded when first asked for, and stand-ins for what mxopt does not have.
+"""MXNet's names: modules loaded when first asked for, and where to look for what mxopt does not have.
 
 ``import mxopt`` must stay quick, and most programs need an optimizer and an updater only, so the rest of
-MXNet's module names are loaded on demand. A legacy script also imports far more than its optimizer needs:
-such imports work, and the first use of what is missing raises `NotImplementedError` with the way out.
+MXNet's module names are loaded on demand. What mxopt does not have at all stands in `mxopt.absent`.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import sys
-from types import ModuleType
 
-#: name below mxopt: the module that it is
-MODULES = {
-    "nd": "nd",
-    "ndarray": "nd",
-    "gluon": "gluon",
-    "kv": "kvstore",
-    "kvstore": "kvstore",
-    "mod": "module",
-    "module": "module",
-    "model": "model",
-    "random": "random",
-    "context": "context",
-    "device": "context",
-    "base": "base",
-    "test_utils": "test_utils",
-}
+from .paths import ours, split, theirs
 
+#: modules that the package has as attributes and loads when first asked for, by MXNet's names
+LOADED_LATER = {
+    "base", "context", "device", "gluon", "kv", "kvstore", "mod", "model", "module", "nd", "ndarray",
+    "random", "test_utils",
+}  # fmt: skip
 
 #: what to say of all the rest of MXNet
 REST = "mxopt has MXNet's optimizers and what their scripts use around them, and no networks, data or graphs"
@@ -39,25 +28,33 @@ ARRAYS = (
 )
 
 
-def missing_from(module, instead):
+def missing_from(module, instead=""):
     """The ``__getattr__`` of a namespace that has a part of what MXNet's has.
 
     Parameters
     ----------
     module : str
         Its name.
-    instead : str
+    instead : str, optional
         What there is.
 
     Returns
     -------
     callable
-        Raises AttributeError, so that ``hasattr`` works.
+        Gives a stand-in for a name of MXNet's, and raises AttributeError for any other.
     """
+    dialect, path = split(module)
+    path = theirs(path)
 
     def __getattr__(name):
         text = f"module {module!r} has no attribute {name!r}"
-        raise AttributeError(text if name.startswith("__") else f"{text}; {instead}")
+        if name.startswith("__"):
+            raise AttributeError(text)
+        from .absent import stand_ins
+
+        if stand_ins(dialect).entry(path, name) is None:
+            raise AttributeError(f"{text}; {instead}" if instead else text)
+        return stand_ins(dialect).get(path, name)
 
     return __getattr__
 
@@ -67,119 +64,80 @@ def lazy(package):
     missing = missing_from(package, REST)
 
     def __getattr__(name):
-        if name not in MODULES:
-            missing(name)
-        module = importlib.import_module(f"{package}.{MODULES[name]}")
+        if name not in LOADED_LATER:
+            return missing(name)
+        module = importlib.import_module(ours(package, name))
         setattr(sys.modules[package], name, module)
         return module
 
     return __getattr__
 
 
-def alias(name, target):
-    """Make ``import name`` give another module, with its submodules: one module, two names."""
-    module = importlib.import_module(target)
-    for loaded in [key for key in sys.modules if key.startswith(f"{target}.")]:
-        sys.modules[name + loaded[len(target) :]] = sys.modules[loaded]
-    sys.modules[name] = module
+def complete(package):
+    """Have all modules of a package that are loaded by now answer for what MXNet has in their places."""
+    for name, module in list(sys.modules.items()):
+        if (name == package or name.startswith(f"{package}.")) and "__getattr__" not in vars(module):
+            module.__getattr__ = missing_from(module.__name__)
 
 
-# -- what MXNet has and mxopt has not ---------------------------------------------------------------
-
-_MODELS = "define the model with a library that computes gradients, and hand its arrays to mxopt"
-_GRADIENTS = "compute gradients with another library, and hand them to the updater or trainer"
-_INPUTS = "read the data with NumPy or another library"
-_FILL = "fill the arrays with NumPy (numpy.random.default_rng)"
-_NUMPY = ("NumPy namespace of its own", "use numpy, whose arrays mxopt steps in place")
-_METRICS = ("metrics", "compute them with NumPy or scikit-learn")
-_MODULES = ("symbols", "use mx.mod.ParameterModule over arrays by name")
-_SYMBOLS, _LAYERS, _BLOCKS = (("symbols", _MODELS), ("layers", _MODELS), ("blocks", _MODELS))
-
-#: module path below mxopt: (what it is, what to do instead)
-ABSENT = {
-    "autograd": ("automatic differentiation", _GRADIENTS),
-    "sym": _SYMBOLS,
-    "symbol": _SYMBOLS,
-    "executor": ("executors", _MODELS),
-    "operator": ("custom operators", _MODELS),
-    "rnn": ("recurrent networks", _MODELS),
-    "np": _NUMPY,
-    "npx": _NUMPY,
-    "init": ("initializers", _FILL),
-    "initializer": ("initializers", _FILL),
-    "io": ("data iterators", _INPUTS),
-    "recordio": ("data files", _INPUTS),
-    "image": ("image loading", _INPUTS),
-    "metric": _METRICS,
-    "callback": ("training callbacks", "call your own function after each step"),
-    "monitor": ("monitors", "look at optimizer.effective() after a step"),
-    "profiler": ("a profiler", "use a Python profiler such as py-spy"),
-    "visualization": ("plots of networks", _MODELS),
-    "viz": ("plots of networks", _MODELS),
-    "engine": ("engine", "every operation has finished when it returns"),
-    "util": ("switches of array semantics", "arrays are those of NumPy, and so are shapes"),
-    "runtime": ("build features of MXNet", "see mxopt.show_config()"),
-    "libinfo": ("C library", "see mxopt.__version__"),
-    "name": _SYMBOLS,
-    "attribute": _SYMBOLS,
-    "numpy": _NUMPY,
-    "numpy_extension": _NUMPY,
-    "contrib": ("MXNet's contrib packages", "scale losses and clip gradients around the updater"),
-    "amp": ("automatic mixed precision", "use multi_precision=True, and scale the loss around the updater"),
-    "gluon.nn": _LAYERS,
-    "gluon.rnn": _LAYERS,
-    "gluon.loss": ("losses", _GRADIENTS),
-    "gluon.data": ("datasets", _INPUTS),
-    "gluon.model_zoo": ("models", _MODELS),
-    "gluon.contrib": ("MXNet's contrib packages", _MODELS),
-    "gluon.block": _BLOCKS,
-    "gluon.Block": _BLOCKS,
-    "gluon.HybridBlock": _BLOCKS,
-    "gluon.SymbolBlock": _BLOCKS,
-    "gluon.metric": _METRICS,
-    "mod.Module": _MODULES,
-    "mod.BucketingModule": _MODULES,
-    "mod.BaseModule": _MODULES,
-}
+def is_stand_in(found):
+    """Whether something is a stand-in of `mxopt.absent`."""
+    return type(found).__module__ == f"{__package__}.absent"
 
 
-class Absent(ModuleType):
-    """A part of MXNet that mxopt does not have; any use of it raises."""
+class _OtherNames:
+    """Finds modules by their other names, so that none is loaded twice; asked before files are."""
 
-    def __init__(self, name, what, instead):
-        super().__init__(name, f"Not in mxopt: {what}.")
-        self.__path__ = []  # so that `from mxopt.gluon.nn import Dense` gets as far as the message
-        self.__message = f"{name} is not here, because mxopt has no {what}: it only steps arrays; {instead}"
-
-    def __getattr__(self, name):
-        if name.startswith("__"):  # what the interpreter and tools look for in every module
-            raise AttributeError(name)
-        raise NotImplementedError(f"{self.__message} (asked for {name!r})")
-
-    def __call__(self, *_args, **_kwargs):
-        raise NotImplementedError(self.__message)
-
-    def __mro_entries__(self, _bases):
-        raise NotImplementedError(self.__message)
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if not name.startswith("mxopt."):
+            return None
+        own = ours(*split(name))
+        return None if own == name else importlib.machinery.ModuleSpec(name, _Loader(own))
 
 
-def stand_in(module, package=None, root="mxopt"):
-    """Give a module a stand-in for everything that MXNet has there and mxopt has not.
+class _StandIns:
+    """Finds what MXNet has and mxopt has not; asked when Python has found nothing."""
 
-    Parameters
-    ----------
-    module : str
-        Its name.
-    package : str, optional
-        The name scripts know it by, when that is another: ``mxopt.mod`` for ``mxopt.module``.
-    root : str
-        The package below which `ABSENT` names places.
-    """
-    package = package or module
-    place = package[len(root) + 1 :]
-    for path, (what, instead) in ABSENT.items():
-        parent, _, name = path.rpartition(".")
-        if parent == place:
-            missing = Absent(f"{package}.{name}", what, instead)
-            setattr(sys.modules[module], name, missing)
-            sys.modules.setdefault(missing.__name__, missing)
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if not name.startswith("mxopt."):
+            return None
+        from .absent import stand_ins
+
+        dialect, module = split(name)
+        if not stand_ins(dialect).has_module(theirs(module)):
+            return None
+        return importlib.machinery.ModuleSpec(name, _Loader(None), is_package=True)
+
+
+class _Loader:
+    """Gives a module that exists already."""
+
+    def __init__(self, own):
+        self.own = own
+
+    def create_module(self, spec):
+        if self.own is not None:
+            module = importlib.import_module(self.own)
+        else:
+            from .absent import stand_ins
+
+            dialect, path = split(spec.name)
+            module = stand_ins(dialect).module(theirs(path))
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        module.__spec__ = self.spec  # which the import system has just replaced by that of the other name
+
+
+def _install():
+    for finder, position in ((_OtherNames, 0), (_StandIns, len(sys.meta_path) + 1)):
+        # a reload of this module replaces them
+        for old in [f for f in sys.meta_path if getattr(f, "__qualname__", "") == finder.__qualname__]:
+            sys.meta_path.remove(old)
+        sys.meta_path.insert(position, finder)
+
+
+_install()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from . import namespace
+
+_missing = namespace.missing_from(__name__, namespace.ARRAYS)
+
 
 def __getattr__(name):
+    if name.startswith("_"):
+        return _missing(name)
     from .nd import random  # loaded when first used: it brings all of `nd`
 
-    if name.startswith("_") or not hasattr(random, name):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(random, name)
+    return getattr(random, name) if hasattr(random, name) else _missing(name)

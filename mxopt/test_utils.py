@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import namespace
 from .context import current_context
 
 __all__ = ["default_context", "list_gpus"]
@@ -20,7 +21,4 @@ def default_context():
 default_device = default_context
 
 
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise NotImplementedError(f"mxopt.test_utils has no {name!r}; compare arrays with numpy.testing")
+__getattr__ = namespace.missing_from(__name__, namespace.REST)

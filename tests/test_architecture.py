@@ -24,7 +24,7 @@ LAYERS = [
         "mxopt.spelling",
         "mxopt.stream",
     },
-    {"mxopt.namespace", "mxopt.registry"},
+    {"mxopt.namespace", "mxopt.absent", "mxopt.paths", "mxopt.registry"},
     {"mxopt.dialects"},
     {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.microbatches"},
     {"mxopt.saving"},
@@ -40,7 +40,7 @@ LAYERS = [
     },
     {"mxopt.optimizer"},
     {"mxopt.base", "mxopt.test_utils"},
-    {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.kv", "mxopt.mod", "mxopt.ndarray"},
+    {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module"},
     {"mxopt"},
     {"mxopt.v1"},
     {"mxopt.torch"},
@@ -48,9 +48,9 @@ LAYERS = [
     {"mxopt.__main__"},
 ]
 
-#: The two functions that import modules whose names they are given: MXNet's names on demand, and a dialect's
-#: package when something below asks for that dialect.
-DOORS = {"mxopt.namespace", "mxopt.dialects"}
+#: The modules that import others whose names they are given: MXNet's names on demand, what of them is ours or
+#: another library's, and a dialect's package when something below asks for that dialect.
+DOORS = {"mxopt.namespace", "mxopt.absent", "mxopt.dialects"}
 
 
 def name_of(path):

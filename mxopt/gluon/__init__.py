@@ -1,13 +1,11 @@
 """``mx.gluon`` without the networks: parameters, the trainer, and its utilities."""
 
 from .. import checks, namespace
-from ..namespace import stand_in
 from . import utils
 from .parameter import Constant, Parameter, ParameterDict
 from .trainer import Trainer
 
 __all__ = ["Constant", "Parameter", "ParameterDict", "Trainer", "utils"]
 
-stand_in(__name__)
-
+namespace.complete(__name__)
 __getattr__ = namespace.missing_from(__name__, namespace.REST)

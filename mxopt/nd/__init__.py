@@ -27,4 +27,5 @@ globals().update(_updates)
 sparse.__dict__.update({name: _updates[name] for name in sparse.UPDATES})
 __all__ += ["random_normal", "random_uniform", *ops.__all__, *_updates]
 
+namespace.complete(__name__)
 __getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..namespace import missing_from
 from .docstrings import complete
 
 
@@ -46,12 +47,14 @@ def array_functions(package):
         Its name.
     """
 
+    missing = missing_from(package)
+
     def __getattr__(name):
         if not name.startswith("_"):
             from .. import nd
 
             if name in nd.__all__:
                 return getattr(nd, name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return missing(name)
 
     return __getattr__

@@ -2,7 +2,7 @@
 
 import functools
 
-from .. import kvstore
+from .. import kvstore, namespace
 from ..dialects import V1
 from ..kvstore import KVStoreBase
 
@@ -17,3 +17,7 @@ class KVStore(kvstore.KVStore):
 
 create = functools.partial(kvstore.create, store=KVStore)
 for_devices = functools.partial(kvstore.for_devices, store=KVStore)
+
+
+__path__: list = []  # MXNet has modules below it
+namespace.complete(__name__)

@@ -2,7 +2,7 @@
 
 import functools
 
-from .. import model
+from .. import model, namespace
 from ..dialects import V1
 from ..model import load_checkpoint, load_params, params_file, states_file
 from . import kvstore
@@ -20,3 +20,6 @@ _initialize_kvstore = model._initialize_kvstore
 _update_params = model._update_params
 _update_params_on_kvstore = model._update_params_on_kvstore
 save_checkpoint = functools.partial(model.save_checkpoint, format=V1.format)
+
+
+namespace.complete(__name__)

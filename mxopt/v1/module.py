@@ -1,8 +1,7 @@
 """``mx.mod`` of the 1.x dialect."""
 
-from .. import module
+from .. import module, namespace
 from ..dialects import V1
-from ..namespace import stand_in
 from .kvstore import KVStore
 
 __all__ = ["ParameterModule"]
@@ -15,4 +14,5 @@ class ParameterModule(module.ParameterModule):
     _store = KVStore
 
 
-stand_in(__name__, "mxopt.v1.mod", V1.package)
+__path__: list = []  # MXNet has modules below it
+namespace.complete(__name__)

@@ -16,8 +16,5 @@ contrib = importlib.import_module(f"{__name__}.contrib")  # the name is that of 
 globals().update(updates.operators(V1))
 save = functools.partial(files.save, format=V1.format)
 
-for _shared in (sparse, random):
-    namespace.alias(f"{__name__}.{_shared.__name__.rpartition('.')[2]}", _shared.__name__)
-del _shared
-
+namespace.complete(__name__)
 __getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

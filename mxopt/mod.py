@@ -1,5 +1,0 @@
-"""`mxopt.module` under MXNet's other name."""
-
-from .namespace import alias
-
-alias(__name__, "mxopt.module")

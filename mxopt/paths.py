@@ -1,0 +1,36 @@
+"""Where a name of MXNet's lies in mxopt, and the other way round."""
+
+from __future__ import annotations
+
+V1 = "mxopt.v1"
+
+#: MXNet's names of modules that have another one here
+OTHER_NAMES = {"ndarray": "nd", "kv": "kvstore", "mod": "module", "device": "context"}
+
+#: modules that both dialects share: ``mxopt.v1.base`` is ``mxopt.base``
+SHARED = {
+    "base", "context", "gluon.parameter", "gluon.utils", "lr_scheduler", "nd.random", "nd.sparse", "random",
+    "test_utils",
+}  # fmt: skip
+
+
+def split(module):
+    """The dialect that a module of mxopt belongs to, and its path below the package."""
+    dialect = V1 if module == V1 or module.startswith(f"{V1}.") else "mxopt"
+    return dialect, module[len(dialect) + 1 :]
+
+
+def ours(dialect, path):
+    """Our name of the module that is at a path below the package, be the path MXNet's or ours."""
+    for theirs, own in OTHER_NAMES.items():
+        if path == theirs or path.startswith(f"{theirs}."):
+            path = own + path[len(theirs) :]
+    if dialect == V1 and path in SHARED:
+        dialect = "mxopt"
+    return f"{dialect}.{path}" if path else dialect
+
+
+def theirs(path):
+    """MXNet's path of one of our modules."""
+    first, dot, rest = path.partition(".")
+    return f"ndarray{dot}{rest}" if first == "nd" else path

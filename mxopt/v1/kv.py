@@ -1,5 +1,0 @@
-"""`mxopt.v1.kvstore` under MXNet's other name."""
-
-from ..namespace import alias
-
-alias(__name__, "mxopt.v1.kvstore")
