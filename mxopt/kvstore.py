@@ -1,334 +1,22 @@
-"""``mx.kv``: a store of weights by key in this process, which sums gradients and applies an updater."""
+"""``mx.kv``: stores of weights by key, made by name, in this process or over the ranks of a job."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from . import checks, namespace
-from .arrays import as_array
-from .dialects import V2
-from .nd import view
-from .optimizer import Updater
-from .sparse import RowSparseArray, as_gradient
+from .stores import DEVICE, LOCAL, KVStore, KVStoreBase
 
-_LOCAL = ("local", "local_update_cpu", "local_allreduce_cpu")
-_DEVICE = ("device", "local_allreduce_device", "nccl")
+__all__ = ["KVStore", "KVStoreBase", "create"]
 
-
-class KVStoreBase:
-    """What a store can be asked for its abilities."""
-
-    OPTIMIZER = "optimizer"
-
-    @staticmethod
-    def is_capable(capability):
-        """Whether the store applies optimizers."""
-        return capability.lower() == KVStoreBase.OPTIMIZER
-
-
-class KVStore(KVStoreBase):
-    """Weights by key; gradients pushed to a key are summed and, with an updater, applied to its weight.
-
-    Parameters
-    ----------
-    kind : {'local', 'device'}
-        They differ in the order in which several gradients are added, as in MXNet: 'device' adds one after
-        the other, 'local' adds the first to sums of up to four.
-    """
-
-    dialect = V2
-
-    def __init__(self, kind="local"):
-        self._kind = kind
-        self._stored = {}
-        self._updater = None
-
-    @property
-    def type(self):
-        """The kind it was created as."""
-        return self._kind
-
-    @property
-    def rank(self):
-        """0: there is one worker, this process."""
-        return 0
-
-    @property
-    def num_workers(self):
-        """1."""
-        return 1
-
-    def barrier(self):
-        """Nothing to wait for."""
-
-    def set_gradient_compression(self, compression_params):
-        """Refused: gradients do not leave the process."""
-        raise NotImplementedError(
-            "mxopt does not compress gradients, since they do not leave the process; "
-            f"leave out compression_params, got {compression_params!r}"
-        )
-
-    # -- weights and gradients -----------------------------------------------------------------------
-
-    def init(self, key, value):
-        """Give keys their first values, which are copied.
-
-        Parameters
-        ----------
-        key : int, str, or list of them
-        value : array, or list of arrays
-        """
-        pairs = _pairs(key, value)
-        for one, arrays in pairs:
-            if one in self._stored:
-                raise ValueError(f"key {one!r} is in the store already; push to it, or use another key")
-            if len(arrays) > 1:
-                raise ValueError(f"init takes one array for key {one!r}, got {len(arrays)}")
-        for one, (array,) in pairs:
-            self._stored[one] = _Stored(array, f"value of key {one!r}")
-
-    def push(self, key, value, priority=0):
-        """Sum the values pushed to each key, and apply them.
-
-        With an updater each sum is the gradient of the stored weight; without, it replaces the stored value.
-
-        Parameters
-        ----------
-        key : int, str, or list of them
-        value : array, list of arrays (one a worker), or for a list of keys a list of these
-        """
-        self._apply(self._summed(key, value))
-
-    def _summed(self, key, value):
-        groups = {}
-        for one, arrays in _pairs(key, value):
-            self._find(one)
-            groups.setdefault(one, []).extend(as_gradient(x, f"value for key {one!r}") for x in arrays)
-        return {one: self._sum(one, arrays) for one, arrays in groups.items()}
-
-    def _sum(self, key, arrays):
-        for array in arrays:
-            if array.shape != self._stored[key].array.shape:
-                raise ValueError(
-                    f"value for key {key!r} must have the stored shape "
-                    f"{self._stored[key].array.shape}, "
-                    f"got {array.shape}"
-                )
-        if len(arrays) == 1:
-            return arrays[0]
-        if all(isinstance(array, RowSparseArray) for array in arrays):
-            return RowSparseArray(
-                np.concatenate([a.data for a in arrays]),
-                np.concatenate([a.indices for a in arrays]),
-                arrays[0].shape,
-            )
-        arrays = [np.asarray(a.todense() if isinstance(a, RowSparseArray) else a) for a in arrays]
-        at_a_time = 1 if self._kind in _DEVICE else 4
-        total = arrays[0].copy()
-        for start in range(1, len(arrays), at_a_time):
-            part = arrays[start]
-            for more in arrays[start + 1 : start + at_a_time]:
-                part = part + more
-            total += part
-        return total
-
-    def _apply(self, sums):
-        if self._updater is None:
-            for key, value in sums.items():
-                self._stored[key].set(value)
-        elif isinstance(self._updater, Updater):
-            keys = list(sums)
-            stored = [self._stored[key] for key in keys]
-            sparse = [weight.stype == "row_sparse" for weight in stored]
-            update(self._updater, keys, list(sums.values()), [weight.array for weight in stored], sparse)
-        else:
-            for key, value in sums.items():
-                self._updater(key, view(value), view(self._stored[key].array))
-
-    def pull(self, key, out=None, priority=0, ignore_sparse=True):
-        """Copy stored values to arrays.
-
-        Parameters
-        ----------
-        key : int, str, or list of them
-        out : array, list of arrays, or for a list of keys a list of these
-        ignore_sparse : bool
-            Leave out row-sparse weights, which `row_sparse_pull` fetches.
-        """
-        if out is None:
-            raise ValueError("pull needs out, the arrays to copy to")
-        for one, arrays in _pairs(key, out):
-            stored = self._find(one)
-            if stored.stype == "row_sparse" and ignore_sparse:
-                continue
-            for array in arrays:
-                stored.copy_to(array, f"out for key {one!r}")
-
-    def pushpull(self, key, value, out=None, priority=0):
-        """`push`, then `pull` to `out`, or back to `value`."""
-        sums = self._summed(key, value)
-        out = value if out is None else out
-        if self._updater is None:
-            for one, arrays in _pairs(key, out):
-                for array in arrays:
-                    _write(array, sums[one], f"out for key {one!r}")
-            return
-        self._apply(sums)
-        self.pull(key, out, priority, ignore_sparse=False)
-
-    def broadcast(self, key, value, out, priority=0):
-        """`init`, then `pull`."""
-        self.init(key, value)
-        self.pull(key, out, priority, ignore_sparse=False)
-
-    def row_sparse_pull(self, key, out=None, priority=0, row_ids=None):
-        """Copy some rows of stored weights.
-
-        Parameters
-        ----------
-        key : int, str, or list of them
-        out : row-sparse array, or list of them
-            Gets the rows that `row_ids` names and no others. An ordinary array gets those rows written.
-        row_ids : integer array, or list of them, one for each of `out`
-        """
-        if out is None or row_ids is None:
-            raise ValueError("row_sparse_pull needs out and row_ids")
-        pairs = _pairs(key, out)
-        targets = [(one, array) for one, arrays in pairs for array in arrays]
-        ids = row_ids if isinstance(row_ids, (list, tuple)) else [row_ids] * len(targets)
-        if len(ids) == 1:
-            ids = list(ids) * len(targets)
-        if len(ids) != len(targets):
-            raise ValueError(
-                f"row_ids must come once for each of the {len(targets)} arrays of out, got {len(ids)}"
-            )
-        for (one, array), rows in zip(targets, ids):
-            self._find(one).rows_to(array, rows, f"out for key {one!r}")
-
-    def _find(self, key):
-        stored = self._stored.get(key)
-        if stored is None:
-            known = checks.nearest(key, self._stored) if isinstance(key, str) else ""
-            raise KeyError(f"key {key!r} is not in the store{known or '; init it first'}")
-        return stored
-
-    # -- the updater ---------------------------------------------------------------------------------
-
-    def set_optimizer(self, optimizer):
-        """Apply an optimizer to every gradient pushed from now on."""
-        self._updater = self.dialect.get_updater(optimizer)
-
-    def set_updater(self, updater):
-        """Call ``updater(key, pushed, stored)`` for every push; it changes `stored` in place."""
-        if not callable(updater):
-            raise TypeError(f"updater must be callable as updater(key, pushed, stored), got {updater!r}")
-        self._updater = updater
-
-    _set_updater = set_updater
-
-    def save_optimizer_states(self, fname, dump_optimizer=False, **options):
-        """Write the updater's states to a file; options as in `mxopt.Updater.save_states`."""
-        self._own_updater("save_optimizer_states").save_states(fname, dump_optimizer, **options)
-
-    def load_optimizer_states(self, fname, **options):
-        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`."""
-        return self._own_updater("load_optimizer_states").load_states(fname, **options)
-
-    def _own_updater(self, what):
-        if not isinstance(self._updater, Updater):
-            raise RuntimeError(f"{what} needs an optimizer in the store; call set_optimizer first")
-        return self._updater
-
-
-def update(updater, keys, grads, weights, sparse):
-    """Call an updater for weights of which some count as row-sparse.
-
-    All in one call, so that if one gradient is wrong no weight has changed; but an optimizer that is lazy for
-    row-sparse weights only gets these by themselves.
-
-    Parameters
-    ----------
-    updater : Updater
-    keys, grads, weights : list
-    sparse : list of bool
-        Which; empty: none.
-    """
-    optimizer = updater.optimizer
-    chooses = getattr(optimizer, "lazy_on_stored_rows", False) and optimizer.use_fused_step
-    if not chooses or optimizer.lazy_update or not any(sparse):
-        updater(keys, grads, weights)
-        return
-    for lazy in (False, True):
-        columns = [
-            [x for x, rows in zip(column, sparse) if rows is lazy] for column in (keys, grads, weights)
-        ]
-        optimizer.lazy_update = lazy
-        try:
-            updater(*columns)
-        finally:
-            optimizer.lazy_update = False
-
-
-class _Stored:
-    """A stored weight: a dense array that may be called row-sparse, as MXNet's stores every row."""
-
-    def __init__(self, value, name):
-        value = as_gradient(value, name)
-        self.stype = "row_sparse" if isinstance(value, RowSparseArray) else "default"
-        self.array = np.array(value.todense() if self.stype == "row_sparse" else value, subok=False)
-
-    def set(self, value):
-        _write(self.array, value, "the stored value")
-
-    def copy_to(self, out, name):
-        _write(out, self.array, name)
-
-    def rows_to(self, out, rows, name):
-        rows = np.asarray(rows)
-        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():
-            rows = rows.astype(np.int64)  # MXNet's own are float32 when they come from nd.array
-        wanted = RowSparseArray(
-            np.zeros((rows.size, 0), np.float32), rows.reshape(-1), (len(self.array), 0)
-        ).indices
-        if isinstance(out, RowSparseArray):
-            _write(out, RowSparseArray(self.array[wanted], wanted, self.array.shape), name)
-        else:
-            as_array(out, name)[wanted] = self.array[wanted]
-
-
-def _write(out, value, name):
-    """Copy a value into an array of the caller's, or into the store."""
-    if isinstance(out, RowSparseArray):
-        if out.shape != value.shape:
-            raise ValueError(f"{name} must have shape {value.shape}, got {out.shape}")
-        rows = value if isinstance(value, RowSparseArray) else view(value).tostype("row_sparse")
-        like = view if type(out) is not RowSparseArray else np.asarray
-        out.data, out.indices = like(np.array(rows.data, out.dtype)), like(np.array(rows.indices))
-        return
-    target = as_array(out, name)
-    if target.shape != value.shape:
-        raise ValueError(f"{name} must have shape {value.shape}, got {target.shape}")
-    target[...] = value.todense() if isinstance(value, RowSparseArray) else value
-
-
-def _pairs(key, value):
-    """[(key, [arrays])] of one key with one or several arrays, or of lists of keys."""
-    if not isinstance(key, (list, tuple)):
-        return [(checks.key(key), list(value) if isinstance(value, (list, tuple)) else [value])]
-    if not isinstance(value, (list, tuple)) or len(value) % max(len(key), 1):
-        raise ValueError(
-            f"a list of {len(key)} keys needs a list of as many values, got "
-            f"{len(value) if isinstance(value, (list, tuple)) else type(value).__name__}"
-        )
-    each = len(value) // max(len(key), 1)  # MXNet also takes all values in one flat list
-    groups = [value[i * each : (i + 1) * each] for i in range(len(key))]
-    return [
-        (
-            checks.key(one),
-            list(group[0]) if each == 1 and isinstance(group[0], (list, tuple)) else list(group),
-        )
-        for one, group in zip(key, groups)
-    ]
+#: What MXNet has and mxopt has not: why, and what to do instead.
+_REFUSED = {
+    "_async": "gradients are always summed over all workers before an update, so that runs repeat; use "
+    "'dist_sync'",
+    "p3": "it orders messages to servers, and there are none; use 'dist_sync'",
+    "byteps": "it is a system of servers of its own; use 'dist_sync', or 'horovod' for sums without an "
+    "update",
+}
 
 
 def create(name="local", store=KVStore):
@@ -336,25 +24,36 @@ def create(name="local", store=KVStore):
 
     Parameters
     ----------
-    name : {'local', 'device'}
+    name : {'local', 'device', 'dist_sync', 'dist_device_sync', 'horovod'}
+        Or the name of a class that was registered with `KVStoreBase.register`. Every name with ``dist`` in it
+        sums over the ranks of the job; in a process that was not started as one of several, it is a store of
+        one worker.
     """
     if not isinstance(name, str):
         raise TypeError(f"the kind of a store must be a string, got {type(name).__name__}")
     kind = name.lower()
-    if kind in _LOCAL + _DEVICE:
+    if kind in KVStoreBase.kv_registry:
+        return KVStoreBase.kv_registry[kind]()
+    if kind in LOCAL + DEVICE:
         return store(kind)
-    if kind.startswith("dist") or kind in ("horovod", "byteps", "p3"):
-        raise NotImplementedError(
-            f"mxopt has no distributed store {name!r} yet; use 'local' or 'device', "
-            "and sum the gradients of several processes before pushing them"
-        )
-    raise ValueError(f"unknown kind of store {name!r}; use 'local' or 'device'")
+    for part, why in _REFUSED.items():
+        if part == kind or (part in kind and "dist" in kind):
+            raise NotImplementedError(f"mxopt has no store {name!r}: {why}")
+    if "dist" in kind or kind == "horovod":
+        from .distributed import stores
+
+        return stores.make(kind, store.dialect)
+    known = ("local", "device", "dist_sync", "dist_device_sync", "horovod", *KVStoreBase.kv_registry)
+    raise ValueError(
+        f"unknown kind of store {name!r}{checks.nearest(kind, known)}; use one of {', '.join(known)}"
+    )
 
 
 def for_devices(kvstore, num_device, arg_params, store=KVStore):
     """The store that a trainer or module needs, and whether it updates the weights.
 
-    One device needs none. A 'local' store leaves the update to the workers when a weight is very large.
+    One device needs none, unless the store is over several processes. A 'local' store leaves the update
+    to the workers when a weight is very large.
 
     Returns
     -------
@@ -362,13 +61,19 @@ def for_devices(kvstore, num_device, arg_params, store=KVStore):
         (KVStore or None, bool)
     """
     if isinstance(kvstore, str):
-        if num_device == 1 and "dist" not in kvstore:
+        one = kvstore.lower() in LOCAL + DEVICE
+        if num_device == 1 and one:
             return None, False
         large = kvstore == "local" and any(np.size(x) > 1 << 24 for x in arg_params.values())
-        return create(kvstore, store), not large
+        kvstore = create(kvstore, store)
+        return kvstore, not large and _updates(kvstore)
     if kvstore is not None and not hasattr(kvstore, "pushpull"):
         raise TypeError(f"kvstore must be a KVStore, a string or None, got {type(kvstore).__name__}")
-    return kvstore, kvstore is not None
+    return kvstore, kvstore is not None and _updates(kvstore)
+
+
+def _updates(store):
+    return not hasattr(store, "is_capable") or bool(store.is_capable(KVStoreBase.OPTIMIZER))
 
 
 __path__: list = []  # MXNet has modules below it

@@ -39,8 +39,9 @@ LAYERS = [
         "mxopt.distributed",  # an updater over several ranks
     },
     {"mxopt.optimizer"},
-    {"mxopt.base", "mxopt.test_utils"},
-    {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module"},
+    {"mxopt.base", "mxopt.test_utils", "mxopt.stores"},
+    {"mxopt.distributed.stores"},
+    {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.horovod"},
     {"mxopt"},
     {"mxopt.v1"},
     {"mxopt.torch"},

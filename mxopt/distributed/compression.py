@@ -11,7 +11,8 @@ _A_BYTE = 4
 
 
 class TwoBit:
-    """Of every element +threshold, -threshold or nothing is sent; the rest stays and is added to the next gradient.
+    """Of every element +threshold, -threshold or nothing is sent; the rest stays and is added to the next
+    gradient.
 
     Parameters
     ----------

@@ -11,10 +11,10 @@ import pickle
 
 import numpy as np
 
-from .. import optimizer as optimizers
-from ..kvstore import KVStore, KVStoreBase, pairs_of
 from ..microbatches import summed_dtype
+from ..optimizer.updater import Updater
 from ..sparse import RowSparseArray
+from ..stores import KVStore, KVStoreBase, Stored, pairs_of, write
 from . import compression, world
 from .agreement import description
 
@@ -25,8 +25,8 @@ _WORTH_PARTS = 1 << 16
 class DistStore(KVStore):
     """A store whose pushes are summed over all ranks of the job.
 
-    Every rank calls `init`, `push`, `pushpull`, `broadcast` and `barrier` alike and in the same order; `pull` and
-    `row_sparse_pull` may be called by one alone. Sums, and not means: divide by ``rescale_grad``.
+    Every rank calls `init`, `push`, `pushpull`, `broadcast` and `barrier` alike and in the same order;
+    `pull` and `row_sparse_pull` may be called by one alone. Sums, and not means: divide by ``rescale_grad``.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class DistStore(KVStore):
         told = dict(details or {})
         told["the compression"] = self._compression and self._compression.threshold
         updater = self._updater
-        if isinstance(updater, optimizers.Updater):
+        if isinstance(updater, Updater):
             told.update(description(updater.optimizer))
         elif updater is not None:
             told["the updater"] = "a function"
@@ -108,7 +108,8 @@ class DistStore(KVStore):
                 own = pickle.loads(found)
             except Exception as refused:
                 error = ValueError(
-                    f"the optimizer that rank {giver} was given cannot be sent ({refused}); call set_optimizer on "
+                    f"the optimizer that rank {giver} was given cannot be sent ({refused}); call "
+                    f"set_optimizer on "
                     "every rank"
                 )
         self._ranks.agree("set_optimizer", None if error else description(own), error)
@@ -124,7 +125,7 @@ class DistStore(KVStore):
         self._meet(f"init of {_named(pairs)}", error=error)
         values = [array for _, array in pairs]
         for (one, _), array in zip(pairs, self._ranks.broadcast(values) if self._ranks.size > 1 else values):
-            self._store(one, array)
+            self._stored[one] = Stored(array)
 
     def _checked_init(self, key, value):
         pairs = super()._checked_init(key, value)
@@ -253,16 +254,24 @@ class Horovod(DistStore):
         first = self._ranks.broadcast([arrays[0] for _, arrays in pairs])
         for (one, arrays), array in zip(pairs_of(key, out), first):
             for target in arrays:
-                self._write(target, array, f"out for key {one!r}")
+                write(target, array, f"out for key {one!r}")
 
-    def _shape_of(self, key, arrays):
-        return arrays[0].shape
+    def _shape(self, key, arrays):
+        return arrays[0].shape  # nothing is stored
 
     def set_optimizer(self, optimizer):
         """Refused: give it to a Trainer."""
         raise NotImplementedError(
-            "a horovod store applies no optimizer; hand it to Trainer(..., kvstore='horovod'), or use 'dist_sync'"
+            "a horovod store applies no optimizer; hand it to Trainer(..., kvstore='horovod'), or use "
+            "'dist_sync'"
         )
+
+
+def make(kind, dialect):
+    """A store of a dialect, by its name."""
+    made = Horovod(kind) if kind == "horovod" else DistStore(kind)
+    made.dialect = dialect
+    return made
 
 
 def _in_order(parts):

@@ -10,8 +10,9 @@ import numpy as np
 from .. import checks
 from ..arrays import settle
 from ..dialects import V2, is_built_in
-from ..kvstore import KVStore, for_devices, update
+from ..kvstore import KVStore, for_devices
 from ..optimizer import multipliers
+from ..stores import update
 from . import stale_gradients
 from .parameter import Parameter
 
