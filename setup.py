@@ -9,12 +9,14 @@ Environment variables for building:
 
 MXOPT_BUILD_ISA             only these sets, e.g. "baseline avx512": faster while developing
 MXOPT_NO_OPENMP             serial kernels, without looking for OpenMP
+MXOPT_COVERAGE              count which lines of the .pyx run, for gcov (GCC); slow
 MXOPT_VECTORIZATION_REPORT  a folder for GCC's account of every loop that it vectorised, and for the
                             C text that it speaks of
 """
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,7 @@ INSTRUCTION_SETS = {
 }  # fmt: skip
 
 EMPTY_PROBE = "int main(void) { return 0; }"
+PYTHON_PROBE = "#include <Python.h>\nint main(void) { return 0; }"
 X86_PROBE = "#include <immintrin.h>\n__m256i a;\nint main(void) { return 0; }"
 OPENMP_PROBE = """
 #include <omp.h>
@@ -66,6 +69,9 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
     "embedsignature": True,
+    # Module state is written at import, but for the number of threads: one word. Optimizers, like dicts of
+    # the caller's, want one thread at a time each.
+    "freethreading_compatible": True,
 }
 
 
@@ -79,7 +85,12 @@ class BuildKernels(build_ext):
 
     def build_extensions(self):
         gnu = self.compiler.compiler_type != "msvc"
+        for source, missing in ((EMPTY_PROBE, "a C compiler"), (PYTHON_PROBE, "the headers of this Python")):
+            if not self.takes([], source):
+                raise SystemExit(f"mxopt: {missing} cannot be found or used; {cure()}")
         flags = GNU_FLAGS + [f for f in GCC_FLAGS if self.takes([f])] if gnu else MSVC_FLAGS
+        if COVERAGE:
+            flags += ["-O0", "--coverage"]
         openmp = self.openmp_flags(gnu)
         kept = []
         for extension in self.extensions:
@@ -90,12 +101,17 @@ class BuildKernels(build_ext):
                 say(f"{extension.name} is left out: this compiler or machine does not take {extra[0]}")
                 continue
             extension.extra_compile_args += flags + extra
+            if COVERAGE:
+                extension.extra_link_args.append("--coverage")
             if name in ("_engine", "_rows"):
                 extension.extra_compile_args += openmp
                 extension.extra_link_args += openmp
-            elif isa in INSTRUCTION_SETS and REPORT:
+            elif isa in INSTRUCTION_SETS and REPORT and gnu:
                 extension.extra_compile_args.append(f"-fopt-info-vec={REPORT / isa}.txt")
             kept.append(extension)
+        names = ", ".join(e.name.rpartition("_rules_")[2] for e in kept if "_rules_" in e.name)
+        how = "OpenMP" if openmp else "no threads"
+        say(f"building kernels for {names}, with {how}: a minute or two on two cores")
         self.translate(kept)
         self.extensions[:] = kept
         super().build_extensions()
@@ -111,6 +127,7 @@ class BuildKernels(build_ext):
             build_dir=str(REPORT or self.build_temp),
             force=self.force,
             nthreads=0 if sys.platform == "win32" else self.parallel,
+            emit_linenums=bool(COVERAGE),
             quiet=True,
         )
         for extension, made in zip(extensions, translated):
@@ -138,7 +155,7 @@ class BuildKernels(build_ext):
                 self.compiler.link_executable(objects, target, extra_postargs=flags)
                 subprocess.run([target], check=True, capture_output=True, timeout=60)
         except Exception as error:
-            say(f"OpenMP cannot be used here ({error}): building serial kernels")
+            say(f"OpenMP cannot be used here ({' '.join(str(error).split())}): building serial kernels")
             return []
         return flags
 
@@ -161,6 +178,29 @@ class BuildKernels(build_ext):
                 for number, copy in outputs:
                     os.dup2(copy, number)
                     os.close(copy)
+
+
+#: who installs compilers here, and how
+INSTALLERS = {
+    "apt-get": "apt-get install build-essential python3-dev",
+    "dnf": "dnf install gcc python3-devel",
+    "yum": "yum install gcc python3-devel",
+    "apk": "apk add build-base python3-dev linux-headers",
+    "pacman": "pacman -S base-devel",
+    "zypper": "zypper install gcc python3-devel",
+}
+
+
+def cure():
+    """What to install on this system, in a few words."""
+    if sys.platform == "win32":
+        return 'install the "Desktop development with C++" workload of Visual Studio Build Tools'
+    if sys.platform == "darwin":
+        return "run: xcode-select --install"
+    for tool, command in INSTALLERS.items():
+        if shutil.which(tool):
+            return f"run: {command}"
+    return "install GCC or Clang, and the headers of Python"
 
 
 def say(line):
@@ -203,6 +243,7 @@ def extension(name):
 
 
 REPORT = report_folder()
+COVERAGE = os.environ.get("MXOPT_COVERAGE")
 
 setup(
     ext_modules=[extension(name) for name in ("_engine", "_rows", "_scalars", *chosen_rules())],

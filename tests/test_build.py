@@ -4,10 +4,12 @@ Compiles everything anew, so it has an environment of its own: ``tox -e build``.
 """
 
 import ast
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tarfile
 import zipfile
@@ -201,3 +203,77 @@ def test_serial_kernels_give_the_same_bits(built, tmp_path):
 def test_unknown_instruction_set_is_an_error_when_building(tmp_path):
     done = python("setup.py", "--version", cwd=ROOT, MXOPT_BUILD_ISA="sse9")
     assert done.stderr.strip() == "MXOPT_BUILD_ISA must name some of baseline, avx2, avx512, got 'sse9'"
+
+
+# --- where it cannot be built, and where it has not been ----------------------------------------------------
+
+
+def copy_of_sources(folder):
+    for name in ("mxopt", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+            )
+        else:
+            shutil.copy(source, folder)
+    return folder
+
+
+def test_without_a_compiler_the_last_line_says_what_to_install(tmp_path):
+    done = python(
+        "setup.py", "build_ext", cwd=copy_of_sources(tmp_path), CC=str(tmp_path / "no-such-compiler")
+    )
+    assert done.returncode != 0
+    assert re.match(
+        r"mxopt: a C compiler cannot be found or used; (run|install)\b", done.stderr.strip().splitlines()[-1]
+    )
+
+
+def test_a_checkout_that_is_not_built_says_so(tmp_path):
+    done = python("-c", "import mxopt", cwd=copy_of_sources(tmp_path))
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith(
+        f"ImportError: mxopt was imported from {tmp_path.resolve()}, whose kernels have not been built"
+    )
+    assert "pip install -e ." in line
+
+
+# --- releases -----------------------------------------------------------------------------------------------
+
+
+def release(*arguments, **variables):
+    done = python(str(ROOT / "tools" / "release.py"), *map(str, arguments), cwd=ROOT, **variables)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_sdist_is_the_same_bytes_every_time(built, tmp_path):
+    spec = importlib.util.spec_from_file_location("release", ROOT / "tools" / "release.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (made,) = built.glob("*.tar.gz")
+    with tarfile.open(made) as sdist:
+        sdist.extractall(tmp_path)
+        names = sdist.getnames()
+    for path in tmp_path.rglob("*"):  # another machine, at another time
+        os.utime(path, (1, 1))
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as other:
+        for name in reversed(names):
+            other.add(tmp_path / name, name, recursive=False)
+    first, second = (module.repacked(path.read_bytes(), 1e9) for path in (made, tmp_path / "other.tar.gz"))
+    assert first == second
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="auditwheel is Linux'")
+def test_a_repaired_wheel_runs_where_there_is_no_compiler(built, tmp_path):
+    pytest.importorskip("auditwheel", reason="needs the tools of a release: tox -e build")
+    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
+    module_wheel = tmp_path / "repaired"
+    release("repair", wheel, module_wheel)
+    (repaired,) = module_wheel.glob("*.whl")
+    assert "manylinux" in repaired.name
+    with zipfile.ZipFile(repaired) as archive:
+        assert any("libgomp" in name for name in archive.namelist())
+    assert "extensions" in release("check", repaired, sdist)
+    assert "passed" in release("try", repaired)

@@ -4,7 +4,19 @@ import importlib
 import importlib.util
 import os
 
-from . import _engine
+try:
+    from . import _engine
+except ImportError:
+    from importlib.machinery import EXTENSION_SUFFIXES
+
+    _here = os.path.dirname(os.path.abspath(__file__))
+    if any(os.path.exists(os.path.join(_here, "_engine" + suffix)) for suffix in EXTENSION_SUFFIXES):
+        raise  # it is there and cannot be loaded, which the error explains
+    _root = os.path.dirname(os.path.dirname(_here))
+    raise ImportError(
+        f"mxopt was imported from {_root}, whose kernels have not been built for this Python; run "
+        "`pip install -e .` in that folder, or start Python elsewhere to get the mxopt that is installed"
+    ) from None
 from ._engine import (
     WHOLE_SUM,
     Plan,

@@ -9,9 +9,15 @@ import shutil
 import socket
 import stat
 import sys
+import time
 import zlib
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from mxopt.states.errors import DamagedStateFile
 
@@ -62,17 +68,40 @@ def write_atomically(path, pieces, keep_previous=False, head=None):
             _write_all(descriptor, make(), lambda count: None)
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+            _sync(descriptor)
         finally:
             os.close(descriptor)
         if keep_previous and os.path.exists(target):
             _keep(target)
-        os.replace(temporary, target)
+        _replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def _sync(descriptor):
+    """Have the disk keep what was written; where fsync leaves it in the disk's own cache, ask for more."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError:  # a file system that does not know it
+            pass
+    os.fsync(descriptor)
+
+
+def _replace(source, target):
+    """Rename over a file. Windows refuses while anybody has it open, so there it is tried for a second."""
+    for wait in (0.01, 0.04, 0.15, 0.3, 0.5) if os.name == "nt" else ():
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(wait)
+    os.replace(source, target)
 
 
 def _write_all(descriptor, piece, advance):
@@ -145,7 +174,7 @@ def _keep(target):
             os.link(target, second)
         except OSError:  # a file system without hard links
             shutil.copy2(target, second)
-        os.replace(second, spare)
+        _replace(second, spare)
         # where both names already were one file, the rename above does nothing
         if os.path.exists(second):
             os.unlink(second)

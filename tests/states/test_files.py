@@ -319,3 +319,69 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch, capsys):
         advance(1 << 29)
         advance(1 << 29)
     assert "saving [###############               ]  50% of 1.1 GB" in capsys.readouterr().err
+
+
+# --- other systems, simulated -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_windows(monkeypatch):
+    """What differs there: no fcntl, folders that cannot be opened; and nobody waits."""
+    monkeypatch.setattr(files.os, "name", "nt")
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+
+
+def refuse_to_rename(monkeypatch, times):
+    """Renaming fails so often, as on Windows while somebody has the target open."""
+    rename, left = os.replace, itertools.count()
+
+    def replace(source, target):
+        if next(left) < times:
+            raise PermissionError(errno.EACCES, "The process cannot access the file", target)
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+
+
+def test_windows_renames_once_a_reader_has_gone(target, monkeypatch, on_windows):
+    refuse_to_rename(monkeypatch, 3)
+    files.write_atomically(target, [content(2)])
+    monkeypatch.undo()
+    assert number_in(target) == 2
+    assert names_in(target.parent) == ["a.states"]
+
+
+def test_windows_keeps_the_old_file_while_a_reader_stays(target, monkeypatch, on_windows):
+    refuse_to_rename(monkeypatch, 100)
+    with pytest.raises(PermissionError):
+        files.write_atomically(target, [content(2)], keep_previous=False)
+    monkeypatch.undo()
+    assert number_in(target) == 1
+    assert names_in(target.parent) == ["a.states"]
+
+
+def test_elsewhere_a_refused_rename_is_not_tried_again(target, monkeypatch):
+    refuse_to_rename(monkeypatch, 1)
+    with pytest.raises(PermissionError):
+        files.write_atomically(target, [content(2)])
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_macos_is_asked_to_empty_the_cache_of_the_disk(target, monkeypatch, supported):
+    asked, synced, fsync = [], [], os.fsync
+
+    class Fcntl:
+        F_FULLFSYNC = 51
+
+        def fcntl(self, descriptor, command):
+            asked.append(command)
+            if not supported:
+                raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(files, "fcntl", Fcntl())
+    monkeypatch.setattr(files.os, "fsync", lambda descriptor: (synced.append(descriptor), fsync(descriptor)))
+    files.write_atomically(target, [content(2)])
+    assert asked == [51]
+    assert len(synced) == (1 if supported else 2)  # the folder; and the file where it has to be fsync
+    assert number_in(target) == 2
