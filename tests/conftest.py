@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import numpy as np
 import pytest
 
 import mxopt
@@ -11,3 +12,9 @@ def same_threads():
     setting = mxopt.kernels.get_num_threads_setting()
     yield
     mxopt.kernels.set_num_threads(setting)
+
+
+@pytest.fixture
+def rng():
+    """Numbers that are the same in whatever order the tests run."""
+    return np.random.default_rng(7)

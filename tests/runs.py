@@ -4,9 +4,10 @@ import numpy as np
 
 import mxopt as mx
 
-#: Blocks are cut from 2048 elements on; threads share the work from 65536 elements of all arrays together.
-SHAPES = ((7, 5), (4099,), (3, 1), (130, 17))
-MATRICES = ((7, 5), (41, 101), (3, 1), (130, 17))
+#: The engine converts 128 elements at a time and steps 512: one of these ends within its first 128, one just
+#: after a whole block. Work is shared among threads from 65,536 elements on; tests of that bring their own.
+SHAPES = ((7, 5), (1027,), (3, 1), (130, 17))
+MATRICES = ((7, 5), (13, 79), (3, 1), (130, 17))
 
 
 def shapes_of(name):
@@ -109,3 +110,12 @@ def run(
             for i, (g, w) in enumerate(zip(grads, weights)):
                 updater(i, g, w)
     return everything(updater, weights)
+
+
+def trained(package, name, weight, grad, updates=1, **keywords):
+    """Update a copy of one weight; return the updater and the copy."""
+    updater = package.get_updater(package.create(name, **keywords))
+    weight = weight.copy()
+    for _ in range(updates):
+        updater(0, grad, weight)
+    return updater, weight
