@@ -15,5 +15,13 @@ from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray
 from .states import StateFileError
 
+#: What ``from mxopt import *`` gives: no name that programs use for something else, as np, io and random.
+__all__ = [
+    *optimizer.__all__,
+    "Context", "RowSparseArray", "StateFileError", "clip_global_norm", "cpu", "cpu_pinned", "current_context",
+    "get_num_threads", "gpu", "num_gpus", "num_threads", "set_num_threads", "show_config",
+    "gluon", "kv", "lr_scheduler", "mod", "nd", "optimizer",
+]  # fmt: skip
+
 complete(__name__)
 __getattr__ = lazy(__name__)  # nd, gluon, kv, mod, ... and stand-ins for sym, autograd, ...

@@ -12,6 +12,8 @@ from .._version import __version__
 from . import optimizer
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 
+__all__ = [name for name in mxopt.__all__ if name not in mxopt.optimizer.__all__] + optimizer.__all__
+
 namespace.complete(__name__)
 _lazy = namespace.lazy(__name__)
 

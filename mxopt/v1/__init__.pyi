@@ -1,0 +1,109 @@
+# Written by tests/types/make_stubs.py.
+
+from .. import base as base
+from .. import context as context
+from .. import context as device
+from . import gluon as gluon
+from . import kvstore as kv
+from . import kvstore as kvstore
+from .. import lr_scheduler as lr_scheduler
+from . import module as mod
+from . import model as model
+from . import module as module
+from . import nd as nd
+from . import nd as ndarray
+from . import optimizer as optimizer
+from .. import random as random
+from .. import test_utils as test_utils
+from ..context import Context as Context
+from ..sparse import RowSparseArray as RowSparseArray
+from ..states.errors import StateFileError as StateFileError
+from ..clipping import clip_global_norm as clip_global_norm
+from ..context import cpu as cpu
+from ..context import cpu_pinned as cpu_pinned
+from ..context import current_context as current_context
+from ..config import get_num_threads as get_num_threads
+from ..context import gpu as gpu
+from ..context import num_gpus as num_gpus
+from ..config import num_threads as num_threads
+from ..config import set_num_threads as set_num_threads
+from ..config import show_config as show_config
+from .optimizer import (
+    AdaDelta as AdaDelta,
+    AdaGrad as AdaGrad,
+    Adam as Adam,
+    Adamax as Adamax,
+    DCASGD as DCASGD,
+    FTML as FTML,
+    Ftrl as Ftrl,
+    GroupAdaGrad as GroupAdaGrad,
+    LAMB as LAMB,
+    LARS as LARS,
+    LBSGD as LBSGD,
+    NAG as NAG,
+    Nadam as Nadam,
+    Optimizer as Optimizer,
+    RMSProp as RMSProp,
+    SGD as SGD,
+    SGLD as SGLD,
+    Signum as Signum,
+    Test as Test,
+    Updater as Updater,
+    ccSGD as ccSGD,
+    create as create,
+    describe as describe,
+    get_updater as get_updater,
+    list_optimizers as list_optimizers,
+    opt_registry as opt_registry,
+    register as register,
+)
+
+__all__ = [
+    "AdaDelta",
+    "AdaGrad",
+    "Adam",
+    "Adamax",
+    "Context",
+    "DCASGD",
+    "FTML",
+    "Ftrl",
+    "GroupAdaGrad",
+    "LAMB",
+    "LARS",
+    "LBSGD",
+    "NAG",
+    "Nadam",
+    "Optimizer",
+    "RMSProp",
+    "RowSparseArray",
+    "SGD",
+    "SGLD",
+    "Signum",
+    "StateFileError",
+    "Test",
+    "Updater",
+    "ccSGD",
+    "clip_global_norm",
+    "cpu",
+    "cpu_pinned",
+    "create",
+    "current_context",
+    "describe",
+    "get_num_threads",
+    "get_updater",
+    "gluon",
+    "gpu",
+    "kv",
+    "list_optimizers",
+    "lr_scheduler",
+    "mod",
+    "nd",
+    "num_gpus",
+    "num_threads",
+    "opt_registry",
+    "optimizer",
+    "register",
+    "set_num_threads",
+    "show_config",
+]
+__version__: str
