@@ -28,7 +28,7 @@ from . import test as _test
 from .optimizer import Optimizer as Optimizer
 from .updater import Updater as Updater
 from .describe import describe as describe
-from .updater import get_updater as get_updater
+from .dialects import get_updater as get_updater
 from .describe import list_optimizers as list_optimizers
 
 __all__ = [

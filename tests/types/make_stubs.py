@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mxopt
 from mxopt import namespace
+from mxopt.paths import ours
 
 HOME = Path(mxopt.__file__).parent
 #: What the signatures do not tell, by parameter; of all others the default's type is the type.
@@ -105,14 +106,13 @@ def optimizers(package):
 def packages(package):
     """The stub of ``mxopt`` or ``mxopt.v1``: what a star import gives, and the modules loaded on demand."""
     module = importlib.import_module(package)
-    modules = dict(namespace.MODULES)
     lines = [HEAD]
-    for name, target in sorted({"lr_scheduler": "lr_scheduler", "optimizer": "optimizer", **modules}.items()):
-        own = (HOME.joinpath(*package.split(".")[1:]) / target).with_suffix("")
-        place = "." if own.with_suffix(".py").exists() or own.is_dir() else ".."
-        lines.append(f"from {place} import {target} as {name}")
-    top = sorted(set(mxopt.__all__) - set(mxopt.optimizer.__all__) - {*modules, "lr_scheduler", "optimizer"})
-    for name in top:
+    for name in sorted({"lr_scheduler", "optimizer"} | namespace.LOADED_LATER):
+        target = ours(package, name)
+        parent, _, last = target.rpartition(".")
+        lines.append(f"from {'.' if parent == package else '..'} import {last} as {name}")
+    elsewhere = {"lr_scheduler", "optimizer", *namespace.LOADED_LATER, *mxopt.optimizer.__all__}
+    for name in sorted(set(mxopt.__all__) - elsewhere):
         where = getattr(mxopt, name).__module__.partition(".")[2]
         lines.append(f"from {'.' * (package.count('.') + 1)}{where} import {name} as {name}")
     lines.append(
