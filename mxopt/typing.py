@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .sparse import RowSparseArray
 
-__all__ = ["Array", "Dialect", "FileFormat", "Gradient", "Index", "Schedule", "State", "SupportsArray"]
+__all__ = ["Array", "DialectName", "FileFormat", "Gradient", "Index", "Schedule", "State", "SupportsArray"]
 
 #: A weight, a dense gradient or a state.
 Array = NDArray[Any]
@@ -19,7 +19,7 @@ Index = Union[int, str]
 State = Union[None, Array, "tuple[State, ...]"]
 #: The number of updates made so far -> the learning rate.
 Schedule = Callable[[int], float]
-Dialect = Literal["1.x", "2.x"]
+DialectName = Literal["1.x", "2.x"]
 FileFormat = Literal["mxopt", "mxnet-1.x", "mxnet-2.x"]
 
 

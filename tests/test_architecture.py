@@ -24,7 +24,7 @@ LAYERS = [
         "mxopt.spelling",
         "mxopt.stream",
     },
-    {"mxopt.namespace", "mxopt.absent", "mxopt.paths", "mxopt.registry"},
+    {"mxopt.namespace", "mxopt.absent", "mxopt.paths", "mxopt.registry", "mxopt.typing"},
     {"mxopt.dialects"},
     {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.microbatches"},
     {"mxopt.saving"},
