@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ FLOAT_NAMES = tuple(STORAGE_DTYPES)
 _CPU_DEVICES = (1, 3, 11)
 
 
-def is_float(dtype) -> bool:
+def is_float(dtype: Any) -> bool:
     """Whether mxopt computes in this dtype (by name, so that ml_dtypes need not be imported)."""
     return dtype.name in FLOAT_NAMES
 
@@ -39,7 +40,7 @@ def bfloat16() -> np.dtype:
 LINE = 64
 
 
-def zeros_like(array, dtype=None) -> np.ndarray:
+def zeros_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     """Zeros of an array's shape and memory order, beginning with a cache line.
 
     NumPy's own large arrays begin a quarter of a line later, so that a row of 64 numbers touches five lines
@@ -72,7 +73,7 @@ def _zeros(size):
     return np.zeros(size, np.uint8)
 
 
-def as_array(x, name: str = "array", writable: bool = True) -> np.ndarray:
+def as_array(x: Any, name: str = "array", writable: bool = True) -> np.ndarray:
     """View `x` as a plain ndarray over the same memory.
 
     Parameters
@@ -99,13 +100,13 @@ def as_array(x, name: str = "array", writable: bool = True) -> np.ndarray:
     return array
 
 
-def is_mxnet(x) -> bool:
+def is_mxnet(x: object) -> bool:
     """Whether `x` is an array of real MXNet, which is looked for and never imported."""
     mxnet = sys.modules.get("mxnet")
     return mxnet is not None and isinstance(x, mxnet.nd.NDArray)
 
 
-def settle(x) -> None:
+def settle(x: Any) -> None:
     """Wait until real MXNet has finished every operation on an array of its own; others have no such thing.
 
     A view of its memory that was made earlier may be read and written then.

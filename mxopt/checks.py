@@ -11,8 +11,9 @@ import inspect
 import math
 import numbers
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import spelling
 from .kernels import STORAGE_DTYPES
@@ -21,7 +22,9 @@ _DTYPES = " or ".join(", ".join(STORAGE_DTYPES).rsplit(", ", 1))
 _HALVES = [name for name, itemsize in STORAGE_DTYPES.items() if itemsize == 2]
 
 
-def number(name, value, low=None, high=None, open_high=False):
+def number(
+    name: str, value: Any, low: float | None = None, high: float | None = None, open_high: bool = False
+) -> float:
     """`value` as a finite Python float within bounds (NumPy scalars would widen float32 arithmetic).
 
     Parameters
@@ -33,8 +36,9 @@ def number(name, value, low=None, high=None, open_high=False):
         Inclusive bounds; `open_high` excludes the upper one.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        given: Any = value
         try:
-            value = value.item()  # a one-element array, as MXNet's own scripts pass
+            value = given.item()  # a one-element array, as MXNet's own scripts pass
         except (AttributeError, ValueError, TypeError):
             raise TypeError(f"{name} must be a number, got {value!r}") from None
     result = float(value)
@@ -54,26 +58,26 @@ def number(name, value, low=None, high=None, open_high=False):
     return result
 
 
-def optional_number(name, value, **bounds):
+def optional_number(name: str, value: Any, **bounds: Any) -> float | None:
     """As `number`, and None stays None."""
     return None if value is None else number(name, value, **bounds)
 
 
-def count(name, value, low=1):
+def count(name: str, value: Any, low: int = 1) -> int:
     """`value` as an int of at least `low`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < low:
         raise ValueError(f"{name} must be an integer of {low} or more, got {value!r}")
     return value.__index__()
 
 
-def one_of(name, value, known):
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     """`value`, which must be one of a few words."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}{nearest(value, known)}")
     return value
 
 
-def nearest(word, known):
+def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean ...?', or an empty string."""
     word = str(word).lower()
     close = difflib.get_close_matches(word, [str(k).lower() for k in known], n=3, cutoff=0.6)
@@ -89,18 +93,19 @@ def optimizer(value):
         raise TypeError(f"optimizer must be an Optimizer, got {got}; make one with create({name!r}, ...)")
 
 
-def unknown_optimizer(name, known):
+def unknown_optimizer(name: str, known: Iterable[str]) -> ValueError:
     """The error for a name that is not in the registry."""
     hint = nearest(name, known) or f"; the registry has {', '.join(sorted(known))}"
     return ValueError(f"unknown optimizer {name!r}{hint}")
 
 
-def arguments(cls):
+def arguments(cls) -> dict[str, Any]:
     """The arguments that the constructors of a class take, and their defaults.
 
     Those of the class that it refines under the same name (the other dialect's) are left out.
     """
-    found, names = {}, set()
+    found: dict[str, Any] = {}
+    names: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base) and base.__name__ not in names:
             for name, parameter in inspect.signature(base.__init__).parameters.items():
@@ -111,7 +116,7 @@ def arguments(cls):
     return found
 
 
-def unknown_keywords(cls, keywords):
+def unknown_keywords(cls, keywords: dict[str, Any]) -> TypeError:
     """The error for keyword arguments that no constructor of a class takes."""
     known = arguments(cls)
     word, value = next(iter(keywords.items()))
@@ -140,7 +145,7 @@ def renamed(keywords, old, new, value):
     return keywords.pop(old)
 
 
-def outside():
+def outside() -> int:
     """The stack level of the first frame outside mxopt, for warnings."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mxopt":
@@ -148,7 +153,7 @@ def outside():
     return level
 
 
-def who(optimizer, index):
+def who(optimizer: Any, index: Any) -> str:
     """An index with the name it bears: ``index 3 ('fc1_weight')``."""
     name = getattr(optimizer, "idx2name", {}).get(index)
     if name is None:
@@ -440,7 +445,7 @@ def gradient_shape(optimizer, index, weight, grad):
     )
 
 
-def key(index):
+def key(index: Any) -> Any:
     """An index as states are kept by: bytes become str."""
     if isinstance(index, bytes):
         return index.decode("utf-8")

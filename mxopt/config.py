@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Iterator
+from typing import Any
 
 from . import kernels
 from ._version import __version__
@@ -12,7 +14,7 @@ from ._version import __version__
 __all__ = ["get_num_threads", "num_threads", "set_num_threads", "show_config"]
 
 
-def set_num_threads(n):
+def set_num_threads(n: int | None) -> None:
     """Set how many threads a step may use, for the whole process.
 
     Parameters
@@ -24,13 +26,13 @@ def set_num_threads(n):
     kernels.set_num_threads(_default() if n is None else _count("n", n))
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """Threads that the next large step would use (1 in a forked child and without OpenMP)."""
     return kernels.get_num_threads()
 
 
 @contextlib.contextmanager
-def num_threads(n):
+def num_threads(n: int) -> Iterator[None]:
     """Use `n` threads within a ``with`` block.
 
     Examples
@@ -48,7 +50,7 @@ def num_threads(n):
         kernels.set_num_threads(before)
 
 
-def show_config(mode="print"):
+def show_config(mode: str = "print") -> dict[str, Any] | None:
     """Say what is in use: versions, instruction set, OpenMP, threads.
 
     Parameters

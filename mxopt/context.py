@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from types import MappingProxyType
+from typing import Any
 
 
 class Context:
@@ -23,35 +24,36 @@ class Context:
     devstr2type = MappingProxyType({name: number for number, name in devtype2str.items()})
     _local = threading.local()
 
-    def __init__(self, device_type, device_id=0):
+    def __init__(self, device_type: Any, device_id: int = 0) -> None:
         if isinstance(device_type, Context):
-            device_type, device_id = device_type.device_type, device_type.device_id
+            other: Context = device_type
+            device_type, device_id = other.device_type, other.device_id
         if device_type not in self.devstr2type:
             raise ValueError(f"device_type must be one of {', '.join(self.devstr2type)}, got {device_type!r}")
-        self.device_type = device_type
-        self.device_id = int(device_id)
+        self.device_type: str = device_type
+        self.device_id: int = int(device_id)
 
     @property
     def device_typeid(self):
         return self.devstr2type[self.device_type]
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Context):
             return NotImplemented
         return (self.device_type, self.device_id) == (other.device_type, other.device_id)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.device_type, self.device_id))
 
     def __repr__(self):
         return f"{self.device_type}({self.device_id})"
 
-    def __enter__(self):
+    def __enter__(self) -> Context:
         stack = self._stack()
         stack.append(self)
         return self
 
-    def __exit__(self, *_error):
+    def __exit__(self, *_error: Any) -> None:
         self._stack().pop()
 
     @classmethod
@@ -67,37 +69,37 @@ class Context:
 Device = Context
 
 
-def cpu(device_id=0):
+def cpu(device_id: int = 0) -> Context:
     """The CPU."""
     return Context("cpu", device_id)
 
 
-def cpu_pinned(device_id=0):
+def cpu_pinned(device_id: int = 0) -> Context:
     """The CPU; pinned memory is an affair of GPUs."""
     return Context("cpu_pinned", device_id)
 
 
-def gpu(device_id=0):
+def gpu(device_id: int = 0) -> Context:
     """A GPU's name, for scripts that pass it around; placing an array there is refused."""
     return Context("gpu", device_id)
 
 
-def num_gpus():
+def num_gpus() -> int:
     """Zero: mxopt works on the CPU."""
     return 0
 
 
-def num_devices():
+def num_devices() -> int:
     """Zero devices beside the CPU."""
     return 0
 
 
-def gpu_memory_info(device_id=0):
+def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
     """Refused: there is no GPU."""
     raise ValueError(f"mxopt has no GPUs, so gpu({device_id}) has no memory to ask about; use mx.cpu()")
 
 
-def current_context():
+def current_context() -> Context:
     """The innermost ``with context:`` block's device, else ``cpu(0)``."""
     return Context._stack()[-1]
 

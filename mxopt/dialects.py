@@ -7,8 +7,12 @@ depends on that is handed a `Dialect` and asks it, rather than a module's or a c
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from .registry import Registry
+
+if TYPE_CHECKING:
+    pass
 
 
 class Dialect:
@@ -58,7 +62,9 @@ class Dialect:
                 part.built_in = True
         self.base, self.updater, self._over = base, updater, over
 
-    def get_updater(self, optimizer, comm=None, accumulate=None, transport=None):
+    def get_updater(
+        self, optimizer: Any, comm: Any = None, accumulate: int | None = None, transport: str | None = None
+    ) -> Any:
         """An `Updater` of an optimizer.
 
         Parameters

@@ -19,7 +19,7 @@ _REFUSED = {
 }
 
 
-def create(name="local", store=KVStore):
+def create(name: str = "local", store: type[KVStore] = KVStore) -> KVStore:
     """Make a store.
 
     Parameters

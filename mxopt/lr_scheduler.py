@@ -5,8 +5,11 @@ call is *stateful*: it moves ``base_lr`` along, a smaller ``num_update`` later d
 the attributes are what a dumped optimizer carries in a state file.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
+from typing import Any
 
 from . import checks
 
@@ -75,7 +78,13 @@ class LRScheduler:
     [0.0, 0.5, 0.5, 0.25]
     """
 
-    def __init__(self, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"):
+    def __init__(
+        self,
+        base_lr: float = 0.01,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
         self.base_lr = checks.number("base_lr", base_lr)
         self.warmup_steps = _integer("warmup_steps", warmup_steps, least=0)
         self.warmup_final_lr = self.base_lr
@@ -88,7 +97,7 @@ class LRScheduler:
             raise ValueError(f"warmup_mode must be 'linear' or 'constant', got {warmup_mode!r}")
         self.warmup_mode = warmup_mode
 
-    def get_warmup_lr(self, num_update):
+    def get_warmup_lr(self, num_update: int) -> float:
         """Return the learning rate of an update inside the warmup.
 
         Parameters
@@ -109,7 +118,7 @@ class LRScheduler:
         rise = (self.warmup_final_lr - self.warmup_begin_lr) * float(num_update) / float(self.warmup_steps)
         return self.warmup_begin_lr + rise
 
-    def __call__(self, num_update):
+    def __call__(self, num_update: int) -> float:
         """Return the learning rate for the update numbered `num_update`.
 
         Parameters
@@ -131,7 +140,7 @@ class LRScheduler:
 class _AfterWarmup(LRScheduler):
     """What the four schedules share: the warmup first, then their own ``_decayed(num_update)``."""
 
-    def __call__(self, num_update):
+    def __call__(self, num_update: int) -> float:
         # An infinite count would keep FactorScheduler's loop going for ever.
         checks.number("num_update", num_update)
         if num_update < self.warmup_steps:
@@ -177,14 +186,14 @@ class FactorScheduler(_AfterWarmup):
 
     def __init__(
         self,
-        step,
-        factor=1,
-        stop_factor_lr=1e-8,
-        base_lr=0.01,
-        warmup_steps=0,
-        warmup_begin_lr=0,
-        warmup_mode="linear",
-    ):
+        step: int,
+        factor: float = 1,
+        stop_factor_lr: float = 1e-8,
+        base_lr: float = 0.01,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         self.step = _interval("step", step)
         self.factor = _decay_factor(factor)
@@ -225,7 +234,15 @@ class MultiFactorScheduler(_AfterWarmup):
     [1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
     """
 
-    def __init__(self, step, factor=1, base_lr=0.01, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"):
+    def __init__(
+        self,
+        step: list[int],
+        factor: float = 1,
+        base_lr: float = 0.01,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         if not isinstance(step, list) or not step:
             raise _WrongType(f"step must be a list of one or more increasing integers, got {step!r}")
@@ -303,14 +320,14 @@ class PolyScheduler(_ToFinal):
 
     def __init__(
         self,
-        max_update,
-        base_lr=0.01,
-        pwr=2,
-        final_lr=0,
-        warmup_steps=0,
-        warmup_begin_lr=0,
-        warmup_mode="linear",
-    ):
+        max_update: int,
+        base_lr: float = 0.01,
+        pwr: float = 2,
+        final_lr: float = 0,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         # With less than 0 the learning rate would end at infinity.
         self.power = checks.number("pwr", pwr, low=0)
@@ -345,8 +362,14 @@ class CosineScheduler(_ToFinal):
     """
 
     def __init__(
-        self, max_update, base_lr=0.01, final_lr=0, warmup_steps=0, warmup_begin_lr=0, warmup_mode="linear"
-    ):
+        self,
+        max_update: int,
+        base_lr: float = 0.01,
+        final_lr: float = 0,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
 
     def _above_final(self, updates):
@@ -364,7 +387,7 @@ def _classes():
     return {name: cls for name, cls in found.items() if not name.startswith("_")}
 
 
-def create(name, **kwargs):
+def create(name: str, **kwargs: Any) -> LRScheduler:
     """Make a scheduler by name.
 
     Parameters

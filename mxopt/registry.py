@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any, TypeVar
 
 from . import checks, kernels, slots
+
+#: A class as it comes to `Registry.register`.
+_T = TypeVar("_T", bound=type)
 
 
 class Registry:
@@ -16,10 +20,10 @@ class Registry:
         What ``Optimizer.opt_registry`` shows.
     """
 
-    def __init__(self):
-        self.classes = {}
+    def __init__(self) -> None:
+        self.classes: dict[str, type] = {}
 
-    def register(self, cls):
+    def register(self, cls: _T) -> _T:
         """Enter a class under its lower-case name; usable as a decorator.
 
         Parameters
@@ -51,7 +55,7 @@ class Registry:
         self.classes[name] = cls
         return cls
 
-    def create(self, name, **kwargs):
+    def create(self, name: str, **kwargs: Any) -> Any:
         """Make an optimizer by name.
 
         Parameters

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,7 @@ class RowSparseArray:
     #: Whether `data` must be what optimizers step: numbers of a float dtype.
     _floats_only = True
 
-    def __init__(self, data, indices, shape):
+    def __init__(self, data: Any, indices: Any, shape: tuple[int, ...]) -> None:
         self.shape = _checked_shape(shape)
         data = as_array(data, "data", writable=False)
         if self._floats_only:
@@ -94,17 +96,17 @@ class RowSparseArray:
         return cls(dense[rows], rows, dense.shape)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of the values."""
         return self.data.dtype
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         """Number of dimensions of the logical shape."""
         return len(self.shape)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of elements of the logical shape."""
         size = 1
         for length in self.shape:
@@ -118,7 +120,7 @@ class RowSparseArray:
 
     ctx = device = context
 
-    def todense(self):
+    def todense(self) -> np.ndarray:
         """The whole tensor as an ndarray, absent rows zero."""
         dense = np.zeros(self.shape, self.dtype)
         dense[self.indices] = self.data
@@ -126,7 +128,7 @@ class RowSparseArray:
 
     asnumpy = todense
 
-    def tostype(self, stype):
+    def tostype(self, stype: str) -> Any:
         """Itself for ``'row_sparse'``, the dense tensor for ``'default'``."""
         if stype == "row_sparse":
             return self
@@ -134,39 +136,39 @@ class RowSparseArray:
             return self.todense()
         raise ValueError(f"stype must be 'row_sparse' or 'default', got {stype!r}")
 
-    def copy(self):
+    def copy(self) -> RowSparseArray:
         """A copy that shares no memory."""
         return self._trusted(self.data.copy(), self.indices.copy(), self.shape)
 
-    def astype(self, dtype, copy=True):
+    def astype(self, dtype: Any, copy: bool = True) -> RowSparseArray:
         """The same rows in another float dtype."""
         data = self.data.astype(dtype, copy=copy)
         if self._floats_only:
             _check_float(data.dtype)
         return self._trusted(data, self.indices.copy() if copy else self.indices, self.shape)
 
-    def retain(self, indices):
+    def retain(self, indices: Any) -> RowSparseArray:
         """Those of its rows that `indices` names, as a new array; names of absent rows are ignored."""
         keep = np.isin(self.indices, _checked_indices(indices, None))
         return self._trusted(self.data[keep], self.indices[keep], self.shape)
 
-    def wait_to_read(self):
+    def wait_to_read(self) -> None:
         """Nothing to wait for: every operation has finished when it returns."""
 
-    def __mul__(self, number):
+    def __mul__(self, number: float) -> RowSparseArray:
         if not np.isscalar(number):
             return NotImplemented
         return self._trusted(_scaled(self.data, number), self.indices.copy(), self.shape)
 
     __rmul__ = __mul__
 
-    def __imul__(self, number):
+    def __imul__(self, number: float) -> RowSparseArray:
         if not np.isscalar(number):
             return NotImplemented
         self.data[...] = _scaled(self.data, number)
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
     def __repr__(self):
@@ -177,7 +179,7 @@ class RowSparseArray:
         return type(self)._trusted, (self.data, self.indices, self.shape)
 
 
-def as_gradient(x, name: str = "gradient"):
+def as_gradient(x: Any, name: str = "gradient") -> np.ndarray | RowSparseArray:
     """View a gradient: an ndarray for a dense one, a `RowSparseArray` for one that holds rows.
 
     Besides mxopt's own, rows are understood from a real MXNet ``RowSparseNDArray`` and from a torch COO
@@ -228,7 +230,7 @@ def row_ids(ids, name="row ids"):
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
-def all_finite(gradients):
+def all_finite(gradients: Iterable[Any]) -> bool:
     """Whether every element of some gradients, as `as_gradient` takes them, is finite."""
     gradients = map(as_gradient, gradients)
     return all(np.isfinite(g.data if isinstance(g, RowSparseArray) else g).all() for g in gradients)

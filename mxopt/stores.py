@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from .dialects import V2
 from .nd import view
 from .optimizer import Updater
 from .sparse import RowSparseArray, as_gradient
+
+if TYPE_CHECKING:
+    from .optimizer.optimizer import Optimizer
 
 LOCAL = ("local", "local_update_cpu", "local_allreduce_cpu")
 DEVICE = ("device", "local_allreduce_device", "nccl")
@@ -62,23 +68,23 @@ class KVStore(KVStoreBase):
 
     dialect = V2
 
-    def __init__(self, kind="local"):
+    def __init__(self, kind: str = "local") -> None:
         self._kind = kind
-        self._stored = {}
-        self._updater = None
+        self._stored: dict[Any, Any] = {}
+        self._updater: Any = None
 
     @property
-    def type(self):
+    def type(self) -> str:
         """The kind it was created as."""
         return self._kind
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """0: there is one worker, this process."""
         return 0
 
     @property
-    def num_workers(self):
+    def num_workers(self) -> int:
         """1."""
         return 1
 
@@ -87,10 +93,10 @@ class KVStore(KVStoreBase):
         """Whether the arrays of a key are added one after the other."""
         return self._kind in DEVICE
 
-    def barrier(self):
+    def barrier(self) -> None:
         """Nothing to wait for."""
 
-    def set_gradient_compression(self, compression_params):
+    def set_gradient_compression(self, compression_params: Any) -> None:
         """Refused: gradients do not leave the process."""
         raise NotImplementedError(
             "mxopt does not compress gradients, since they do not leave the process; "
@@ -99,7 +105,7 @@ class KVStore(KVStoreBase):
 
     # -- weights and gradients -----------------------------------------------------------------------
 
-    def init(self, key, value):
+    def init(self, key: Any, value: Any) -> None:
         """Give keys their first values, which are copied.
 
         Parameters
@@ -120,7 +126,7 @@ class KVStore(KVStoreBase):
             checked.append((one, as_gradient(arrays[0], f"value of key {one!r}")))
         return checked
 
-    def push(self, key, value, priority=0):
+    def push(self, key: Any, value: Any, priority: int = 0) -> None:
         """Sum the values pushed to each key, and apply them.
 
         With an updater each sum is the gradient of the stored weight; without, it replaces the stored value.
@@ -180,7 +186,7 @@ class KVStore(KVStoreBase):
             for key, value in sums.items():
                 self._updater(key, view(value), view(self._stored[key].array))
 
-    def pull(self, key, out=None, priority=0, ignore_sparse=True):
+    def pull(self, key: Any, out: Any = None, priority: int = 0, ignore_sparse: bool = True) -> None:
         """Copy stored values to arrays.
 
         Parameters
@@ -199,7 +205,7 @@ class KVStore(KVStoreBase):
             for array in arrays:
                 stored.copy_to(array, f"out for key {one!r}")
 
-    def pushpull(self, key, value, out=None, priority=0):
+    def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
         """`push`, then `pull` to `out`, or back to `value`."""
         sums = self._summed(key, value)
         out = value if out is None else out
@@ -211,12 +217,12 @@ class KVStore(KVStoreBase):
         self._apply(sums)
         self.pull(key, out, priority, ignore_sparse=False)
 
-    def broadcast(self, key, value, out, priority=0):
+    def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:
         """`init`, then `pull`."""
         self.init(key, value)
         self.pull(key, out, priority, ignore_sparse=False)
 
-    def row_sparse_pull(self, key, out=None, priority=0, row_ids=None):
+    def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
         """Copy some rows of stored weights.
 
         Parameters
@@ -249,11 +255,11 @@ class KVStore(KVStoreBase):
 
     # -- the updater ---------------------------------------------------------------------------------
 
-    def set_optimizer(self, optimizer):
+    def set_optimizer(self, optimizer: Optimizer) -> None:
         """Apply an optimizer to every gradient pushed from now on."""
         self._updater = self.dialect.get_updater(optimizer)
 
-    def set_updater(self, updater):
+    def set_updater(self, updater: Callable[[Any, Any, Any], None]) -> None:
         """Call ``updater(key, pushed, stored)`` for every push; it changes `stored` in place."""
         if not callable(updater):
             raise TypeError(f"updater must be callable as updater(key, pushed, stored), got {updater!r}")
@@ -261,11 +267,13 @@ class KVStore(KVStoreBase):
 
     _set_updater = set_updater
 
-    def save_optimizer_states(self, fname, dump_optimizer=False, **options):
+    def save_optimizer_states(
+        self, fname: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any
+    ) -> None:
         """Write the updater's states to a file; options as in `mxopt.Updater.save_states`."""
         self._own_updater("save_optimizer_states").save_states(fname, dump_optimizer, **options)
 
-    def load_optimizer_states(self, fname, **options):
+    def load_optimizer_states(self, fname: str | os.PathLike[str], **options: Any) -> Any:
         """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`."""
         return self._own_updater("load_optimizer_states").load_states(fname, **options)
 

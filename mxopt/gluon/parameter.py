@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -110,9 +111,22 @@ class Parameter:
         caller writes to an array of its own. May be set to True before a step to say so.
     """
 
-    def __init__(self, name="weight", data=None, grad=None, grad_req="write", shape=None, dtype=None,
-                 lr_mult=1.0, wd_mult=1.0, init=None, allow_deferred_init=False, differentiable=True,
-                 stype="default", grad_stype="default"):  # fmt: skip
+    def __init__(
+        self,
+        name: str = "weight",
+        data: Any = None,
+        grad: Any = None,
+        grad_req: str = "write",
+        shape: Any = None,
+        dtype: Any = None,
+        lr_mult: float = 1.0,
+        wd_mult: float = 1.0,
+        init: Any = None,
+        allow_deferred_init: bool = False,
+        differentiable: bool = True,
+        stype: str = "default",
+        grad_stype: str = "default",
+    ) -> None:
         for what, storage in (("stype", stype), ("grad_stype", grad_stype)):
             if storage not in ("default", "row_sparse"):
                 raise ValueError(
@@ -204,7 +218,14 @@ class Parameter:
 
     # -- the weight ----------------------------------------------------------------------------------
 
-    def initialize(self, init=None, ctx=None, default_init=None, force_reinit=False, device=None):
+    def initialize(
+        self,
+        init: Any = None,
+        ctx: Any = None,
+        default_init: Any = None,
+        force_reinit: bool = False,
+        device: Any = None,
+    ) -> None:
         """Allocate the weight of a parameter made with a shape.
 
         Parameters
@@ -240,15 +261,15 @@ class Parameter:
             )
         return self._data
 
-    def list_data(self):
+    def list_data(self) -> list[Any]:
         """The weight's copies, one a context."""
         return list(self._held())
 
-    def data(self, ctx=None):
+    def data(self, ctx: Any = None) -> Any:
         """The weight as an NDArray over the memory that is updated."""
         return self._held()[self._position(ctx)]
 
-    def list_ctx(self):
+    def list_ctx(self) -> list[Context]:
         """The contexts of the copies."""
         return [array.context for array in self._held()]
 
@@ -262,7 +283,7 @@ class Parameter:
             raise RuntimeError(f"parameter {self.name!r} was not initialized on {ctx}, but on {contexts}")
         return contexts.index(ctx)
 
-    def set_data(self, data):
+    def set_data(self, data: Any) -> None:
         """Copy values into the weight."""
         if self._data is None:
             self._shape = tuple(np.shape(data)) if self._shape is None else self._shape
@@ -305,7 +326,7 @@ class Parameter:
 
     # -- the gradient --------------------------------------------------------------------------------
 
-    def list_grad(self):
+    def list_grad(self) -> list[Any]:
         """The gradients, one a context."""
         if self._grad_req == "null":
             raise RuntimeError(f"parameter {self.name!r} has no gradient, because its grad_req is 'null'")
@@ -314,7 +335,7 @@ class Parameter:
         self._grad = [view(gradient) for gradient in self._grad]
         return list(self._grad)
 
-    def grad(self, ctx=None):
+    def grad(self, ctx: Any = None) -> Any:
         """The gradient; what is written to it is used by the next step."""
         return self.list_grad()[self._position(ctx)]
 
@@ -345,7 +366,7 @@ class Parameter:
             self.owner_writes = False
             self.version += 1
 
-    def set_grad(self, grad):
+    def set_grad(self, grad: Any) -> None:
         """Hand over the gradient of the next step.
 
         With ``grad_req='add'`` it is added to what has gathered since `zero_grad`; otherwise it is kept by
@@ -377,7 +398,7 @@ class Parameter:
         if self.owner_writes:
             self._mxopt_knows()
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set the gradients to zero."""
         if self._grad_req != "null" and self._grad is not None:
             fresh = self.fresh

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ..optimizer import multipliers
 from ..stores import update
 from . import stale_gradients
 from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from ..optimizer.optimizer import Optimizer
 
 
 class Trainer:
@@ -47,8 +51,15 @@ class Trainer:
     dialect = V2
     _store = KVStore
 
-    def __init__(self, params, optimizer, optimizer_params=None, kvstore="device", compression_params=None,
-                 update_on_kvstore=None):  # fmt: skip
+    def __init__(
+        self,
+        params: Any,
+        optimizer: str | Optimizer,
+        optimizer_params: dict[str, Any] | None = None,
+        kvstore: Any = "device",
+        compression_params: dict[str, Any] | None = None,
+        update_on_kvstore: bool | None = None,
+    ) -> None:
         self._params = _parameters(params)
         for parameter in self._params:
             parameter._set_trainer(self)
@@ -62,7 +73,7 @@ class Trainer:
         self._version = None  # of what `_trained` keeps
         self._gathered = None
         self._looked = None
-        self._told = set()
+        self._told: set[Any] = set()
 
     def _check_contexts(self):
         contexts = self._params[0].list_ctx()
@@ -133,26 +144,26 @@ class Trainer:
     # -- what scripts read and set -------------------------------------------------------------------
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Optimizer:
         """The optimizer."""
         return self._optimizer
 
     @property
-    def update_on_kvstore(self):
+    def update_on_kvstore(self) -> bool | None:
         """Whether the weights are updated by the store."""
         self._ready()
         return bool(self._update_on_kvstore)
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """The optimizer's learning rate now."""
         return self._optimizer.learning_rate
 
-    def set_learning_rate(self, lr):
+    def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate; with a scheduler this is refused, because it decides."""
         self._optimizer.set_learning_rate(lr)
 
-    def set_lr_mult(self, args_lr_mult):
+    def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> Any:
         """Set the ``lr_mult`` of parameters by name or pattern of names.
 
         Parameters
@@ -167,7 +178,7 @@ class Trainer:
         """
         return self._set_multipliers("lr_mult", args_lr_mult)
 
-    def set_wd_mult(self, args_wd_mult):
+    def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> Any:
         """Set the ``wd_mult`` of parameters; as `set_lr_mult`."""
         return self._set_multipliers("wd_mult", args_wd_mult)
 
@@ -188,7 +199,7 @@ class Trainer:
 
     # -- steps ---------------------------------------------------------------------------------------
 
-    def step(self, batch_size, ignore_stale_grad=False, grads=None):
+    def step(self, batch_size: float, ignore_stale_grad: bool = False, grads: Any = None) -> None:
         """Reduce the gradients over the copies and update the parameters.
 
         Parameters
@@ -217,7 +228,7 @@ class Trainer:
                 self._gathered = None
             self._update(ignore_stale_grad)
 
-    def allreduce_grads(self):
+    def allreduce_grads(self) -> None:
         """Sum the gradients over the copies, for scripts that change them before `update`."""
         self._ready()
         self._not_on_kvstore("allreduce_grads()")
@@ -226,7 +237,7 @@ class Trainer:
         self._looked = {trained[position] for position in self._watch.repeated(gradients)}
         self._allreduce_grads()
 
-    def update(self, batch_size, ignore_stale_grad=False, grads=None):
+    def update(self, batch_size: float, ignore_stale_grad: bool = False, grads: Any = None) -> None:
         """As `step`, for gradients that `allreduce_grads` has reduced."""
         self._ready()
         self._not_on_kvstore("update()")
@@ -388,7 +399,7 @@ class Trainer:
 
     # -- files ---------------------------------------------------------------------------------------
 
-    def save_states(self, fname, **options):
+    def save_states(self, fname: str | os.PathLike[str], **options: Any) -> None:
         """Write states, update counts, hyper-parameters and scheduler to a file.
 
         Parameters
@@ -403,7 +414,7 @@ class Trainer:
         else:
             self._updaters[0].save_states(fname, dump_optimizer=True, **options)
 
-    def load_states(self, fname, **options):
+    def load_states(self, fname: str | os.PathLike[str], **options: Any) -> Any:
         """Take states and optimizer from a file; multipliers stay those of the trainer's parameters.
 
         Parameters

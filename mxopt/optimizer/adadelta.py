@@ -1,5 +1,9 @@
 """AdaDelta."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -58,8 +62,14 @@ class AdaDelta(Optimizer):
     text_scalars = ("clip_gradient",)
 
     def __init__(
-        self, learning_rate=1.0, rho=0.9, epsilon=1e-6, use_fused_step=True, lazy_update=False, **kwargs
-    ):
+        self,
+        learning_rate: float | None = 1.0,
+        rho: float = 0.9,
+        epsilon: float = 1e-6,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.rho = checks.number("rho", rho, 0, 1)
         self.epsilon = checks.number("epsilon", epsilon, 0)

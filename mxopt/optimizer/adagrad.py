@@ -1,5 +1,9 @@
 """AdaGrad."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks, kernels
@@ -57,7 +61,14 @@ class AdaGrad(Optimizer):
     text_scalars: tuple[str, ...] = ("clip_gradient",)
     lazy_by_default = True
 
-    def __init__(self, learning_rate=0.01, epsilon=1e-6, use_fused_step=True, lazy_update=None, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | None = 0.01,
+        epsilon: float = 1e-6,
+        use_fused_step: bool = True,
+        lazy_update: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.epsilon = checks.number("epsilon", epsilon, 0)

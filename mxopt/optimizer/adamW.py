@@ -1,6 +1,9 @@
 """AdamW, and what it shares with AdaBelief."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +20,18 @@ class BiasCorrected(Optimizer):
     # MXNet's multi-tensor operators get lr and wd in lists of numbers, and rescale_grad as an array.
     text_scalars = ("clip_gradient", "beta1", "beta2", "epsilon")
 
-    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, correct_bias=True,
-                 use_fused_step=True, lazy_update=False, aggregate_num=None, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-6,
+        correct_bias: bool = True,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        aggregate_num: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         # MXNet overrules aggregate_num by the environment here.
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step,
                          aggregate_num=config.aggregation_size(most=50), **kwargs)  # fmt: skip

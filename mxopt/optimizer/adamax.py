@@ -1,5 +1,9 @@
 """Adamax."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -54,8 +58,16 @@ class Adamax(Optimizer):
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "rest1", "beta2", "epsilon")
     text_scalars = ("clip_gradient",)
 
-    def __init__(self, learning_rate=0.002, beta1=0.9, beta2=0.999, epsilon=1e-8, use_fused_step=True,
-                 lazy_update=False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.002,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
         self.beta2 = checks.number("beta2", beta2, 0, 1)

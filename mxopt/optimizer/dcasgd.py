@@ -1,5 +1,9 @@
 """Delay-compensated asynchronous SGD."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -56,13 +60,20 @@ class DCASGD(Optimizer):
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda", "momentum")
     text_scalars = ("clip_gradient",)
 
-    def __init__(self, learning_rate=0.1, momentum=0.0, lamda=0.04, use_fused_step=True, lazy_update=False,
-                 **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.1,
+        momentum: float = 0.0,
+        lamda: float = 0.04,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.momentum = checks.number("momentum", momentum, 0)
         self.lamda = checks.number("lamda", lamda)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-        self.weight_previous = {}  # never filled, there as well
+        self.weight_previous: dict[Any, Any] = {}  # never filled, there as well
 
     @property
     def passes(self):

@@ -6,6 +6,7 @@ import dataclasses
 import fnmatch
 import inspect
 import re
+from typing import Any
 
 from .. import checks, dialects, slots
 from .optimizer import Optimizer
@@ -13,7 +14,7 @@ from .optimizer import Optimizer
 ABSENT = "absent"
 
 
-def list_optimizers(pattern="*", dialect="2.x"):
+def list_optimizers(pattern: str = "*", dialect: Any = "2.x") -> list[str]:
     """Names of the registered optimizers, sorted.
 
     Parameters
@@ -107,7 +108,7 @@ class Description:
         return "\n".join(lines)
 
 
-def describe(name, dialect="2.x"):
+def describe(name: str | type, dialect: Any = "2.x") -> Description:
     """Describe an optimizer: signature, defaults, states, laziness, and what the other dialect does.
 
     Parameters

@@ -1,5 +1,9 @@
 """Follow the moving leader."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -55,8 +59,16 @@ class FTML(Optimizer):
     text_scalars = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2")
     corrections = {"correct1": "beta1", "correct2": "beta2"}
 
-    def __init__(self, learning_rate=0.0025, beta1=0.6, beta2=0.999, epsilon=1e-8, use_fused_step=True,
-                 lazy_update=False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.0025,
+        beta1: float = 0.6,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self._keep_moments(beta1, beta2, epsilon)
         self.lazy_update = checks.lazy_update(self, lazy_update)

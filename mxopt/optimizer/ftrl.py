@@ -1,5 +1,9 @@
 """Ftrl."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -64,8 +68,14 @@ class Ftrl(Optimizer):
     lazy_on_stored_rows = True
 
     def __init__(
-        self, learning_rate=0.1, lamda1=0.01, beta=1.0, use_fused_step=True, lazy_update=False, **kwargs
-    ):
+        self,
+        learning_rate: float | None = 0.1,
+        lamda1: float = 0.01,
+        beta: float = 1.0,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.lamda1 = checks.number("lamda1", lamda1, 0)
         self.beta = checks.number("beta", beta, 0)

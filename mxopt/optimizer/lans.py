@@ -1,5 +1,9 @@
 """LANS."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -71,8 +75,18 @@ class LANS(Optimizer):
     corrections = {"correct1": "beta1", "correct2": "beta2"}
     not_lazy_because = "its step length depends on the norms of the whole tensor"
 
-    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, lower_bound=None,
-                 upper_bound=None, aggregate_num=4, use_fused_step=True, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-6,
+        lower_bound: float | None = None,
+        upper_bound: float | None = None,
+        aggregate_num: float | None = 4,
+        use_fused_step: bool = True,
+        **kwargs: Any,
+    ) -> None:
         checks.lazy_update(self, kwargs.pop("lazy_update", False))
         super().__init__(learning_rate=learning_rate, aggregate_num=aggregate_num,
                          use_fused_step=use_fused_step, **kwargs)  # fmt: skip

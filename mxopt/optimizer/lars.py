@@ -1,6 +1,9 @@
 """LARS."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -70,8 +73,17 @@ class LARS(SGD):
     # MXNet rescales the gradient for its norm by the number itself, and as read from text for the update.
     scalar_names = (*SGD.scalar_names, "norm_rescale")
 
-    def __init__(self, learning_rate=0.1, momentum=0.0, eta=0.001, epsilon=1e-8, lazy_update=False,
-                 use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.1,
+        momentum: float = 0.0,
+        eta: float = 0.001,
+        epsilon: float = 1e-8,
+        lazy_update: bool = False,
+        use_fused_step: bool = True,
+        aggregate_num: float | None = 1,
+        **kwargs: Any,
+    ) -> None:
         epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)
         if kwargs.pop("momentum_correction", False):
             warnings.warn(

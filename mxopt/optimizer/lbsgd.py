@@ -1,6 +1,9 @@
 """Large-batch SGD."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
@@ -90,9 +93,20 @@ class LBSGD(Momentum):
     rules = ("sgd_single_v1", "sgd_mom_v1")
     progress = ("cumgrads",)
 
-    def __init__(self, momentum=0.0, multi_precision=False, warmup_strategy="linear", warmup_epochs=5,
-                 batch_scale=1, updates_per_epoch=32, begin_epoch=0, num_epochs=60, use_fused_step=True,
-                 lazy_update=False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        momentum: float = 0.0,
+        multi_precision: bool = False,
+        warmup_strategy: str = "linear",
+        warmup_epochs: float = 5,
+        batch_scale: float = 1,
+        updates_per_epoch: float = 32,
+        begin_epoch: float = 0,
+        num_epochs: float = 60,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(multi_precision=multi_precision, use_fused_step=use_fused_step, **kwargs)
         self.momentum = checks.number("momentum", momentum, 0)
         self.warmup_strategy = checks.one_of("warmup_strategy", warmup_strategy, _STRATEGIES)
@@ -102,7 +116,7 @@ class LBSGD(Momentum):
         self.init_updates = checks.count("begin_epoch", begin_epoch, 0) * self.updates_per_epoch
         self.num_epochs = num_epochs
         self.lbmult = 1  # the multiplier of the last update
-        self.cumgrads = {}
+        self.cumgrads: dict[Any, Any] = {}
         self.adaptive = False  # never changed, there as well
         self.admult = 1
         self.lazy_update = checks.lazy_update(self, lazy_update)

@@ -1,5 +1,9 @@
 """Nadam."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from .. import checks
@@ -72,8 +76,17 @@ class Nadam(Optimizer):
     scalars_differ = True
     progress = ("m_schedule",)
 
-    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, schedule_decay=0.004,
-                 use_fused_step=True, lazy_update=False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        schedule_decay: float = 0.004,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self._keep_moments(beta1, beta2, epsilon)
         self.schedule_decay = checks.number("schedule_decay", schedule_decay, 0)

@@ -1,5 +1,9 @@
 """Nesterov's accelerated gradient."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import checks
 from .momentum import Momentum
 from .optimizer import register
@@ -50,8 +54,15 @@ class NAG(Momentum):
 
     rules = ("sgd", "nag")
 
-    def __init__(self, learning_rate=0.1, momentum=0.9, multi_precision=False, use_fused_step=True,
-                 lazy_update=None, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.1,
+        momentum: float = 0.9,
+        multi_precision: bool = False,
+        use_fused_step: bool = True,
+        lazy_update: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, multi_precision=multi_precision,
                          use_fused_step=use_fused_step, **kwargs)  # fmt: skip
         self.momentum = checks.number("momentum", momentum, 0)

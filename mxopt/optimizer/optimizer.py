@@ -6,7 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -130,9 +130,23 @@ class Optimizer:
     lazy_update = False
     _aggregate_num = 1
 
-    def __init__(self, rescale_grad=1.0, param_idx2name=None, wd=0.0, clip_gradient=None, learning_rate=None,
-                 lr_scheduler=None, sym=None, begin_num_update=0, multi_precision=False, param_dict=None,
-                 aggregate_num=None, use_fused_step=None, skip_nonfinite=False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        rescale_grad: float = 1.0,
+        param_idx2name: dict[Any, str] | None = None,
+        wd: float = 0.0,
+        clip_gradient: float | None = None,
+        learning_rate: float | None = None,
+        lr_scheduler: Any = None,
+        sym: Any = None,
+        begin_num_update: int = 0,
+        multi_precision: bool = False,
+        param_dict: dict[Any, Any] | None = None,
+        aggregate_num: float | None = None,
+        use_fused_step: bool | None = None,
+        skip_nonfinite: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if kwargs:
             raise checks.unknown_keywords(type(self), kwargs)
         if skip_nonfinite:  # MXNet's attributes, and this one only where it is used
@@ -171,7 +185,7 @@ class Optimizer:
         self.clip_gradient = checks.optional_number("clip_gradient", clip_gradient)
         self.begin_num_update = begin_num_update
         self.num_update = begin_num_update
-        self._all_index_update_counts = {0: {}}
+        self._all_index_update_counts: dict[int, dict[Any, int]] = {0: {}}
         self._index_update_count = self._all_index_update_counts[0]
         self.multi_precision = multi_precision
         self.aggregate_num = self._aggregate_num if aggregate_num is None else aggregate_num
@@ -180,12 +194,12 @@ class Optimizer:
         self.sym_info = (sym.attr_dict(), sym.list_arguments()) if sym is not None else ()
         self.param_dict = param_dict if param_dict else {}
         self.allow_np_array = True
-        self.lr_mult = {}
-        self.wd_mult = {}
+        self.lr_mult: dict[Any, float] = {}
+        self.wd_mult: dict[Any, float] = {}
         self.set_lr_mult({})
         self.set_wd_mult({})
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.built_in = False  # until its methods are found elsewhere, or `Dialect.fill` says so
         cls.built_in = all(map(cls._has_built_in, _PROTOCOL))
@@ -215,7 +229,7 @@ class Optimizer:
     #: Whether `state_slots` says how states are built, rather than a `create_state` of the class's own.
     declares_states = True
     _texts: tuple[bool, ...] = (False,) * 4
-    _corrections: tuple[tuple[int, int], ...] = ()
+    _corrections: tuple[tuple[int, ...], ...] = ()
 
     @property
     def _read_as_text(self):
@@ -238,11 +252,11 @@ class Optimizer:
     # -- the learning rate ---------------------------------------------------------------------------
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """The scheduler's rate for `num_update`, or `lr` without a scheduler."""
         return self.lr if self.lr_scheduler is None else self.lr_scheduler(self.num_update)
 
-    def set_learning_rate(self, lr):
+    def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate.
 
         Raises
@@ -257,7 +271,7 @@ class Optimizer:
             )
         self.lr = checks.number("learning_rate", lr)
 
-    def set_lr_mult(self, args_lr_mult):
+    def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> dict[str, list[str]]:
         """Set learning-rate multipliers.
 
         Parameters
@@ -274,7 +288,7 @@ class Optimizer:
         self.lr_mult = self._multipliers("__lr_mult__", args_lr_mult)
         return self._matches(args_lr_mult)
 
-    def set_wd_mult(self, args_wd_mult):
+    def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> dict[str, list[str]]:
         """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name."""
         self.wd_mult = self._multipliers("__wd_mult__", args_wd_mult)
         return self._matches(args_wd_mult)
@@ -322,22 +336,22 @@ class Optimizer:
             return True
         return any((owner.lr_mult, owner.wd_mult) != (1.0, 1.0) for owner in self.param_dict.values())
 
-    def _get_lrs(self, indices):
+    def _get_lrs(self, indices: Any) -> list[float]:
         """Learning rates of some indices, multipliers applied."""
         lr = self.learning_rate
         return [lr * self._mult(index, "lr_mult") for index in indices]
 
-    def _get_lr(self, index):
+    def _get_lr(self, index: Any) -> float:
         return self._get_lrs([index])[0]
 
-    def _get_wds(self, indices):
+    def _get_wds(self, indices: Any) -> list[float]:
         """Weight decays of some indices, multipliers applied."""
         return [self.wd * self._mult(index, "wd_mult") for index in indices]
 
-    def _get_wd(self, index):
+    def _get_wd(self, index: Any) -> float:
         return self._get_wds([index])[0]
 
-    def effective(self):
+    def effective(self) -> dict[str, Any]:
         """What the next update of each known parameter will use, as a list of records that prints as a table.
 
         Returns
@@ -382,7 +396,7 @@ class Optimizer:
 
     _set_current_context = _set_current_device
 
-    def _update_count(self, index):
+    def _update_count(self, index: Any) -> None:
         """Count one update of an index, or of each of a list."""
         for idx in index if isinstance(index, (list, tuple)) else [index]:
             count = self._index_update_count.get(idx, self.begin_num_update) + 1
@@ -567,7 +581,7 @@ class Optimizer:
 
     # -- states --------------------------------------------------------------------------------------
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Any, weight: Any) -> Any:
         """Make the state of one weight: None, an array, or a tuple of arrays, as `state_slots` declares them.
 
         Optimizers of one's own declare their arrays there, or override this.
@@ -588,7 +602,7 @@ class Optimizer:
     def check_weight(self, index, weight):
         """Refuse, by raising, a weight that the update cannot take; nothing has changed yet."""
 
-    def create_state_multi_precision(self, index, weight):
+    def create_state_multi_precision(self, index: Any, weight: Any) -> Any:
         """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state)."""
         if is_half(weight.dtype):
             if self.multi_precision:
@@ -676,7 +690,7 @@ class Optimizer:
             None if singles is None else with_sums(singles),
         )
 
-    def update(self, indices, weights, grads, states):
+    def update(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """Update weights in place: by `fused_step` when `use_fused_step`, else by `step`.
 
         Parameters
@@ -697,7 +711,7 @@ class Optimizer:
         else:
             self.step(indices, weights, grads, states)
 
-    def update_multi_precision(self, indices, weights, grads, states):
+    def update_multi_precision(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """Update weights in place, through their float32 masters where they have them; as `update`."""
         if self._runs_own_rules or not self.multi_precision:
             self.update(indices, weights, grads, states)
@@ -723,7 +737,7 @@ class Optimizer:
             if weight is not main:
                 weight[...] = main.astype(weight.dtype)
 
-    def fused_step(self, indices, weights, grads, states):
+    def fused_step(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """Update by the compiled rules; arguments as lists, as in `update`.
 
         Everything is checked before anything changes, and one call serves the whole list.
@@ -802,7 +816,7 @@ class Optimizer:
             raise checks.gradient_shape(self, index, weight, grad)
         return grad.indices
 
-    def step(self, indices, weights, grads, states):
+    def step(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """Update by NumPy; arguments as lists, as in `update`.
 
         The readable form of the rule. Optimizers of one's own override it (2.x) or `update` (1.x).

@@ -1,6 +1,9 @@
 """RMSProp, plain and centered."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
@@ -75,8 +78,18 @@ class RMSProp(Optimizer):
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "rho", "momentum", "epsilon", "clip_weights")
     text_scalars = scalar_names
 
-    def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.9, epsilon=1e-8, centered=False,
-                 clip_weights=None, use_fused_step=True, lazy_update=False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.9,
+        epsilon: float = 1e-8,
+        centered: bool = False,
+        clip_weights: float | None = None,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         rho = checks.renamed(kwargs, "gamma1", "rho", rho)
         momentum = checks.renamed(kwargs, "gamma2", "momentum", momentum)
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)

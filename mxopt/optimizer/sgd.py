@@ -1,5 +1,9 @@
 """Stochastic gradient descent."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import checks
 from .momentum import Momentum
 from .optimizer import register
@@ -48,8 +52,16 @@ class SGD(Momentum):
 
     rules = ("sgd", "sgd_mom")
 
-    def __init__(self, learning_rate=0.1, momentum=0.0, lazy_update=False, multi_precision=False,
-                 use_fused_step=True, aggregate_num=1, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.1,
+        momentum: float = 0.0,
+        lazy_update: bool = False,
+        multi_precision: bool = False,
+        use_fused_step: bool = True,
+        aggregate_num: float | None = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             learning_rate=learning_rate,
             multi_precision=multi_precision,

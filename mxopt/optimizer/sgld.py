@@ -1,6 +1,9 @@
 """Stochastic gradient Langevin dynamics."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +63,13 @@ class SGLD(Optimizer):
     text_scalars = ("clip_gradient",)
     generator = None
 
-    def __init__(self, learning_rate=0.1, use_fused_step=True, lazy_update=False, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | None = 0.1,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 

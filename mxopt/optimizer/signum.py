@@ -1,5 +1,9 @@
 """Signum: steps of equal size in every coordinate."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import checks
 from .momentum import Momentum
 from .optimizer import register
@@ -55,8 +59,15 @@ class Signum(Momentum):
     scalar_names = (*Momentum.scalar_names, "wd_lh")
     text_scalars = scalar_names
 
-    def __init__(self, learning_rate=0.01, momentum=0.9, wd_lh=0.0, use_fused_step=True, lazy_update=False,
-                 **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.01,
+        momentum: float = 0.9,
+        wd_lh: float = 0.0,
+        use_fused_step: bool = True,
+        lazy_update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)
         self.momentum = checks.number("momentum", momentum, 0, 1, open_high=True)
         self.wd_lh = checks.number("wd_lh", wd_lh)

@@ -1,5 +1,9 @@
 """The optimizer that MXNet's own tests use."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import checks
 from ..slots import StateSlot
 from .optimizer import Optimizer, register
@@ -42,7 +46,7 @@ class Test(Optimizer):
     state_slots = (StateSlot("state", "float32"),)
     scalar_names = ("lr", "wd", "rescale_grad")
 
-    def __init__(self, use_fused_step=True, lazy_update=False, **kwargs):
+    def __init__(self, use_fused_step: bool = True, lazy_update: bool = False, **kwargs: Any) -> None:
         super().__init__(use_fused_step=use_fused_step, **kwargs)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .. import checks
@@ -9,8 +12,12 @@ from ..arrays import as_array
 from ..dialects import V2, is_built_in
 from ..microbatches import Window
 from ..saving import writing as saving
-from ..saving.orders import Undecided
 from ..sparse import all_finite, as_gradient
+
+if TYPE_CHECKING:
+    from ..saving.writing import LoadReport
+    from ..typing import State
+    from .optimizer import Optimizer
 
 
 class Updater:
@@ -38,11 +45,11 @@ class Updater:
     array([-0.5, -0.5], dtype=float32)
     """
 
-    def __init__(self, optimizer, accumulate=None):
+    def __init__(self, optimizer: Optimizer, accumulate: int | None = None) -> None:
         checks.optimizer(optimizer)
         self.optimizer = optimizer
-        self.states = {}
-        self.states_synced = {}
+        self.states: dict[Any, Any] = {}
+        self.states_synced: dict[Any, bool] = {}
         self._undecided = {}
         self._loaded = frozenset()
         if accumulate is not None and checks.count("accumulate", accumulate) > 1:
@@ -53,13 +60,13 @@ class Updater:
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
     _row_sparse: dict = {}
     #: What a file left open about the states, until the weights tell (`orders.Undecided`).
-    _undecided: Undecided | dict = {}
+    _undecided: Any = {}
 
     @property
-    def aggregate_updates(self):
+    def aggregate_updates(self) -> bool:
         return self.optimizer.aggregate_num > 1
 
-    def __call__(self, index, grad, weight):
+    def __call__(self, index: Any, grad: Any, weight: Any) -> None:
         """Step one weight, or a list of weights in one fused call.
 
         Parameters
@@ -139,7 +146,7 @@ class Updater:
                     self.states[index] = _viewed(self.states[index], kind)
         self._loaded -= used
 
-    def sync_state_context(self, state, _context):
+    def sync_state_context(self, state: State, _context: Any) -> State:
         """The state itself: all memory is the CPU's. Here for scripts that put states in by hand."""
         return state
 
@@ -229,24 +236,24 @@ class Updater:
 
     # -- saving and loading: mxopt.saving.writing ----------------------------------------------------
 
-    def get_states(self, dump_optimizer=False, **options):
+    def get_states(self, dump_optimizer: bool = False, **options: Any) -> bytes:
         """The states as bytes; see `mxopt.saving.writing.get_states`."""
         self._within_a_step("states cannot be saved")
         return saving.get_states(self, dump_optimizer, **options)
 
-    def set_states(self, states, **options):
+    def set_states(self, states: bytes, **options: Any) -> LoadReport:
         """Take states from bytes; see `mxopt.saving.writing.set_states`."""
         self._within_a_step("states cannot be loaded")
         report = saving.set_states(self, states, **options)
         self._loaded = frozenset(self.states)
         return report
 
-    def save_states(self, path, dump_optimizer=False, **options):
+    def save_states(self, path: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any) -> None:
         """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`."""
         self._within_a_step("states cannot be saved")
         return saving.save_states(self, path, dump_optimizer, **options)
 
-    def load_states(self, path, **options):
+    def load_states(self, path: str | os.PathLike[str], **options: Any) -> LoadReport:
         """Take states from a file; see `mxopt.saving.writing.load_states`."""
         self._within_a_step("states cannot be loaded")
         report = saving.load_states(self, path, **options)

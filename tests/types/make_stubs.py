@@ -8,6 +8,7 @@ import importlib
 import inspect
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import mxopt
 from mxopt import namespace
@@ -90,11 +91,14 @@ def optimizers(package):
         "from . import contrib as contrib",
         *(f"from . import {name} as _{name}" for name in modules),
     ]
-    for name in ("Optimizer", "Updater", "describe", "get_updater", "list_optimizers"):
+    for name in ("Optimizer", "Updater", "describe", "list_optimizers"):
         lines.append(f"from .{getattr(module, name).__module__.rpartition('.')[2]} import {name} as {name}")
     lines += ["", f"__all__ = {sorted(module.__all__)}"]
     lines += ["", '_T = TypeVar("_T", bound=type)', "", "opt_registry: dict[str, type[Optimizer]]", ""]
-    lines += ["def register(cls: _T) -> _T: ...", ""]
+    lines += ["def register(cls: _T) -> _T: ..."]
+    asked = list(inspect.signature(module.get_updater).parameters.values())[1:]
+    rest = ", ".join(f"{p.name}: {p.annotation} = ..." for p in asked)
+    lines += [f"def get_updater(optimizer: Optimizer, {rest}) -> Updater: ...", ""]
     for cls in own:
         lines.append(f"class {cls.__name__}(_{cls.__module__.rpartition('.')[2]}.{cls.__name__}):")
         lines.append(f"    def __init__({constructor(cls)}) -> None: ...")
@@ -122,12 +126,30 @@ def packages(package):
     return "\n".join(lines) + "\n"
 
 
+def arrays():
+    """The stub of ``mxopt.nd``: its names; most functions are made in loops and show no signature."""
+    module = mxopt.nd
+    lines = [HEAD, "from typing import Any", ""]
+    for name in sorted(module.__all__):
+        value = getattr(module, name)
+        if isinstance(value, ModuleType):
+            lines.append(f"from . import {value.__name__.rpartition('.')[2]} as {name}")
+        elif isinstance(value, type):
+            lines.append(f"from .{value.__module__.rpartition('.')[2]} import {name} as {name}")
+    lines += ["", f"__all__ = {sorted(module.__all__)}", ""]
+    for name in sorted(module.__all__):
+        if not isinstance(getattr(module, name), (type, ModuleType)):
+            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Any: ...")
+    return "\n".join(lines) + "\n"
+
+
 def stubs():
     """Pairs of a stub's path below the package and its text, laid out by ruff."""
     for package in ("mxopt", "mxopt.v1"):
         folder = HOME.joinpath(*package.split(".")[1:])
         yield folder / "__init__.pyi", packages(package)
         yield folder / "optimizer" / "__init__.pyi", optimizers(package)
+    yield HOME / "nd" / "__init__.pyi", arrays()
 
 
 def main():

@@ -14,10 +14,10 @@ import pytest
 from processes import environment, printed
 
 HERE = Path(__file__).parent
-STUBS = list(make_stubs.stubs())
+STUBS = {path.relative_to(make_stubs.HOME).as_posix(): (path, text) for path, text in make_stubs.stubs()}
 
 
-@pytest.mark.parametrize(("path", "text"), [pytest.param(*pair, id=pair[0].parent.name) for pair in STUBS])
+@pytest.mark.parametrize(("path", "text"), STUBS.values(), ids=STUBS)
 def test_stubs_are_as_they_are_made(path, text):
     there = ast.dump(ast.parse(path.read_text(encoding="utf-8")))
     assert there == ast.dump(ast.parse(text)), "run python tests/types/make_stubs.py"
@@ -42,7 +42,8 @@ STANDARD = getattr(sys, "stdlib_module_names", {"copy", "io", "operator", "os", 
 
 
 def findings(command, pattern):
-    done = subprocess.run(command, cwd=HERE, env=environment(), capture_output=True, text=True)
+    where = {"MYPYPATH": environment().get("PYTHONPATH", "")}
+    done = subprocess.run(command, cwd=HERE, env=environment(**where), capture_output=True, text=True)
     return {int(line) for line in re.findall(pattern, done.stdout)}, done.stdout + done.stderr
 
 
@@ -56,15 +57,24 @@ def test_a_checker_finds_the_mistakes_and_nothing_else(checker, file, expected, 
     if checker == "mypy":
         if importlib.util.find_spec("mypy") is None:
             pytest.skip("mypy is not installed; tox -e types installs it")
-        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), file]
-        found, said = findings(command, r"\.py:(\d+): error")
+        command = [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--follow-imports=silent",
+            "--cache-dir",
+            str(tmp_path),
+            file,
+        ]
+        found, said = findings(command, rf"{file}:(\d+): error")
     else:
         if not shutil.which("basedpyright"):
             pytest.skip(
                 "basedpyright, which is pyright with its Node, is not installed; tox -e types installs it"
             )
-        (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+        (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}')
         shutil.copy(HERE / file, tmp_path)
         command = ["basedpyright", "-p", str(tmp_path), "--pythonpath", sys.executable, str(tmp_path / file)]
-        found, said = findings(command, r"\.py:(\d+):\d+ - error")
+        found, said = findings(command, rf"{file}:(\d+):\d+ - error")
     assert found == expected, said

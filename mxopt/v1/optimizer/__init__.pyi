@@ -25,7 +25,6 @@ from . import test as _test
 from .optimizer import Optimizer as Optimizer
 from .updater import Updater as Updater
 from .describe import describe as describe
-from .dialects import get_updater as get_updater
 from .describe import list_optimizers as list_optimizers
 
 __all__ = [
@@ -63,6 +62,9 @@ _T = TypeVar("_T", bound=type)
 opt_registry: dict[str, type[Optimizer]]
 
 def register(cls: _T) -> _T: ...
+def get_updater(
+    optimizer: Optimizer, comm: Any = ..., accumulate: int | None = ..., transport: str | None = ...
+) -> Updater: ...
 
 class AdaDelta(_adadelta.AdaDelta):
     def __init__(

@@ -1,5 +1,9 @@
 """AdaDelta as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...optimizer import adadelta
 from .optimizer import Optimizer, register
 
@@ -32,7 +36,9 @@ class AdaDelta(Optimizer, adadelta.AdaDelta):
 
     rules = ("adadelta_v1",)
 
-    def __init__(self, rho=0.9, epsilon=1e-5, *, learning_rate=None, **kwargs):
+    def __init__(
+        self, rho: float = 0.9, epsilon: float = 1e-5, *, learning_rate: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(learning_rate=learning_rate, rho=rho, epsilon=epsilon, **kwargs)
 
     def step(self, indices, weights, grads, states):

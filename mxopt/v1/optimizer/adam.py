@@ -1,5 +1,9 @@
 """Adam as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...optimizer import adam
 from .optimizer import Optimizer, register
 
@@ -23,6 +27,14 @@ class Adam(Optimizer, adam.Adam):
     rules = ("adam_v1",)
     clips_decay = True
 
-    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, lazy_update=True, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        lazy_update: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon, **kwargs)
         self.lazy_update = bool(lazy_update)

@@ -1,5 +1,9 @@
 """Adamax as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ...optimizer import adamax
@@ -32,7 +36,9 @@ class Adamax(Optimizer, adamax.Adamax):
     rules = ("adamax_v1",)
     clips_decay = True
 
-    def __init__(self, learning_rate=0.002, beta1=0.9, beta2=0.999, **kwargs):
+    def __init__(
+        self, learning_rate: float | None = 0.002, beta1: float = 0.9, beta2: float = 0.999, **kwargs: Any
+    ) -> None:
         if "epsilon" in kwargs:
             raise TypeError("Adamax has no epsilon in the 1.x dialect; leave it out, or use mxopt.Adamax")
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=0.0, **kwargs)

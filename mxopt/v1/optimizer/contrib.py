@@ -1,5 +1,9 @@
 """GroupAdaGrad as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ... import checks
@@ -50,7 +54,7 @@ class GroupAdaGrad(Optimizer, contrib.GroupAdaGrad):
     _sum_of_rows = staticmethod(compensated_sum_of_rows)
     epsilon = alias("float_stable_eps")
 
-    def __init__(self, eps=1e-5, *, learning_rate=None, **kwargs):
+    def __init__(self, eps: float = 1e-5, *, learning_rate: float | None = None, **kwargs: Any) -> None:
         eps = checks.number("eps", checks.renamed(kwargs, "epsilon", "eps", eps), 0)
         super().__init__(learning_rate=learning_rate, epsilon=eps, **kwargs)
 

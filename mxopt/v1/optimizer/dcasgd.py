@@ -1,5 +1,9 @@
 """Delay-compensated asynchronous SGD as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ...optimizer import dcasgd
@@ -26,7 +30,9 @@ class DCASGD(Optimizer, dcasgd.DCASGD):
 
     rules = ("dcasgd_v1", "dcasgd_mom_v1")
 
-    def __init__(self, momentum=0.0, lamda=0.04, *, learning_rate=None, **kwargs):
+    def __init__(
+        self, momentum: float = 0.0, lamda: float = 0.04, *, learning_rate: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(learning_rate=learning_rate, momentum=momentum, lamda=lamda, **kwargs)
 
     def _compensated(self, grad, ahead, weight, wd):

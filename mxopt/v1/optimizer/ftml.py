@@ -1,5 +1,9 @@
 """Follow the moving leader as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...optimizer import ftml
 from .optimizer import Optimizer, register
 
@@ -24,5 +28,13 @@ class FTML(Optimizer, ftml.FTML):
     rules = ("ftml_v1",)
     clips_decay = True
 
-    def __init__(self, beta1=0.6, beta2=0.999, epsilon=1e-8, *, learning_rate=None, **kwargs):
+    def __init__(
+        self,
+        beta1: float = 0.6,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        *,
+        learning_rate: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon, **kwargs)

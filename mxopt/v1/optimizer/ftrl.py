@@ -1,5 +1,9 @@
 """Ftrl as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import checks
 from ...optimizer import ftrl
 from .optimizer import Optimizer, register
@@ -29,7 +33,9 @@ class Ftrl(Optimizer, ftrl.Ftrl):
 
     rules = ("ftrl_v1",)
 
-    def __init__(self, lamda1=0.01, learning_rate=0.1, beta=1, **kwargs):
+    def __init__(
+        self, lamda1: float = 0.01, learning_rate: float | None = 0.1, beta: float = 1, **kwargs: Any
+    ) -> None:
         super().__init__(learning_rate=None, lamda1=lamda1, beta=beta, **kwargs)
         if learning_rate is not None:
             self.lr = checks.number("learning_rate", learning_rate)

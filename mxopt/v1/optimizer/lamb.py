@@ -1,5 +1,9 @@
 """LAMB as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import config
 from ...optimizer import lamb
 from ...slots import StateSlot
@@ -35,8 +39,19 @@ class LAMB(Optimizer, lamb.LAMB):
     rules = ("lamb_moments_v1", "lamb_v1")
     state_slots = (StateSlot("mean"), StateSlot("var"))
 
-    def __init__(self, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-6, lower_bound=None,
-                 upper_bound=None, bias_correction=True, *, aggregate_num=None, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-6,
+        lower_bound: float | None = None,
+        upper_bound: float | None = None,
+        bias_correction: bool = True,
+        *,
+        aggregate_num: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         if aggregate_num is None:
             aggregate_num = config.aggregation_size(most=45, default=45)
         super().__init__(learning_rate, beta1, beta2, epsilon, lower_bound, upper_bound, bias_correction,

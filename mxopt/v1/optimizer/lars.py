@@ -1,5 +1,9 @@
 """LARS as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ... import checks, kernels
@@ -52,7 +56,15 @@ class LARS(SGD, lars.LARS):
     decaying_names = ("_weight",)
     progress = ("last_lr", "cur_lr", "lr_update")
 
-    def __init__(self, momentum=0.0, lazy_update=True, eta=0.001, eps=0, momentum_correction=True, **kwargs):
+    def __init__(
+        self,
+        momentum: float = 0.0,
+        lazy_update: bool = True,
+        eta: float = 0.001,
+        eps: float = 0,
+        momentum_correction: bool = True,
+        **kwargs: Any,
+    ) -> None:
         eps = checks.renamed(kwargs, "epsilon", "eps", eps)
         super().__init__(momentum=momentum, lazy_update=lazy_update, eta=eta, epsilon=eps, **kwargs)
         self.momentum_correction = bool(momentum_correction)

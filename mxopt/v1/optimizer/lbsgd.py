@@ -1,5 +1,9 @@
 """Large-batch SGD as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...optimizer import lbsgd
 from .optimizer import Optimizer, register
 
@@ -15,9 +19,19 @@ class LBSGD(Optimizer, lbsgd.LBSGD):
     lazy_update : bool, default True
     """
 
-    def __init__(self, momentum=0.0, multi_precision=False, warmup_strategy="linear", warmup_epochs=5,
-                 batch_scale=1, updates_per_epoch=32, begin_epoch=0, num_epochs=60, lazy_update=True,
-                 **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        momentum: float = 0.0,
+        multi_precision: bool = False,
+        warmup_strategy: str = "linear",
+        warmup_epochs: float = 5,
+        batch_scale: float = 1,
+        updates_per_epoch: float = 32,
+        begin_epoch: float = 0,
+        num_epochs: float = 60,
+        lazy_update: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(momentum, multi_precision, warmup_strategy, warmup_epochs, batch_scale,
                          updates_per_epoch, begin_epoch, num_epochs, **kwargs)  # fmt: skip
         self.lazy_update = bool(lazy_update)

@@ -1,5 +1,9 @@
 """Nesterov's accelerated gradient as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...optimizer import nag
 from .optimizer import Optimizer, register
 
@@ -37,7 +41,7 @@ class NAG(Optimizer, nag.NAG):
     rules = ("sgd_single_v1", "nag_v1")
     master_position = 1
 
-    def __init__(self, momentum=0.0, *, learning_rate=None, **kwargs):
+    def __init__(self, momentum: float = 0.0, *, learning_rate: float | None = None, **kwargs: Any) -> None:
         super().__init__(learning_rate=learning_rate, momentum=momentum, **kwargs)
 
     def step(self, indices, weights, grads, states):

@@ -1,5 +1,7 @@
 """What the optimizers of MXNet 1.9.1 have in common."""
 
+from __future__ import annotations
+
 from ...dialects import V1
 from ...optimizer import optimizer
 
@@ -7,7 +9,7 @@ from ...optimizer import optimizer
 class alias:  # noqa: N801  a kind of property
     """An attribute that 2.x calls by the name this is given, and 1.x keeps as `attribute`."""
 
-    def __init__(self, attribute):
+    def __init__(self, attribute: str) -> None:
         self.attribute = attribute
 
     def __set_name__(self, owner, name):

@@ -1,5 +1,9 @@
 """RMSProp as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ... import checks
@@ -59,8 +63,16 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
     rho = alias("gamma1")
     momentum = alias("gamma2")
 
-    def __init__(self, learning_rate=0.001, gamma1=0.9, gamma2=0.9, epsilon=1e-8, centered=False,
-                 clip_weights=None, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: float | None = 0.001,
+        gamma1: float = 0.9,
+        gamma2: float = 0.9,
+        epsilon: float = 1e-8,
+        centered: bool = False,
+        clip_weights: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         gamma1 = checks.number("gamma1", checks.renamed(kwargs, "rho", "gamma1", gamma1), 0, 1)
         gamma2 = checks.number("gamma2", checks.renamed(kwargs, "momentum", "gamma2", gamma2), 0)
         super().__init__(learning_rate=learning_rate, rho=gamma1, momentum=gamma2, epsilon=epsilon,

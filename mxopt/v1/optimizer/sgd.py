@@ -1,5 +1,9 @@
 """Stochastic gradient descent as in MXNet 1.9.1."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import config
 from ...optimizer import sgd
 from .optimizer import Optimizer, register
@@ -33,8 +37,16 @@ class SGD(Optimizer, sgd.SGD):
     rules = ("sgd_v1", "sgd_mom_v1")
     master_position = 1
 
-    def __init__(self, momentum=0.0, lazy_update=True, *, learning_rate=None, use_fused_step=True,
-                 aggregate_num=None, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        momentum: float = 0.0,
+        lazy_update: bool = True,
+        *,
+        learning_rate: float | None = None,
+        use_fused_step: bool = True,
+        aggregate_num: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         if aggregate_num is None:
             aggregate_num = config.aggregation_size()
         super().__init__(learning_rate=learning_rate, momentum=momentum, use_fused_step=use_fused_step,
