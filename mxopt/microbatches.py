@@ -125,8 +125,7 @@ class Window:
                 if not set(other).isdisjoint(key):
                     raise ValueError(
                         "all micro-batches of a step must be given in calls for the same indices: one has "
-                        "come "
-                        f"for {_listed(other)}, now one for {_listed(key)}"
+                        f"come for {_listed(other)}, now one for {_listed(key)}"
                     )
             stack = self._open[key] = Stack(self.count, merge=merge_lists)
         for _, _, known in stack.nodes[:1]:
@@ -146,10 +145,8 @@ class Window:
             key, stack = next(iter(self._open.items()))
             raise RuntimeError(
                 f"{what} within a step: {stack.end} of the {self.count} micro-batches for {_listed(key)} "
-                f"have "
-                "come, and their sum is no part of a file; do it after the step's last micro-batch, or "
-                "drop the "
-                "sum with updater.drop_micro_batches()"
+                "have come, and their sum is no part of a file; do it after the step's last micro-batch, "
+                "or drop the sum with updater.drop_micro_batches()"
             )
 
     def drop(self):
@@ -163,8 +160,7 @@ def check_alike(index, first, gradient):
     if isinstance(gradient, RowSparseArray) is not sparse or gradient.shape != first.shape:
         raise ValueError(
             f"the gradients of index {index!r} must have one shape and storage in all micro-batches of a "
-            f"step, "
-            f"got {_built(first)} and then {_built(gradient)}"
+            f"step, got {_built(first)} and then {_built(gradient)}"
         )
 
 

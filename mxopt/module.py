@@ -115,8 +115,7 @@ class ParameterModule:
             if optimizer.rescale_grad != rescale_grad:
                 warnings.warn(
                     f"the optimizer's rescale_grad is {optimizer.rescale_grad} and 1/batch_size is "
-                    f"{rescale_grad}; "
-                    "gradients will not be averaged over the batch",
+                    f"{rescale_grad}; gradients will not be averaged over the batch",
                     UserWarning,
                     stacklevel=2,
                 )

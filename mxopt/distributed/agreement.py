@@ -56,20 +56,17 @@ def refuse_what_needs_whole_tensors(optimizer):
     cls = type(optimizer)
     if not is_built_in(cls):
         raise TypeError(
-            f"{cls.__name__} has an update of its own, which may need whole tensors, so its states cannot be "
-            "sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from an "
-            "optimizer "
-            "of mxopt without overriding update, step and create_state"
+            f"{cls.__name__} has an update of its own, which may need whole tensors, so its states cannot "
+            "be sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from "
+            "an optimizer of mxopt without overriding update, step and create_state"
         )
     if len(optimizer.passes) > 1 and not optimizer.use_fused_step:
         raise ValueError(
-            f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no "
-            f"rank has; "
-            "pass use_fused_step=True"
+            f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no rank "
+            "has; pass use_fused_step=True"
         )
     if getattr(optimizer, "warmup_strategy", None) == "lars":
         raise ValueError(
             f"{cls.__name__} with warmup_strategy='lars' takes norms of whole tensors in NumPy, which no "
-            f"rank has; "
-            "use the optimizer 'lars', or another strategy"
+            "rank has; use the optimizer 'lars', or another strategy"
         )

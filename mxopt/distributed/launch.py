@@ -111,8 +111,7 @@ def _wait(job, folder):
         rank, pid = fallen
         print(
             f"mxopt: rank {rank} (process {pid}) has died without a word: it was killed, for instance for "
-            f"want of "
-            "memory, or crashed; all ranks end",
+            "want of memory, or crashed; all ranks end",
             file=sys.stderr,
             flush=True,
         )

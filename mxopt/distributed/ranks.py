@@ -222,9 +222,8 @@ class Ranks:
         for rank, number in self._gone.items():
             if number < self._calls:
                 raise RankError(
-                    f"rank {rank} has ended its program, and rank {self.rank} waits for it at {call}; "
-                    f"every rank "
-                    "must make the same calls"
+                    f"rank {rank} has ended its program, and rank {self.rank} waits for it at {call}; every "
+                    "rank must make the same calls"
                 )
 
     def leave(self):

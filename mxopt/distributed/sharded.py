@@ -84,8 +84,7 @@ class ShardedUpdater(Updater):
         if self._micro_batches < size:
             raise ValueError(
                 f"accumulate must be at least the number of ranks, {size}, so that each has a micro-batch "
-                f"of the "
-                f"step, got {accumulate}; start fewer ranks, or cut the batch into more micro-batches"
+                f"of the step, got {accumulate}; start fewer ranks, or cut the batch into more micro-batches"
             )
         if transport is None:
             transport = "windows" if self.ranks.one_machine else "messages"

@@ -109,8 +109,7 @@ class DistStore(KVStore):
             except Exception as refused:
                 error = ValueError(
                     f"the optimizer that rank {giver} was given cannot be sent ({refused}); call "
-                    f"set_optimizer on "
-                    "every rank"
+                    "set_optimizer on every rank"
                 )
         self._ranks.agree("set_optimizer", None if error else description(own), error)
         super().set_optimizer(own)

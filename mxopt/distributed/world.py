@@ -77,16 +77,14 @@ def load():
     if MPI.Get_version() < (3, 0):
         raise RankError(
             f"the MPI library must speak MPI 3 or later, got {'.'.join(map(str, MPI.Get_version()))}; use "
-            f"MPICH, "
-            "Open MPI or Intel MPI of this decade"
+            "MPICH, Open MPI or Intel MPI of this decade"
         )
     size = told_size()
     if size > 1 and MPI.COMM_WORLD.size == 1 and MPI.COMM_WORLD.rank == 0:
         name = MPI.Get_library_version().split("\n")[0].strip().rstrip("\x00")
         raise RankError(
             f"the launcher started {size} processes, but this one's MPI ({name}) sees itself alone: they "
-            f"are of "
-            "two MPIs; start with `mxopt launch`, or with the mpiexec of that MPI"
+            "are of two MPIs; start with `mxopt launch`, or with the mpiexec of that MPI"
         )
     return MPI
 
@@ -175,8 +173,7 @@ def refuse_server_roles():
     if role in ("server", "scheduler"):
         sys.stderr.write(
             f"mxopt: DMLC_ROLE={role}: there are no parameter servers and no scheduler here, every process "
-            f"is a "
-            "worker; start the workers alone, with: mxopt launch -n <workers> script.py\n"
+            "is a worker; start the workers alone, with: mxopt launch -n <workers> script.py\n"
         )
         sys.stderr.flush()
         raise SystemExit(0)

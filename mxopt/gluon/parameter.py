@@ -176,9 +176,8 @@ class Parameter:
         copies = len(self._data or arrays)
         if len(arrays) != copies:
             raise ValueError(
-                f"{what} of parameter {self.name!r} must come once for each of its {copies} "
-                "copies, "
-                f"got {len(arrays)}"
+                f"{what} of parameter {self.name!r} must come once for each of its {copies} copies, got "
+                f"{len(arrays)}"
             )
         for array in arrays:
             if array.shape != self._shape:

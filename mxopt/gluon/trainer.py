@@ -93,9 +93,8 @@ class Trainer:
             )
         elif optimizer_params:
             raise ValueError(
-                "optimizer_params must be left out when optimizer is an instance, which has its "
-                "own; "
-                f"got {optimizer_params!r}"
+                "optimizer_params must be left out when optimizer is an instance, which has its own; got "
+                f"{optimizer_params!r}"
             )
         else:
             checks.optimizer(optimizer)

@@ -29,8 +29,7 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     if even_split and size % num_slice:
         raise ValueError(
             f"data of shape {data.shape} cannot be cut into {num_slice} equal slices along axis "
-            f"{batch_axis}; "
-            "use a batch size that can, or even_split=False"
+            f"{batch_axis}; use a batch size that can, or even_split=False"
         )
     if num_slice > size:
         raise ValueError(f"data has {size} elements along axis {batch_axis}, too few for {num_slice} slices")

@@ -46,8 +46,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         if context is not _CPU:
             self._context = context
 
-    # -- what MXNet's arrays know about themselves
-    # ---------------------------------------------------------------
+    # -- what MXNet's arrays know about themselves ---------------------------------------------------
 
     @property
     def context(self):
@@ -130,8 +129,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
 
     backward = attach_grad
 
-    # -- arithmetic
-    # ----------------------------------------------------------------------------------------------
+    # -- arithmetic ----------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         operand = np.asarray if ufunc in _LOGICAL else _operand
@@ -192,8 +190,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
             raise TypeError(f"only an integer array of one element can be an index, got {self.dtype}")
         return int(self.asscalar())
 
-    # -- elements
-    # ------------------------------------------------------------------------------------------------
+    # -- elements ------------------------------------------------------------------------------------
 
     def __getitem__(self, key):
         found = np.ndarray.__getitem__(self, _index(key))

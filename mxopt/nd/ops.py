@@ -70,8 +70,7 @@ def _operator(compute):
     return operator
 
 
-# -- creation
-# ----------------------------------------------------------------------------------------------------
+# -- creation ----------------------------------------------------------------------------------------
 
 
 def _placed(array, ctx):
@@ -157,8 +156,7 @@ def waitall():
     """Nothing to wait for: every operation has finished when it returns."""
 
 
-# -- elementwise
-# -------------------------------------------------------------------------------------------------
+# -- elementwise -------------------------------------------------------------------------------------
 
 
 def _rsqrt(x):
@@ -446,8 +444,7 @@ def isfinite(data):
     return np.isfinite(data).astype(data.dtype)
 
 
-# -- reductions
-# --------------------------------------------------------------------------------------------------
+# -- reductions --------------------------------------------------------------------------------------
 
 
 def _axes(ndim, axis, exclude):
@@ -588,8 +585,7 @@ def argsort(data, axis=-1, is_ascend=True, dtype="float32"):
     return np.argsort(data if is_ascend else -data, axis=axis, kind="stable").astype(dtype)
 
 
-# -- products
-# ----------------------------------------------------------------------------------------------------
+# -- products ----------------------------------------------------------------------------------------
 
 
 @_operator
@@ -606,8 +602,7 @@ def batch_dot(lhs, rhs, transpose_a=False, transpose_b=False):
     return np.matmul(lhs.swapaxes(1, 2) if transpose_a else lhs, rhs.swapaxes(1, 2) if transpose_b else rhs)
 
 
-# -- shapes
-# ------------------------------------------------------------------------------------------------------
+# -- shapes ------------------------------------------------------------------------------------------
 
 
 def _arrays(data):
@@ -844,8 +839,7 @@ def L2Normalization(data, eps=1e-10, mode="instance"):
     return data / np.sqrt(squares + data.dtype.type(eps))
 
 
-# -- finite checks
-# -----------------------------------------------------------------------------------------------
+# -- finite checks -----------------------------------------------------------------------------------
 
 
 def all_finite(data, init_output=True, out=None):

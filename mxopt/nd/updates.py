@@ -276,8 +276,7 @@ def _lists(name, rule, states, known, mixed, preloaded, rules):
         if len(arrays) != count * each or lrs is None or wds is None or not len(lrs) == len(wds) == count:
             raise ValueError(
                 f"{name} takes {each} arrays a weight, and lrs and wds with one number each; got "
-                f"{len(arrays)} "
-                f"arrays for {count} weights"
+                f"{len(arrays)} arrays for {count} weights"
             )
         out = list(out) if isinstance(out, (list, tuple)) else [out] * count if out is None else [out]
         if len(out) != count:
@@ -297,8 +296,7 @@ def named(function, name, doc):
     return function
 
 
-# -- LAMB in its two phases: elementwise NumPy, with the norms taken by the caller between them
-# ------------------
+# -- LAMB in its two phases: elementwise NumPy, with the norms taken by the caller between them ------
 
 
 def _lamb_phase1(weight, grad, mean, var, scalars):

@@ -562,8 +562,7 @@ class Optimizer:
                 if own:
                     warnings.warn(
                         f"{kind} is set for {key!r}, but parameter {own[0]!r} has its own, which wins; set "
-                        "that, "
-                        f"or use Trainer.set_{kind}",
+                        f"that, or use Trainer.set_{kind}",
                         UserWarning,
                         stacklevel=checks.outside(),
                     )

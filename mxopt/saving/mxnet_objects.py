@@ -40,8 +40,7 @@ _OWN = {
         "ftml": "beta1 beta2 epsilon",
         "lars": "momentum momentum_correction lazy_update eta eps skip last_lr cur_lr",
         "lbsgd": "momentum warmup_strategy warmup_epochs batch_scale updates_per_epoch init_updates "
-        "num_epochs "
-        "lbmult cumgrads adaptive admult",
+        "num_epochs lbmult cumgrads adaptive admult",
         "lamb": "beta1 beta2 epsilon lower_bound upper_bound bias_correction",
         "dcasgd": "momentum weight_previous lamda",
         "sgld": "",

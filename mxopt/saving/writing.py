@@ -171,8 +171,7 @@ def document(updater, dump_optimizer=False):
         if dialect.registry.classes.get(name) is not type(optimizer):
             raise StateMismatch(
                 f"the optimizer is a {type(optimizer).__name__}, which is not registered, so no file can "
-                "name it; "
-                "register the class, or save without dump_optimizer"
+                "name it; register the class, or save without dump_optimizer"
             )
         described["attributes"] = mxnet_objects.attributes_of(optimizer)
         described["scheduler"] = _described_scheduler(optimizer.lr_scheduler)
@@ -361,8 +360,7 @@ class _Loading:
             if missing or surplus:
                 raise StateMismatch(
                     f"the file's {name!r} has other hyper-parameters than this one: the file lacks "
-                    f"{sorted(missing)}, "
-                    f"this mxopt does not know {sorted(surplus)}"
+                    f"{sorted(missing)}, this mxopt does not know {sorted(surplus)}"
                 )
         scheduler = described.get("scheduler")
         if scheduler is not None:
@@ -432,9 +430,9 @@ class _Loading:
         )
         self.number = mxnet_objects.checked_count(attributes.get("num_update", 0))
         warnings.warn(
-            f"the file's optimizer is a {record.path}, which is not registered here: its states and "
-            "update counts are "
-            f"loaded, the optimizer stays {mxnet_objects.name_of(self.live)!r} with its own hyper-parameters",
+            f"the file's optimizer is a {record.path}, which is not registered here: its states and update "
+            f"counts are loaded, the optimizer stays {mxnet_objects.name_of(self.live)!r} with its own "
+            "hyper-parameters",
             UserWarning,
             stacklevel=checks.outside(),
         )
@@ -445,8 +443,8 @@ class _Loading:
             return
         warnings.warn(
             "the file carries no update counts, as MXNet writes it without dump_optimizer: they restart "
-            "at 1, so bias "
-            "corrections and schedules begin again and the first steps have the wrong size; pass num_update=",
+            "at 1, so bias corrections and schedules begin again and the first steps have the wrong size; "
+            "pass num_update=",
             UserWarning,
             stacklevel=checks.outside(),
         )
@@ -549,9 +547,8 @@ class _Loading:
         if self.strict and (new or dropped):
             raise StateMismatch(
                 f"the file and this optimizer have different parameters: not in the file {_listed(new)}, "
-                "only in the file "
-                f"{_listed(dropped)}; pass strict=False to load the rest, rename= to say what is called "
-                "otherwise now"
+                f"only in the file {_listed(dropped)}; pass strict=False to load the rest, rename= to say "
+                "what is called otherwise now"
             )
         return keys, LoadReport(tuple(kept), tuple(new), tuple(dropped), tuple(self.ignored))
 
