@@ -26,6 +26,8 @@ class AdaBelief(BiasCorrected):
 
     Parameters
     ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     beta1 : float, default 0.9
         Decay of the mean.
     beta2 : float, default 0.999
@@ -34,6 +36,10 @@ class AdaBelief(BiasCorrected):
         Joins the variance at every step, and the root.
     correct_bias : bool, default True
         Correct the rate for moments that started at zero.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`. ``aggregate_num`` is ignored, as in MXNet.
 

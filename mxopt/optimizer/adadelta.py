@@ -28,12 +28,18 @@ class AdaDelta(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, default 1.0
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     rho : float, default 0.9
         Decay of both accumulators.
     epsilon : float, default 1e-6
         Starts the steps, and keeps the division finite.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`; MXNet has no kernel here, its False is the same arithmetic.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

@@ -25,11 +25,17 @@ class AdaGrad(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, default 0.01
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     epsilon : float, default 1e-6
         Keeps the division finite. ``eps`` is accepted with a warning.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
     lazy_update : bool, optional
         Touch only the rows of a row-sparse gradient; False lets the absent rows decay. Not given: True with
         ``use_fused_step``, as MXNet's kernel does, and False without.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

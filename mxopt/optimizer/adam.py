@@ -27,6 +27,23 @@ class Adam(Optimizer):
     With a row-sparse gradient and ``lazy_update=True`` this happens only in the rows that the gradient
     holds; all other rows keep weight and states. Otherwise the absent rows count as zero gradients.
 
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    beta1 : float, default 0.9
+        Decay of the first moment.
+    beta2 : float, default 0.999
+        Decay of the second moment.
+    epsilon : float, default 1e-8
+        Keeps the division finite.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    **kwargs
+        Arguments of `Optimizer`.
+
     Notes
     -----
     The bias correction multiplies the learning rate, so epsilon joins the uncorrected root: the form at the

@@ -27,10 +27,18 @@ class DCASGD(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.0
         0 or more; 0 keeps no momentum.
     lamda : float, default 0.04
         How strongly a delay is compensated.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

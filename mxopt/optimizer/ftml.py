@@ -30,6 +30,16 @@ class FTML(Optimizer):
         Not 0, also after multipliers: it divides. None: the scheduler's ``base_lr``, or 0.01 without one.
     beta1 : float, default 0.6
         How fast old gradients lose weight; the paper advises 0.5 to 0.7.
+    beta2 : float, default 0.999
+        Decay of the second moment.
+    epsilon : float, default 1e-8
+        Keeps the division finite.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

@@ -34,6 +34,8 @@ class Ftrl(Optimizer):
         Strength of the L1 regularization, which makes the zeros.
     beta : float, default 1.0
         Keeps the first steps small.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``. A KVStore or Trainer does
         so for the weights that it keeps as row-sparse ones, as in MXNet.

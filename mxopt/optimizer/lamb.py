@@ -31,12 +31,24 @@ class LAMB(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    beta1 : float, default 0.9
+        Decay of the first moment.
+    beta2 : float, default 0.999
+        Decay of the second moment.
+    epsilon : float, default 1e-6
+        Keeps the division finite.
     lower_bound, upper_bound : float, optional
         Limits of the weight's norm in the ratio. None and 0: no limit.
     bias_correction : bool, default True
         Whether the moments are corrected for their start at zero.
+    aggregate_num : int, default 4
+        Accepted as in MXNet; a list is always one fused call.
     use_fused_step : bool, default True
         Run the compiled rules rather than `step`.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

@@ -37,14 +37,22 @@ class LARS(SGD):
 
     Parameters
     ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.0
         0 or more; 0 keeps no state.
     eta : float, default 0.001
         How far a step goes, relative to the weight's norm.
     epsilon : float, default 1e-8
         Keeps the division finite. ``eps`` in MXNet 1.x.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     use_fused_step : bool, default True
         Run the compiled rules rather than `step`.
+    aggregate_num : int, default 1
+        Accepted as in MXNet; a list is always one fused call.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

@@ -53,6 +53,8 @@ class LBSGD(Momentum):
         The epoch at which counting starts.
     num_epochs : int, default 60
         Not used, as in MXNet.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
     lazy_update : bool, default False
         Touch only the rows of the gathered row-sparse gradients. Needs ``use_fused_step=True``.
     **kwargs

@@ -31,12 +31,22 @@ class Nadam(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     beta1 : float, default 0.9
         Decay of the first moment, and what the momentum rises to.
+    beta2 : float, default 0.999
+        Decay of the second moment.
+    epsilon : float, default 1e-8
+        Keeps the division finite.
     schedule_decay : float, default 0.004
         How fast the momentum rises.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`; MXNet has no kernel here, its False is the same arithmetic.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Attributes
     ----------

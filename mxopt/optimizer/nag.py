@@ -22,11 +22,19 @@ class NAG(Momentum):
 
     Parameters
     ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.9
         0 or more; 0 keeps no state and is `SGD`.
+    multi_precision : bool, default False
+        Keep a float32 master copy of 16-bit weights.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
     lazy_update : bool, optional
         Touch only the rows of a row-sparse gradient. None: where MXNet does, which is without momentum and
         with ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

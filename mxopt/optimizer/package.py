@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ..namespace import missing_from
-from .docstrings import complete
 
 
 def finish(dialect, base, updater):
-    """Fill a dialect with the classes that its package has imported, and complete their docstrings.
+    """Fill a dialect with the classes that its package has imported.
 
     Parameters
     ----------
@@ -22,8 +21,6 @@ def finish(dialect, base, updater):
     """
     dialect.fill(base, updater, _over)
     classes = dialect.registry.classes.values()
-    for cls in classes:
-        complete(cls)
     names = ["Optimizer", "Updater", "create", "describe", "get_updater", "list_optimizers", "opt_registry",
              "register"]  # fmt: skip
     return names + [cls.__name__ for cls in classes]

@@ -33,6 +33,8 @@ class RMSProp(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, default 0.001
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     rho : float, default 0.9
         Decay of the running means. ``gamma1`` is accepted with a warning.
     momentum : float, default 0.9
@@ -43,6 +45,12 @@ class RMSProp(Optimizer):
         Divide by the standard deviation of the gradients rather than by their root mean square.
     clip_weights : float, optional
         Limit every element of the new weight to [-clip_weights, clip_weights]. None, 0: no limit.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

@@ -26,8 +26,20 @@ class SGD(Momentum):
 
     Parameters
     ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.0
         0 or more; 0 keeps no state.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    multi_precision : bool, default False
+        Keep a float32 master copy of 16-bit weights.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    aggregate_num : int, default 1
+        Accepted as in MXNet; a list is always one fused call.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----
@@ -90,4 +102,48 @@ class SGD(Momentum):
 
 @register
 class ccSGD(SGD):  # noqa: N801  MXNet's name
-    """`SGD` by the name that it had when MXNet's C++ implementation was another class."""
+    """`SGD` by the name that it had when MXNet's C++ implementation was another class.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient) + wd * weight
+        weight = weight - learning_rate * g                      # momentum == 0
+
+        mom = momentum * mom - learning_rate * g                 # momentum > 0
+        weight = weight + mom
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.1
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    momentum : float, default 0.0
+        0 or more; 0 keeps no state.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    multi_precision : bool, default False
+        Keep a float32 master copy of 16-bit weights.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    aggregate_num : int, default 1
+        Accepted as in MXNet; a list is always one fused call.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
+
+    References
+    ----------
+    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
+       ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt
+    >>> opt = mxopt.create("sgd", learning_rate=0.5, momentum=0.9)
+    >>> weight = np.ones(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.5, 1. ], dtype=float32)
+    """

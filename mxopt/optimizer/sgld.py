@@ -24,8 +24,12 @@ class SGLD(Optimizer):
     ----------
     learning_rate : float, default 0.1
         0 or more: it is the noise's variance. None: the scheduler's ``base_lr``, or 0.01 without one.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient, which alone get noise. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Attributes
     ----------

@@ -25,10 +25,18 @@ class Signum(Momentum):
 
     Parameters
     ----------
+    learning_rate : float, default 0.01
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.9
         From 0 up to, not including, 1; 0 keeps no state.
     wd_lh : float, default 0.0
         Weight decay apart from the gradient, as in [2]_. `wd` counts towards the sign instead.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----

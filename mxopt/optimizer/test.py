@@ -19,6 +19,10 @@ class Test(Optimizer):
 
     Parameters
     ----------
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`; `clip_gradient` is not applied.
 

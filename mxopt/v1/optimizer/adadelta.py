@@ -32,6 +32,19 @@ class AdaDelta(Optimizer, adadelta.AdaDelta):
     Notes
     -----
     State: (acc_g, acc_delta), as in 2.x.
+
+    References
+    ----------
+    .. [1] M. D. Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012, https://arxiv.org/abs/1212.5701.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("adadelta", rho=0.75, epsilon=0.01)
+    >>> weight = np.ones(3, np.float32)
+    >>> opt.update(0, weight, np.array([4, -2, 0], np.float32), opt.create_state(0, weight))
+    >>> weight.round(4)
+    array([0.8002, 1.199 , 1.    ], dtype=float32)
     """
 
     rules = ("adadelta_v1",)

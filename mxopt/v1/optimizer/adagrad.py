@@ -33,6 +33,21 @@ class AdaGrad(Optimizer, adagrad.AdaGrad):
     Notes
     -----
     State: history, as in 2.x.
+
+    References
+    ----------
+    .. [1] J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
+       Optimization", JMLR 12, 2011, http://www.jmlr.org/papers/volume12/duchi11a/duchi11a.pdf.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("adagrad", learning_rate=0.5)
+    >>> weight = np.ones(3, np.float32)
+    >>> history = opt.create_state(0, weight)
+    >>> opt.update(0, weight, np.array([4, -2, 0], np.float32), history)
+    >>> weight.round(4), history
+    (array([0.5, 1.5, 1. ], dtype=float32), array([16.,  4.,  0.], dtype=float32))
     """
 
     rules = ("adagrad_v1",)

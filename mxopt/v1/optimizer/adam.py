@@ -15,13 +15,36 @@ class Adam(Optimizer, adam.Adam):
     Updates are applied by::
 
         g = clip(grad * rescale_grad + wd * weight, clip_gradient)
-        ...                                                       # and on as in 2.x
+        mean = beta1 * mean + (1 - beta1) * g
+        var = beta2 * var + (1 - beta2) * g**2
+        lr_t = learning_rate * sqrt(1 - beta2**t) / (1 - beta1**t)
+        weight = weight - lr_t * mean / (sqrt(var) + epsilon)
 
     Parameters
     ----------
     learning_rate, beta1, beta2, epsilon
         As in 2.x.
     lazy_update : bool, default True
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    State: (mean, var), zeros of the weight's shape and dtype.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015,
+       https://arxiv.org/abs/1412.6980.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("adam", learning_rate=0.1)
+    >>> weight = np.ones(3, np.float32)
+    >>> opt.update(0, weight, np.array([1, -1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight.round(4)
+    array([0.9, 1.1, 1. ], dtype=float32)
     """
 
     rules = ("adam_v1",)

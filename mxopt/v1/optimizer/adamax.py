@@ -25,12 +25,28 @@ class Adamax(Optimizer, adamax.Adamax):
     ----------
     learning_rate, beta1, beta2
         As in 2.x.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----
     An element that never had a gradient stays as it is, where 1.9.1 divides 0 by 0 and makes it NaN for good.
 
     State: (mean, norm), as in 2.x.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015,
+       https://arxiv.org/abs/1412.6980.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("adamax", learning_rate=0.1)
+    >>> weight = np.ones(3, np.float32)
+    >>> opt.update(0, weight, np.array([1, -1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.9, 1.1, 1. ], dtype=float32)
     """
 
     rules = ("adamax_v1",)

@@ -48,6 +48,23 @@ class GroupAdaGrad(Optimizer, contrib.GroupAdaGrad):
     Notes
     -----
     State: history, as in 2.x.
+
+    References
+    ----------
+    .. [1] J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
+       Optimization", JMLR 12, 2011, http://www.jmlr.org/papers/volume12/duchi11a/duchi11a.pdf.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("groupadagrad", learning_rate=0.5)
+    >>> weight = np.ones((3, 2), np.float32)
+    >>> grad = mxopt.RowSparseArray(np.array([[1, 7]], np.float32), [1], (3, 2))
+    >>> opt.update(0, weight, grad, opt.create_state(0, weight))
+    >>> weight.round(4)
+    array([[1. , 1. ],
+           [0.9, 0.3],
+           [1. , 1. ]], dtype=float32)
     """
 
     rules = ("groupadagrad_v1",)

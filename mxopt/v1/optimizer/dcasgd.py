@@ -18,7 +18,11 @@ class DCASGD(Optimizer, dcasgd.DCASGD):
 
         g = clip(grad * rescale_grad, clip_gradient)
         g = g + wd * weight + lamda * g**2 * (weight - previous)
-        ...                                                       # and on as in 2.x
+        previous = weight
+        weight = weight - learning_rate * g                      # momentum == 0
+
+        mom = momentum * mom - learning_rate * g                 # momentum > 0
+        weight = weight + mom
 
     Parameters
     ----------
@@ -26,6 +30,24 @@ class DCASGD(Optimizer, dcasgd.DCASGD):
         As in 2.x. 1.9 fails with momentum.
     **kwargs
         Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
+
+    Notes
+    -----
+    State: (mom, previous): None without momentum, else zeros; and a copy of the weight.
+
+    References
+    ----------
+    .. [1] S. Zheng et al., "Asynchronous Stochastic Gradient Descent with Delay Compensation", ICML 2017,
+       https://arxiv.org/abs/1609.08326.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("dcasgd", learning_rate=0.5, lamda=1.0)
+    >>> weight, state = np.ones(1, np.float32), (None, np.zeros(1, np.float32))
+    >>> opt.update(0, weight, np.ones(1, np.float32), state)
+    >>> weight, state[1]
+    (array([0.], dtype=float32), array([1.], dtype=float32))
     """
 
     rules = ("dcasgd_v1", "dcasgd_mom_v1")

@@ -13,6 +13,13 @@ from .optimizer import Optimizer, register
 class Ftrl(Optimizer, ftrl.Ftrl):
     """Ftrl-proximal, by 2.x's formula (but for signs of zeros); see `mxopt.optimizer.ftrl.Ftrl`.
 
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        z = z + g - (sqrt(n + g**2) - sqrt(n)) * weight / learning_rate
+        n = n + g**2
+        weight = -sign(z) * max(abs(z) - lamda1, 0) / ((beta + sqrt(n)) / learning_rate + wd)
+
     Parameters
     ----------
     lamda1 : float, default 0.01
@@ -20,6 +27,17 @@ class Ftrl(Optimizer, ftrl.Ftrl):
     learning_rate : float, default 0.1
         With a scheduler it leaves the scheduler's ``base_lr`` alone.
     beta : float, default 1
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    State: (z, n), zeros of the weight's shape in float32 (float64 for a float64 weight, which MXNet refuses).
+
+    References
+    ----------
+    .. [1] H. B. McMahan et al., "Ad Click Prediction: a View from the Trenches", KDD 2013,
+       https://dl.acm.org/doi/10.1145/2487575.2488200.
 
     Examples
     --------

@@ -14,6 +14,19 @@ from .optimizer import Optimizer, register
 class LAMB(Optimizer, lamb.LAMB):
     """LAMB; see `mxopt.optimizer.lamb.LAMB`.
 
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        mean = beta1 * mean + (1 - beta1) * g
+        var = beta2 * var + (1 - beta2) * g**2
+        mean_hat = mean / (1 - beta1**t)                         # bias_correction
+        var_hat = var / (1 - beta2**t)                           # bias_correction
+        update = mean_hat / (sqrt(var_hat) + epsilon) + wd * weight
+        r1 = min(max(norm(weight), lower_bound), upper_bound)
+        r2 = norm(update)
+        ratio = r1 / r2 if r1 > 0 and r2 > 0 else 1
+        weight = weight - learning_rate * ratio * update
+
     Parameters
     ----------
     learning_rate : float, default 0.001
@@ -26,6 +39,10 @@ class LAMB(Optimizer, lamb.LAMB):
         Limits of the weight's norm in the ratio. None and 0: no limit.
     bias_correction : bool, default True
         Whether the moments are corrected for their start at zero.
+    aggregate_num : int, default 4
+        Accepted as in MXNet; a list is always one fused call.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----
@@ -34,6 +51,20 @@ class LAMB(Optimizer, lamb.LAMB):
 
     State: (mean, var), zeros of the weight's shape and dtype; with `multi_precision` the pair of the float32
     master and that.
+
+    References
+    ----------
+    .. [1] Y. You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
+       ICLR 2020, https://arxiv.org/abs/1904.00962.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("lamb", learning_rate=0.1)
+    >>> weight = np.full(4, 0.5, np.float32)
+    >>> opt.update(0, weight, np.array([1, 1, -1, -1], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.45, 0.45, 0.55, 0.55], dtype=float32)
     """
 
     rules = ("lamb_moments_v1", "lamb_v1")

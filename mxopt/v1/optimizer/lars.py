@@ -47,6 +47,20 @@ class LARS(SGD, lars.LARS):
 
     State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
     master, in this order, which is the reverse of 2.x's.
+
+    References
+    ----------
+    .. [1] Y. You, I. Gitman and B. Ginsburg, "Large Batch Training of Convolutional Networks", 2017,
+       https://arxiv.org/abs/1708.03888.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("lars", learning_rate=0.5, eta=0.1)
+    >>> weight = np.array([3, 4], np.float32)
+    >>> opt.update(0, weight, np.array([0, 20], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([3.  , 3.75], dtype=float32)
     """
 
     rules = ("lars_norms_v1", *SGD.rules)

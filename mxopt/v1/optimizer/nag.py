@@ -36,6 +36,22 @@ class NAG(Optimizer, nag.NAG):
 
     State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
     master, in this order, which is the reverse of 2.x's.
+
+    References
+    ----------
+    .. [1] Y. Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)",
+       Soviet Mathematics Doklady 27, 1983.
+    .. [2] Y. Bengio et al., "Advances in optimizing recurrent networks", ICASSP 2013,
+       https://arxiv.org/abs/1212.0901.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("nag", learning_rate=0.5, momentum=0.5)
+    >>> weight = np.ones(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.25, 1.  ], dtype=float32)
     """
 
     rules = ("sgd_single_v1", "nag_v1")

@@ -37,10 +37,19 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
         Momentum of the centered form. 2.x's ``momentum`` is accepted with a warning.
     epsilon, centered, clip_weights
         As in 2.x.
+    **kwargs
+        Arguments of `Optimizer`.
 
     Notes
     -----
     State: the tuple (n,), or (n, g, delta) if centered. 2.x has no tuple around ``n``, and g before n.
+
+    References
+    ----------
+    .. [1] T. Tieleman and G. Hinton, "Lecture 6.5: RMSProp", COURSERA: Neural Networks for Machine Learning,
+       2012.
+    .. [2] A. Graves, "Generating Sequences With Recurrent Neural Networks", 2013,
+       https://arxiv.org/abs/1308.0850.
 
     Examples
     --------

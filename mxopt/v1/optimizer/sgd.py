@@ -23,6 +23,10 @@ class SGD(Optimizer, sgd.SGD):
     ----------
     momentum : float, default 0.0
     lazy_update : bool, default True
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    aggregate_num : int, default 1
+        Accepted as in MXNet; a list is always one fused call.
     **kwargs
         Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
 
@@ -32,6 +36,20 @@ class SGD(Optimizer, sgd.SGD):
 
     State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
     master, in this order, which is the reverse of 2.x's.
+
+    References
+    ----------
+    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
+       ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("sgd", learning_rate=0.5, momentum=0.9)
+    >>> weight = np.ones(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.5, 1. ], dtype=float32)
     """
 
     rules = ("sgd_v1", "sgd_mom_v1")
@@ -70,4 +88,43 @@ class SGD(Optimizer, sgd.SGD):
 
 @register
 class ccSGD(SGD):  # noqa: N801  MXNet's name
-    """`SGD` by the name that it had when MXNet's C++ implementation was another class."""
+    """`SGD` by the name that it had when MXNet's C++ implementation was another class.
+
+    Updates are applied by::
+
+        g = clip(grad * rescale_grad, clip_gradient)
+        mom = momentum * mom - learning_rate * wd * weight - learning_rate * g
+        weight = weight + mom
+
+    Parameters
+    ----------
+    momentum : float, default 0.0
+    lazy_update : bool, default True
+    learning_rate : float, optional
+        None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    aggregate_num : int, default 1
+        Accepted as in MXNet; a list is always one fused call.
+    **kwargs
+        Arguments of `Optimizer`.
+
+    Notes
+    -----
+    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
+    master, in this order, which is the reverse of 2.x's.
+
+    References
+    ----------
+    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
+       ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, mxopt.v1 as mxopt
+    >>> opt = mxopt.create("sgd", learning_rate=0.5, momentum=0.9)
+    >>> weight = np.ones(2, np.float32)
+    >>> opt.update(0, weight, np.array([1, 0], np.float32), opt.create_state(0, weight))
+    >>> weight
+    array([0.5, 1. ], dtype=float32)
+    """

@@ -15,9 +15,21 @@ class Test(Optimizer, test.Test):
 
     Parameters
     ----------
+    use_fused_step : bool, default True
+        Run the compiled rule rather than `step`.
+    lazy_update : bool, default False
+        Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`; learning rate, weight decay and clipping are not applied, and updates are
         not counted.
+
+    Notes
+    -----
+    State: zeros of the weight's shape in float32, also for float64 weights, which no update touches.
+
+    References
+    ----------
+    .. [1] ``mxnet.optimizer.Test``, https://github.com/apache/mxnet.
 
     Examples
     --------
