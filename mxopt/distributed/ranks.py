@@ -8,6 +8,7 @@ others that have come to the end of their program. The memory is exchanged after
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -147,6 +148,8 @@ class Ranks:
         RankError
             With what one rank does otherwise than the others.
         """
+        if isinstance(error, RankError) or getattr(error, "told_to_all_ranks", False):
+            raise error
         items = {name: repr(value) for name, value in (details or {}).items()}
         digest = hashlib.blake2b(repr((call, items)).encode(), digest_size=16).digest()
         text = call if error is None else f"{type(error).__name__}: {error}"
@@ -165,6 +168,8 @@ class Ranks:
         failed = [rank for rank, one in enumerate(found) if one[2]]
         if failed:
             if error is not None:
+                with contextlib.suppress(AttributeError):
+                    error.told_to_all_ranks = True
                 raise error
             raise RankError(f"rank {failed[0]} failed: {self._line(failed[0])}; all ranks end")
         if any(one[1] != found[0][1] for one in found):

@@ -19,7 +19,8 @@ from ..kernels import WHOLE_SUM
 from ..microbatches import Stack, check_alike, merge, share, summed_dtype
 from ..optimizer.updater import Updater
 from ..sparse import RowSparseArray, as_gradient
-from . import world
+from ..states.spread import Spread
+from . import checkpoints, world
 from .agreement import description, keeps_rows, refuse_what_needs_whole_tensors
 from .shards import Layout, Shards, unit_of
 from .transport import Messages, Windows, deepest
@@ -77,6 +78,8 @@ class ShardedUpdater(Updater):
         self.shards = Shards(ranks.size)
         self._calls = {}
         self._steps = 0
+        self._built = {}  # shape of a weight, and whether its rows stay whole
+        self._file = None  # from which states have not been read yet
 
     def _check(self, accumulate, transport):
         size = self.ranks.size
@@ -102,6 +105,109 @@ class ShardedUpdater(Updater):
     def micro_batches(self):
         """[begin, end): the micro-batches of each step that this rank calls with."""
         return share(self.ranks.rank, self.ranks.size, self.accumulate)
+
+    # -- states ----------------------------------------------------------------------------------------
+
+    def outline(self, index, array):
+        """What stands for the whole of which an array of a state is a part."""
+        if isinstance(array, Spread):
+            return array
+        shape, by_rows = self._built[index]
+        begin = self.shards.own(index, self.ranks.rank)[0]
+        if by_rows:
+            whole = (shape[0], *array.shape[1:])
+            begin = rows_at(begin, shape) * math.prod(array.shape[1:])
+        else:
+            whole = shape
+        found = Spread.made(whole, array.dtype, begin, array.reshape(-1))
+        found.own = array
+        return found
+
+    def take(self, loaded):
+        """Take the states of an updater that has loaded a file; read once weights are known."""
+
+        def unread(index, array):
+            if not isinstance(array, Spread):
+                flat = array.reshape(-1)
+                return Spread.made(array.shape, array.dtype, read=lambda *some: flat[slice(*some)])
+            return array if array.own is None else array.own
+
+        refuse_what_needs_whole_tensors(loaded.optimizer)
+        self.optimizer, self.states = loaded.optimizer, loaded.states
+        self.states_synced, self._row_sparse = loaded.states_synced, loaded._row_sparse
+        for values in self._kept():
+            for index in values:
+                values[index] = checkpoints.mapped(values[index], index, unread)
+        self._read(self._built)
+
+    def keep_open(self, file):
+        """Keep a file open until all states have been read from it."""
+        if self._file is not None:
+            self._file.close()
+        self._file = file
+
+    def _kept(self):
+        """What there is by index."""
+        progress = [getattr(self.optimizer, name) for name in self.optimizer.progress]
+        return [self.states, *(values for values in progress if isinstance(values, dict))]
+
+    def _read(self, indices):
+        """Read this rank's parts of the states of some tensors, where they are still in a file."""
+        for values in self._kept():
+            for index in indices:
+                if index in values:
+                    values[index] = checkpoints.mapped(values[index], index, self._part)
+
+    def _part(self, index, array):
+        if not isinstance(array, Spread):
+            return array
+        shape, by_rows = self._built[index]
+        if array.shape != shape and not (by_rows and array.shape[:1] == shape[:1]):
+            raise ValueError(
+                f"state of {checks.who(self.optimizer, index)} must fit its weight of shape {shape}, got "
+                f"shape "
+                f"{array.shape}"
+            )
+        begin, end = self.shards.own(index, self.ranks.rank)
+        if not by_rows:
+            return np.array(array.elements(begin, end))
+        begin, end = (rows_at(at, shape) * math.prod(array.shape[1:]) for at in (begin, end))
+        return np.array(array.elements(begin, end)).reshape(-1, *array.shape[1:])
+
+    def get_states(self, dump_optimizer=False, **options):
+        """The states as bytes, the same on every rank, and those of one process; all ranks call it."""
+        self._refuse_within_a_step("states cannot be saved")
+        return checkpoints.get(self, dump_optimizer, **options)
+
+    def set_states(self, states, **options):
+        """Take states from bytes that every rank has; all ranks call it."""
+        self._refuse_within_a_step("states cannot be loaded")
+        return checkpoints.set_from(self, states, **options)
+
+    def save_states(self, path, dump_optimizer=False, **options):
+        """Write the states to a file, crash-safely; every rank writes its part, and all of them call it."""
+        self._refuse_within_a_step("states cannot be saved")
+        checkpoints.save(self, path, dump_optimizer, **options)
+
+    def load_states(self, path, **options):
+        """Take states from a file, of any number of ranks; each rank reads its part, and all call it."""
+        self._refuse_within_a_step("states cannot be loaded")
+        return checkpoints.load(self, path, **options)
+
+    def drop_micro_batches(self):
+        """Forget the micro-batches of a step whose last one has not come; all ranks call it."""
+        for call in self._calls.values():
+            call._restart()
+
+    def _refuse_within_a_step(self, what):
+        open_ = next((call for call in self._calls.values() if call.stack.nodes), None)
+        if open_ is not None:
+            number = open_.stack.end - self.micro_batches[0]
+            raise RuntimeError(
+                f"{what} within a step: {number} of this rank's {len(range(*self.micro_batches))} "
+                f"micro-batches "
+                "have come; do it after the last one, or drop them with updater.drop_micro_batches()"
+            )
 
     # -- a step ----------------------------------------------------------------------------------------
 
@@ -159,6 +265,8 @@ class ShardedUpdater(Updater):
                 self.shards.add(
                     index, weight.size, unit_of(weight.shape, by_rows, len(self.optimizer.passes) > 1)
                 )
+                self._built[index] = weight.shape, by_rows
+        self._read(key)
         call = self._calls[key] = Call(self, key, gradients, weights)
         return call
 
@@ -422,6 +530,11 @@ class Call:
                 first = self._cuts(i)[other] // self._width(i)
                 if other != self.ranks.rank or not weights[i].flags.c_contiguous:
                     weights[i][rows.indices + first] = rows.data
+
+
+def rows_at(element, shape):
+    """The row that an element (C order) of an array is in."""
+    return element // max(math.prod(shape[1:]), 1)
 
 
 def _packed(number):

@@ -81,7 +81,7 @@ def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previo
     if format != "mxopt":
         files.write_atomically(path, _pieces(updater, dump_optimizer, format), keep_previous)
         return
-    with native.draft(document(updater, dump_optimizer), _array_names(updater)) as (pieces, *head):
+    with native.draft(document(updater, dump_optimizer), array_names(updater)) as (pieces, *head):
         files.write_atomically(path, pieces, keep_previous, head)
 
 
@@ -127,6 +127,11 @@ def load_states(updater, path, num_update=None, strict=True, rename=None, format
         return loading.run(files.FileSource(file))
 
 
+def load_from(updater, source, num_update=None, strict=True, rename=None, format=None):
+    """As `load_states`, from a source of `mxopt.states.files`."""
+    return _Loading(updater, num_update, strict, rename, format).run(source)
+
+
 # saving
 
 
@@ -134,7 +139,7 @@ def _pieces(updater, dump_optimizer, format):
     if format not in FORMATS:
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}{checks.nearest(format, FORMATS)}")
     if format == "mxopt":
-        return native.to_pieces(document(updater, dump_optimizer), _array_names(updater))
+        return native.to_pieces(document(updater, dump_optimizer), array_names(updater))
     dialect = dialects.get(format.partition("-")[2])
     undecided = _still_undecided(updater)
     # the same generation's bare states leave as much open as those that were loaded
@@ -250,7 +255,7 @@ def _names(updater):
     return names
 
 
-def _array_names(updater):
+def array_names(updater):
     """How arrays are called in a file: ``states/fc1_weight/mean`` rather than ``states/0/0``."""
     own = orders.Arrangement(updater.optimizer, updater.optimizer)
     owners, names = _names(updater), {}

@@ -49,6 +49,27 @@ def write_atomically(path, pieces, keep_previous=False, head=None):
     head : (int, callable), optional
         The length of what stands before the pieces, and what makes it once they are written.
     """
+    with replacing(path, keep_previous) as (descriptor, _):
+        length, make = head or (0, bytes)
+        os.lseek(descriptor, length, os.SEEK_SET)
+        with progress("saving", sum(memoryview(piece).nbytes for piece in pieces)) as advance:
+            for piece in pieces:
+                _write_all(descriptor, piece, advance)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _write_all(descriptor, make(), lambda count: None)
+
+
+@contextlib.contextmanager
+def replacing(path, keep_previous=False):
+    """A new file for a ``with`` block to write, that then takes the place of ``path``; see
+    `write_atomically`.
+
+    Yields
+    ------
+    descriptor : int
+    temporary : str
+        The file's name meanwhile.
+    """
     target = os.path.realpath(os.fspath(path))
     mode = _mode_of(target)
     folder, name = os.path.split(target)
@@ -59,13 +80,7 @@ def write_atomically(path, pieces, keep_previous=False, head=None):
     descriptor = os.open(temporary, flags, 0o666)
     try:
         try:
-            length, make = head or (0, bytes)
-            os.lseek(descriptor, length, os.SEEK_SET)
-            with progress("saving", sum(memoryview(piece).nbytes for piece in pieces)) as advance:
-                for piece in pieces:
-                    _write_all(descriptor, piece, advance)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            _write_all(descriptor, make(), lambda count: None)
+            yield descriptor, temporary
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(descriptor, mode)
             _sync(descriptor)

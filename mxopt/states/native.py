@@ -37,6 +37,7 @@ from mxopt.states.errors import DamagedStateFile, ForeignStateFile, StateMismatc
 from mxopt.states.files import BLOCK, BufferSource, progress
 from mxopt.states.header import FORMAT, MAX_NDIM, SUM, VERSION, as_source, is_size, padded, read_header
 from mxopt.states.jsontext import JSONText
+from mxopt.states.spread import Spread
 
 _MAX_DEPTH = 64
 
@@ -111,6 +112,31 @@ def draft(tree, names=None):
             for entry, results in zip(entries, pending):
                 entry.node[1:] = ["00000000"] * len(results)
             yield elements, len(_header(document, entries)), header
+
+
+def frame(tree, names=None):
+    """As `draft`, for a file whose arrays are written by several processes.
+
+    Returns
+    -------
+    elements : list of uint8 arrays
+        The arrays in the order of the file; what stands for those that are spread (`mxopt.states.spread`).
+    length : int
+        Of the header.
+    header : callable
+        Makes the header, of the checksums of the blocks of each of them.
+    """
+    writer = _Writer(names or {})
+    document = writer.node(tree, ())
+    entries = sorted(writer.arrays, key=lambda entry: -entry.array.dtype.itemsize)
+
+    def header(sums):
+        for entry, some in zip(entries, sums):
+            entry.node[1:] = [f"{one:08x}" for one in some]
+        return _header(document, entries)
+
+    elements = [entry.flat for entry in entries]
+    return elements, len(header([[0] * len(_blocks(flat.size)) for flat in elements])), header
 
 
 def dumps(tree):
@@ -207,7 +233,7 @@ class _Writer:
         return value
 
     def _array(self, array, path):
-        array = np.asarray(array)
+        array = np.asanyarray(array)
         _dtype_name(array.dtype, path)
         name = base = "/".join(str(part).replace("/", "|") for part in self._given.get(path, path)) or "array"
         count = 1
@@ -216,7 +242,8 @@ class _Writer:
             name = f"{base}~{count}"
         self._taken.add(name)
         node = [name]
-        self.arrays.append(_Entry(name, array, as_bytes(array), node))
+        flat = array.as_bytes() if isinstance(array, Spread) else as_bytes(np.asarray(array))
+        self.arrays.append(_Entry(name, array, flat, node))
         return {"array": node}
 
     def _row_sparse(self, value, path):
@@ -273,11 +300,17 @@ def load(source):
     header = read_header(source)
     if not header.ours:
         raise ForeignStateFile("this is a safetensors file, but not one with optimizer states of mxopt")
-    reader = _Reader(header, lambda tensor: empty(tensor.shape, tensor.dtype))
+    outlined = getattr(source, "outlined", None)  # leaves the elements where they are
+    reader = _Reader(header, outlined or (lambda tensor: empty(tensor.shape, tensor.dtype)))
     del header
     tree, arrays = reader.tree(), reader.arrays
     holds_row_sparse = reader.holds_row_sparse
     del reader
+    if outlined and holds_row_sparse:
+        return load(source.whole)
+    if outlined:
+        source.verify(arrays)
+        return tree
     _read(source, arrays, "loading")
     for tensor, array, _ in arrays:
         check_booleans(array, f"array {tensor.name!r}")
@@ -510,6 +543,23 @@ def _read(source, arrays, doing):
                 advance(stop - start)
         for one in pending:
             _compare(*one)
+
+
+def verify_blocks(source, arrays, rank, size):
+    """As `verify`, of every `size`-th block, for one of several processes that share the work.
+
+    Parameters
+    ----------
+    arrays : list of (Tensor, object, checksums)
+    """
+    number = 0
+    for tensor, _, sums in arrays:
+        for (start, stop), stored in zip(_blocks(tensor.nbytes), sums):
+            if number % size == rank:
+                block = np.empty(stop - start, np.uint8)
+                source.read_into(tensor.offset + start, block)
+                _compare(tensor, start, stop, stored, _checksum_now(block))
+            number += 1
 
 
 def _compare(tensor, start, stop, stored, result):
