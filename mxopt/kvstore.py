@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import checks, namespace
-from .stores import DEVICE, LOCAL, KVStore, KVStoreBase
+from .stores import DEVICE, LOCAL, KVStore, KVStoreBase, TestStore
 
-__all__ = ["KVStore", "KVStoreBase", "create"]
+__all__ = ["KVStore", "KVStoreBase", "TestStore", "create"]
 
 #: What MXNet has and mxopt has not: why, and what to do instead.
 _REFUSED = {

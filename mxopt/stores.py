@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable
+from itertools import chain, starmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from .dialects import V2
 from .nd import view
 from .optimizer import Updater
 from .sparse import RowSparseArray, as_gradient
+from .sparse import row_ids as row_ids_of
 
 if TYPE_CHECKING:
     from .optimizer.optimizer import Optimizer
@@ -24,36 +27,131 @@ DEVICE = ("device", "local_allreduce_device", "nccl")
 
 
 class KVStoreBase:
-    """What a store can be asked for its abilities."""
+    """What every store answers to; the base of stores of one's own.
+
+    A class derives from this one, is decorated by `register`, and is then made by ``create`` under its name.
+    A store that a `gluon.Trainer` is to use needs `broadcast` and `pushpull`.
+    """
 
     OPTIMIZER = "optimizer"
 
-    #: Classes of stores that were registered, by their names in lower case.
-    kv_registry: dict = {}
-
-    @staticmethod
-    def is_capable(capability):
-        """Whether the store applies optimizers."""
-        return capability.lower() == KVStoreBase.OPTIMIZER
+    #: The registered stores, by their names in lower case.
+    kv_registry: dict[str, type] = {}
 
     @staticmethod
     def register(klass):
-        """Enter a class of stores, so that ``create`` makes one by its name; for use as a decorator.
+        """Register a class of stores under its name; a decorator.
 
-        It has ``broadcast``, ``pushpull``, ``is_capable``, ``type``, ``rank`` and ``num_workers``.
+        Parameters
+        ----------
+        klass : type
+
+        Returns
+        -------
+        type
+            The same. A class that had the name before is replaced, with a warning.
+
+        Examples
+        --------
+        >>> import mxopt as mx
+        >>> @mx.kv.KVStoreBase.register
+        ... class Quiet(mx.kv.KVStoreBase):
+        ...     type = "quiet"
+        >>> mx.kv.create("quiet").type
+        'quiet'
+        >>> del mx.kv.KVStoreBase.kv_registry["quiet"]
         """
         if not isinstance(klass, type):
-            raise TypeError(f"register takes a class, got {klass!r}")
+            raise TypeError(f"register takes a class of stores, got {klass!r}")
         name = klass.__name__.lower()
-        if name in KVStoreBase.kv_registry:
-            before = KVStoreBase.kv_registry[name]
+        before = KVStoreBase.kv_registry.get(name)
+        if before is not None and (before.__module__, before.__qualname__) != (
+            klass.__module__,
+            klass.__qualname__,
+        ):
             warnings.warn(
-                f"store {klass.__module__}.{klass.__name__} replaces {before.__module__}.{before.__name__}",
+                f"the store {name!r} is now {klass.__module__}.{klass.__name__}, and was "
+                f"{before.__module__}.{before.__name__}",
                 UserWarning,
                 stacklevel=2,
             )
         KVStoreBase.kv_registry[name] = klass
         return klass
+
+    def _lacks(self, what):
+        raise NotImplementedError(f"the store {type(self).__name__} has no {what}")
+
+    def broadcast(self, key, value, out, priority=0):
+        """Copy the first worker's value to `out`; for the class that derives from this one to define."""
+        self._lacks("broadcast")
+
+    def pushpull(self, key, value, out=None, priority=0):
+        """Sum the workers' values into `out`, or back into `value`; for the derived class to define."""
+        self._lacks("pushpull")
+
+    def set_optimizer(self, optimizer):
+        """Apply an optimizer in the store; for the derived class to define, if it can."""
+        self._lacks("set_optimizer")
+
+    def is_capable(self, capability):
+        """Whether the store can do a thing: so far ``'optimizer'``, apply one; for the derived class."""
+        self._lacks("is_capable")
+
+    def save_optimizer_states(self, fname, dump_optimizer=False):
+        """Write the optimizer's states; for the derived class to define, if it applies one."""
+        self._lacks("save_optimizer_states")
+
+    def load_optimizer_states(self, fname):
+        """Read the optimizer's states; for the derived class to define, if it applies one."""
+        self._lacks("load_optimizer_states")
+
+    @property
+    def type(self):
+        """The kind it is created as."""
+        return self._lacks("type")
+
+    @property
+    def rank(self):
+        """The number of this worker."""
+        return self._lacks("rank")
+
+    @property
+    def num_workers(self):
+        """How many workers there are."""
+        return self._lacks("num_workers")
+
+
+def _capable(capability, able):
+    if not isinstance(capability, str) or capability.lower() != KVStoreBase.OPTIMIZER:
+        raise ValueError(f"capability must be 'optimizer', the only one there is, got {capability!r}")
+    return able
+
+
+@KVStoreBase.register
+class TestStore(KVStoreBase):
+    """The smallest store: it keeps nothing, sums what is pushed, and applies no optimizer."""
+
+    __test__ = False  # not a class of tests
+
+    type = "teststore"
+    rank = 0
+    num_workers = 1
+
+    def broadcast(self, key, value, out, priority=0):
+        """Copy a value to `out`, an array or a list of them."""
+        _commit([_Write(array, _pushed(value, key), f"out for key {key!r}") for array in _listed(out)])
+
+    def pushpull(self, key, value, out=None, priority=0):
+        """Sum the values, an array or a list of them, into `out`, or back into them."""
+        values = [_pushed(array, key) for array in _listed(value)]
+        total = values[0] if len(values) == 1 else _total(values, 1)
+        targets = _listed(value if out is None else out)
+        _commit([_Write(array, total, f"out for key {key!r}") for array in targets])
+
+    @staticmethod
+    def is_capable(capability):
+        """False for ``'optimizer'``."""
+        return _capable(capability, False)
 
 
 class KVStore(KVStoreBase):
@@ -67,6 +165,9 @@ class KVStore(KVStoreBase):
     """
 
     dialect = V2
+
+    #: Whether there is a value for each key; else the store only sums.
+    keeps_values = True
 
     def __init__(self, kind: str = "local") -> None:
         self._kind = kind
@@ -103,7 +204,15 @@ class KVStore(KVStoreBase):
             f"leave out compression_params, got {compression_params!r}"
         )
 
+    @staticmethod
+    def is_capable(capability):
+        """True for ``'optimizer'``: it applies them."""
+        return _capable(capability, True)
+
     # -- weights and gradients -----------------------------------------------------------------------
+    #
+    # Every call has two halves: all that may be refused, which makes what is to be written, and `_commit` or
+    # one `dict.update`, which no error and no KeyboardInterrupt enters.
 
     def init(self, key: Any, value: Any) -> None:
         """Give keys their first values, which are copied.
@@ -111,30 +220,45 @@ class KVStore(KVStoreBase):
         Parameters
         ----------
         key : int, str, or list of them
+            All keys of a store are int, or all are str.
         value : array, or list of arrays
         """
-        for one, array in self._checked_init(key, value):
-            self._stored[one] = Stored(array)
+        self._stored.update({one: Stored(array) for one, array in self._checked_init(key, value)})
 
     def _checked_init(self, key, value):
-        checked = []
+        checked = {}
         for one, arrays in pairs_of(key, value):
-            if one in self._stored:
+            if one in self._stored or one in checked:
                 raise ValueError(f"key {one!r} is in the store already; push to it, or use another key")
             if len(arrays) > 1:
                 raise ValueError(f"init takes one array for key {one!r}, got {len(arrays)}")
-            checked.append((one, as_gradient(arrays[0], f"value of key {one!r}")))
-        return checked
+            self._check_kind(one, checked)
+            checked[one] = as_gradient(arrays[0], f"value of key {one!r}")
+        return list(checked.items())
+
+    def _check_kind(self, key, new=()):
+        other = next(iter(self._stored or new), key)
+        if type(other) is not type(key):
+            raise TypeError(
+                f"the keys of this store are {type(other).__name__}, as {other!r}; "
+                f"got {key!r}, a {type(key).__name__}"
+            )
 
     def push(self, key: Any, value: Any, priority: int = 0) -> None:
         """Sum the values pushed to each key, and apply them.
 
-        With an updater each sum is the gradient of the stored weight; without, it replaces the stored value.
+        With an updater each sum is the gradient of the stored weight; without, it replaces the stored value,
+        and its storage becomes the value's.
 
         Parameters
         ----------
         key : int, str, or list of them
         value : array, list of arrays (one a worker), or for a list of keys a list of these
+
+        Notes
+        -----
+        Either all keys are updated or none. An optimizer of mxopt steps them in one call; a function set by
+        `set_updater` works on copies, which replace the stored values when it has been called for all keys.
         """
         self._apply(self._summed(key, value))
 
@@ -155,36 +279,27 @@ class KVStore(KVStoreBase):
                 raise ValueError(
                     f"value for key {key!r} must have the stored shape {shape}, got {array.shape}"
                 )
-        if len(arrays) == 1:
-            return arrays[0]
-        if all(isinstance(array, RowSparseArray) for array in arrays):
-            return RowSparseArray(
-                np.concatenate([a.data for a in arrays]),
-                np.concatenate([a.indices for a in arrays]),
-                arrays[0].shape,
-            )
-        arrays = [np.asarray(a.todense() if isinstance(a, RowSparseArray) else a) for a in arrays]
-        at_a_time = 1 if self._one_by_one else 4
-        total = arrays[0].copy()
-        for start in range(1, len(arrays), at_a_time):
-            part = arrays[start]
-            for more in arrays[start + 1 : start + at_a_time]:
-                part = part + more
-            total += part
-        return total
+        return arrays[0] if len(arrays) == 1 else _total(arrays, 1 if self._one_by_one else 4)
 
     def _apply(self, sums):
         if self._updater is None:
-            for key, value in sums.items():
-                self._stored[key].set(value)
+            self._stored.update(
+                {key: Stored(value, self._stored[key].array.dtype) for key, value in sums.items()}
+            )
         elif isinstance(self._updater, Updater):
             keys = list(sums)
             stored = [self._stored[key] for key in keys]
             sparse = [weight.stype == "row_sparse" for weight in stored]
             update(self._updater, keys, list(sums.values()), [weight.array for weight in stored], sparse)
+            for weight in stored:
+                weight.rows = None
         else:
+            new = {}
             for key, value in sums.items():
-                self._updater(key, view(value), view(self._stored[key].array))
+                given = self._stored[key].handed()
+                self._updater(key, view(value), given)
+                new[key] = Stored(given)
+            self._stored.update(new)
 
     def pull(self, key: Any, out: Any = None, priority: int = 0, ignore_sparse: bool = True) -> None:
         """Copy stored values to arrays.
@@ -194,61 +309,95 @@ class KVStore(KVStoreBase):
         key : int, str, or list of them
         out : array, list of arrays, or for a list of keys a list of these
         ignore_sparse : bool
-            Leave out row-sparse weights, which `row_sparse_pull` fetches.
+            Leave row-sparse arrays of `out` as they are; `row_sparse_pull` fetches rows of a large weight.
         """
         if out is None:
             raise ValueError("pull needs out, the arrays to copy to")
+        _commit(self._writes(key, out, ignore_sparse))
+
+    def _writes(self, key, out, ignore_sparse, values=None):
+        """The copies that bring keys to `out`; `values`: of these instead of what is stored."""
+        writes = []
         for one, arrays in pairs_of(key, out):
-            stored = self._find(one)
-            if stored.stype == "row_sparse" and ignore_sparse:
-                continue
+            stored = self._find(one) if values is None else None
             for array in arrays:
-                stored.copy_to(array, f"out for key {one!r}")
+                if ignore_sparse and getattr(array, "stype", "default") == "row_sparse":
+                    continue
+                value = values[one] if stored is None else stored.value_for(array)
+                writes.append(_Write(array, value, f"out for key {one!r}"))
+        return writes
 
     def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
-        """`push`, then `pull` to `out`, or back to `value`."""
+        """`push`, then `pull` to `out`, or back to `value`.
+
+        Row-sparse arrays of `out` stay as they are, as in MXNet: push, and `row_sparse_pull` their rows.
+
+        Notes
+        -----
+        Everything is checked before anything changes. A KeyboardInterrupt that comes after the update leaves
+        `out` as it was; `pull` brings it.
+        """
         sums = self._summed(key, value)
         out = value if out is None else out
-        if self._updater is None:
-            for one, arrays in pairs_of(key, out):
-                for array in arrays:
-                    write(array, sums[one], f"out for key {one!r}")
-            return
-        self._apply(sums)
-        self.pull(key, out, priority, ignore_sparse=False)
+        writes = self._writes(key, out, self.keeps_values, sums)
+        if self.keeps_values:
+            self._apply(sums)
+        if self._updater is not None:
+            writes = self._writes(key, out, True)
+        _commit(writes)
 
     def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:
         """`init`, then `pull`."""
+        values = {}
+        for one, arrays in pairs_of(key, value):
+            values[one] = as_gradient(arrays[0], f"value of key {one!r}")
+        writes = []
+        for one, arrays in pairs_of(key, out):
+            if one not in values:
+                raise ValueError(f"broadcast has out for key {one!r} and no value")
+            writes += [_Write(array, values[one], f"out for key {one!r}") for array in arrays]
         self.init(key, value)
-        self.pull(key, out, priority, ignore_sparse=False)
+        _commit(writes)
 
     def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
-        """Copy some rows of stored weights.
+        """Copy some rows of stored row-sparse weights.
 
         Parameters
         ----------
         key : int, str, or list of them
-        out : row-sparse array, or list of them
-            Gets the rows that `row_ids` names and no others. An ordinary array gets those rows written.
-        row_ids : integer array, or list of them, one for each of `out`
+        out : row-sparse array, list of them, or for a list of keys a list of these
+            Gets the rows that `row_ids` names and no others.
+        row_ids : array of row numbers, or lists of them as `out` has
+            In any order and as often as one likes. One array serves all of `out`. MXNet's usual float numbers
+            are taken as long as their dtype tells rows apart (float32: below 2**24).
         """
         if out is None or row_ids is None:
             raise ValueError("row_sparse_pull needs out and row_ids")
-        pairs = pairs_of(key, out)
-        targets = [(one, array) for one, arrays in pairs for array in arrays]
-        ids = row_ids if isinstance(row_ids, (list, tuple)) else [row_ids] * len(targets)
+        targets = [(one, array) for one, arrays in pairs_of(key, out) for array in arrays]
+        if isinstance(row_ids, (list, tuple)):
+            ids = [x for _, arrays in pairs_of(key, list(row_ids)) for x in arrays]
+        else:
+            ids = [row_ids]
         if len(ids) == 1:
-            ids = list(ids) * len(targets)
+            ids *= len(targets)
         if len(ids) != len(targets):
             raise ValueError(
                 f"row_ids must come once for each of the {len(targets)} arrays of out, got {len(ids)}"
             )
+        writes = []
         for (one, array), rows in zip(targets, ids):
-            self._find(one).rows_to(array, rows, f"out for key {one!r}")
+            stored, name = self._find(one), f"out for key {one!r}"
+            if not isinstance(array, RowSparseArray):
+                raise TypeError(f"{name} must be row-sparse, got {type(array).__name__}; use pull")
+            if stored.stype != "row_sparse":
+                raise TypeError(f"key {one!r} has a dense value, which has no rows to pull; use pull")
+            writes.append(_Write(array, stored.some(row_ids_of(rows, f"row_ids for key {one!r}")), name))
+        _commit(writes)
 
     def _find(self, key):
         stored = self._stored.get(key)
         if stored is None:
+            self._check_kind(key)
             known = checks.nearest(key, self._stored) if isinstance(key, str) else ""
             raise KeyError(f"key {key!r} is not in the store{known or '; init it first'}")
         return stored
@@ -313,44 +462,123 @@ def update(updater, keys, grads, weights, sparse):
 
 
 class Stored:
-    """A stored weight: a dense array that may be called row-sparse, as MXNet's stores every row."""
+    """A stored value: a dense array, also of what counts as row-sparse.
 
-    def __init__(self, value):
-        self.stype = "row_sparse" if isinstance(value, RowSparseArray) else "default"
-        self.array = np.array(value.todense() if self.stype == "row_sparse" else value, subok=False)
+    Attributes
+    ----------
+    array : ndarray
+    stype : {'default', 'row_sparse'}
+    rows : ndarray or None
+        Of a row-sparse value, the rows that MXNet would store. None: all.
+    """
+
+    def __init__(self, value, dtype=None):
+        """Hold a copy of a value."""
+        self.rows = None
+        if isinstance(value, RowSparseArray):
+            self.stype, self.rows = "row_sparse", np.array(value.indices)
+            array = np.asarray(value.todense())
+        else:
+            self.stype, array = "default", np.array(value, subok=False)
+        self.array = array if dtype is None else array.astype(dtype, copy=False)
+
+    def handed(self):
+        """A copy as a function set by the user is handed it."""
+        if self.stype == "default":
+            return view(self.array.copy())
+        rows = np.arange(len(self.array)) if self.rows is None else self.rows
+        return view(RowSparseArray._trusted(self.array[rows], rows.copy(), self.array.shape))
 
     def set(self, value):
-        write(self.array, value, "the stored value")
+        """Overwrite with a value of the same shape."""
+        _commit([_Write(self.array, as_gradient(value), "the stored value")])
+        self.rows = None
 
-    def copy_to(self, out, name):
-        write(out, self.array, name)
+    def value_for(self, out):
+        """The value, with rows if `out` has rows."""
+        if not isinstance(out, RowSparseArray):
+            return self.array
+        if self.stype == "default":
+            return RowSparseArray.from_dense(self.array)
+        return self.some(np.arange(len(self.array)) if self.rows is None else self.rows)
 
-    def rows_to(self, out, rows, name):
-        rows = np.asarray(rows)
-        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():
-            rows = rows.astype(np.int64)  # MXNet's own are float32 when they come from nd.array
-        wanted = RowSparseArray(
-            np.zeros((rows.size, 0), np.float32), rows.reshape(-1), (len(self.array), 0)
-        ).indices
-        if isinstance(out, RowSparseArray):
-            write(out, RowSparseArray(self.array[wanted], wanted, self.array.shape), name)
-        else:
-            as_array(out, name)[wanted] = self.array[wanted]
+    def some(self, rows):
+        """Rows of the value, in any order."""
+        wanted = RowSparseArray(np.zeros((rows.size, 0), np.float32), rows, (len(self.array), 0)).indices
+        return RowSparseArray._trusted(self.array[wanted], wanted, self.array.shape)
 
 
 def write(out, value, name):
     """Copy a value into an array of the caller's, or into the store."""
-    if isinstance(out, RowSparseArray):
-        if out.shape != value.shape:
-            raise ValueError(f"{name} must have shape {value.shape}, got {out.shape}")
-        rows = value if isinstance(value, RowSparseArray) else view(value).tostype("row_sparse")
-        like = view if type(out) is not RowSparseArray else np.asarray
-        out.data, out.indices = like(np.array(rows.data, out.dtype)), like(np.array(rows.indices))
-        return
-    target = as_array(out, name)
-    if target.shape != value.shape:
-        raise ValueError(f"{name} must have shape {value.shape}, got {target.shape}")
-    target[...] = value.todense() if isinstance(value, RowSparseArray) else value
+    _commit([_Write(out, value, name)])
+
+
+class _Write:
+    """A copy that is to be made: of a value, to an array of the caller's or of the store."""
+
+    __slots__ = ("rows", "target", "value")
+
+    def __init__(self, target, value, name):
+        shape = getattr(target, "shape", None)
+        if isinstance(target, RowSparseArray):
+            self.target = target
+        else:
+            self.target = as_array(target, name)
+            shape = self.target.shape
+        if tuple(shape) != value.shape:
+            raise ValueError(f"{name} must have shape {value.shape}, got {tuple(shape)}")
+        self.rows = None
+        if isinstance(target, RowSparseArray):
+            if not isinstance(value, RowSparseArray):
+                value = RowSparseArray.from_dense(value)
+            like = np.asarray if type(target) is RowSparseArray else view
+            self.value = like(np.asarray(value.data).astype(target.dtype))
+            self.rows = like(np.array(value.indices))
+        else:
+            dense = np.asarray(value.todense() if isinstance(value, RowSparseArray) else value)
+            # in the target's dtype already, so that no cast can fail or warn when it is written
+            self.value = dense.astype(self.target.dtype, copy=False)
+
+
+def _commit(writes):
+    """Make copies, all in one call of C: nothing in them can fail, and no KeyboardInterrupt comes between."""
+    dense, rows = [], []
+    for write in writes:
+        if write.rows is None:
+            dense.append((write.target, Ellipsis, write.value))
+        else:
+            rows += ((write.target, "data", write.value), (write.target, "indices", write.rows))
+    every = chain(starmap(np.ndarray.__setitem__, dense), starmap(setattr, rows))
+    deque(every, maxlen=0)
+
+
+def _pushed(value, key):
+    return as_gradient(value, f"value for key {key!r}")
+
+
+def _total(arrays, at_a_time):
+    """The sum of several arrays: rows if all have rows, else added `at_a_time` to the first."""
+    for array in arrays[1:]:
+        if array.shape != arrays[0].shape:
+            raise ValueError(f"values must have one shape, got {arrays[0].shape} and {array.shape}")
+    if all(isinstance(array, RowSparseArray) for array in arrays):
+        return RowSparseArray(
+            np.concatenate([a.data for a in arrays]),
+            np.concatenate([a.indices for a in arrays]),
+            arrays[0].shape,
+        )
+    arrays = [np.asarray(a.todense() if isinstance(a, RowSparseArray) else a) for a in arrays]
+    total = arrays[0].copy()
+    for start in range(1, len(arrays), at_a_time):
+        part = arrays[start]
+        for more in arrays[start + 1 : start + at_a_time]:
+            part = part + more
+        total += part
+    return total
+
+
+def _listed(x):
+    return list(x) if isinstance(x, (list, tuple)) else [x]
 
 
 def pairs_of(key, value):

@@ -237,6 +237,8 @@ class DistStore(KVStore):
 class Horovod(DistStore):
     """A store that sums over the ranks and leaves the update to each of them: MXNet's ``horovod``."""
 
+    keeps_values = False
+
     def __init__(self, kind="horovod"):
         super().__init__(kind)
 

@@ -11,8 +11,9 @@ import numpy as np
 from .. import checks
 from ..arrays import settle
 from ..dialects import V2, is_built_in
-from ..kvstore import KVStore, for_devices
+from ..kvstore import KVStore, KVStoreBase, for_devices
 from ..optimizer import multipliers
+from ..sparse import RowSparseArray
 from ..stores import update
 from . import stale_gradients
 from .parameter import Parameter
@@ -116,6 +117,11 @@ class Trainer:
         )
         if self._kvstore is not None:
             if asked is not None:
+                if asked and not self._kvstore.is_capable(KVStoreBase.OPTIMIZER):
+                    raise ValueError(
+                        f"the store {self._kvstore.type!r} applies no optimizer; leave out "
+                        "update_on_kvstore=True"
+                    )
                 self._update_on_kvstore = bool(asked)
             if self._compression_params:
                 self._kvstore.set_gradient_compression(self._compression_params)
@@ -361,6 +367,10 @@ class Trainer:
                 continue
             if self._update_on_kvstore:
                 self._kvstore.pushpull(i, gradients, out=parameter.list_data(), priority=-i)
+            elif isinstance(gradients[0], RowSparseArray) and getattr(self._kvstore, "keeps_values", False):
+                # which pushpull leaves as they are
+                self._kvstore.push(i, gradients, priority=-i)
+                self._kvstore.pull(i, gradients, priority=-i, ignore_sparse=False)
             else:
                 self._kvstore.pushpull(i, gradients, priority=-i)
 

@@ -4,9 +4,9 @@ import functools
 
 from .. import kvstore, namespace
 from ..dialects import V1
-from ..kvstore import KVStoreBase
+from ..kvstore import KVStoreBase, TestStore
 
-__all__ = ["KVStore", "KVStoreBase", "create"]
+__all__ = ["KVStore", "KVStoreBase", "TestStore", "create"]
 
 
 class KVStore(kvstore.KVStore):

@@ -1,6 +1,7 @@
 """Stores and modules over plain arrays."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -100,9 +101,12 @@ def test_rows_are_pulled_and_pushed():
     store.set_optimizer(mxopt.create("sgd", learning_rate=1.0, lazy_update=True))
     store.push("w", [nd.sparse.row_sparse_array(([[1, 1]], [row]), shape=(6, 2)) for row in (1, 3, 1)])
     everything = nd.zeros((6, 2))
-    store.pull("w", out=everything)  # row-sparse values are for row_sparse_pull
-    assert not everything.any()
-    store.pull("w", out=everything, ignore_sparse=False)
+    store.pull("w", out=everything)
+    before = rows.data.copy()
+    store.pull("w", out=rows)  # what has rows is left out, unless asked for
+    np.testing.assert_array_equal(rows.data, before)
+    store.pull("w", out=rows, ignore_sparse=False)
+    np.testing.assert_array_equal(rows.asnumpy(), everything)
     moved = start - everything
     np.testing.assert_allclose(moved[[1, 3]], [[2, 2], [1, 1]], rtol=1e-6)
     assert not np.delete(moved, [1, 3], axis=0).any()
@@ -147,6 +151,23 @@ def test_states_go_to_a_file_and_back(mx, tmp_path):
         (lambda kv: mxopt.kv.create("dist_async"), NotImplementedError, "use 'dist_sync'"),
         (lambda kv: mxopt.kv.create("locale"), ValueError, "unknown kind of store 'locale'"),
         (lambda kv: mxopt.kv.create(3), TypeError, "must be a string"),
+        (lambda kv: kv.init(3, np.ones(2)), TypeError, "the keys of this store are str, as 'w'; got 3"),
+        (lambda kv: kv.init(["v", 3], [np.ones(2)] * 2), TypeError, "the keys of this store are str"),
+        (lambda kv: kv.init(["v", "v"], [np.ones(2)] * 2), ValueError, "key 'v' is in the store already"),
+        (lambda kv: kv.push(3, np.ones(2)), TypeError, "the keys of this store are str, as 'w'; got 3"),
+        (
+            lambda kv: kv.row_sparse_pull("w", out=np.zeros(2), row_ids=[0]),
+            TypeError,
+            "out for key 'w' must be row-sparse, got ndarray; use pull",
+        ),
+        (
+            lambda kv: kv.row_sparse_pull(
+                "w", out=nd.sparse.zeros("row_sparse", (2,)), row_ids=np.array([0])
+            ),
+            TypeError,
+            "key 'w' has a dense value",
+        ),
+        (lambda kv: kv.is_capable("sparse"), ValueError, "capability must be 'optimizer'"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -165,6 +186,226 @@ def test_a_push_with_one_wrong_gradient_changes_no_weight():
     with pytest.raises(TypeError, match="gradient of index 'b' must be float32"):
         store.push(["a", "b"], [np.ones(2, np.float32), np.ones(2, int)])
     assert pulled(store, "a", 2).tolist() == [0, 0]
+
+
+class Interrupted:
+    """Raises KeyboardInterrupt at the n-th line that mxopt runs."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self, frame, event, _argument):
+        if "mxopt" not in frame.f_code.co_filename or "tests" in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted_everywhere(call, *expected):
+    """Run a call again and again, interrupted at every line; what is left must be one of the expected."""
+    reached = set()
+    tracing = sys.gettrace()
+    for at in range(1, 10_000):
+        run, left = call()
+        sys.settrace(Interrupted(at))
+        try:
+            run()
+        except KeyboardInterrupt:
+            pass
+        else:
+            sys.settrace(tracing)
+            assert left() == expected[-1]
+            break
+        finally:
+            sys.settrace(tracing)
+        found = left()
+        assert found in expected, (at, found)
+        reached.add(expected.index(found))
+    assert at > 10
+    return reached
+
+
+KEYS = ["a", "b", "c"]
+
+
+def filled(value):
+    return [np.full(2, value, np.float32) for _ in KEYS]
+
+
+def of_store(store):
+    return {key: store._stored[key].array.tolist() for key in KEYS if key in store._stored}
+
+
+def told(value):
+    return {key: [value, value] for key in KEYS}
+
+
+def test_an_interrupted_init_push_or_pull_is_done_for_all_keys_or_for_none():
+    def init():
+        store = mxopt.kv.create()
+        return lambda: store.init(KEYS, filled(1)), lambda: of_store(store)
+
+    def push(updater):
+        def call():
+            store = mxopt.kv.create()
+            store.init(KEYS, filled(1))
+            if updater:
+                store.set_updater(updater)
+            return lambda: store.push(KEYS, filled(3)), lambda: of_store(store)
+
+        return call
+
+    def pull():
+        store, outs = mxopt.kv.create(), filled(0)
+        store.init(KEYS, filled(1))
+        outs[1] = nd.sparse.zeros("row_sparse", (2,))
+        return (
+            lambda: store.pull(KEYS, out=outs, ignore_sparse=False),
+            lambda: [np.asarray(x.asnumpy() if hasattr(x, "asnumpy") else x).tolist() for x in outs],
+        )
+
+    def pull_rows():
+        store = mxopt.kv.create()
+        store.init(KEYS, [nd.ones((3, 1)).tostype("row_sparse") for _ in KEYS])
+        outs = [nd.sparse.zeros("row_sparse", (3, 1)) for _ in KEYS]
+        return (
+            lambda: store.row_sparse_pull(KEYS, out=outs, row_ids=[np.array([2, 0])] * 3),
+            lambda: [(x.indices.tolist(), x.data.tolist()) for x in outs],
+        )
+
+    def add(_key, pushed, stored):
+        stored += pushed
+        stored[:] = stored * 2
+
+    interrupted_everywhere(init, {}, told(1))
+    interrupted_everywhere(push(None), told(1), told(3))
+    interrupted_everywhere(push(add), told(1), told(8))
+    interrupted_everywhere(pull, [[0, 0]] * 3, [[1, 1]] * 3)
+    interrupted_everywhere(pull_rows, [([], [])] * 3, [([0, 2], [[1], [1]])] * 3)
+
+
+def test_an_interrupted_pushpull_never_writes_out_what_the_store_has_not():
+    def call():
+        store, outs = mxopt.kv.create(), filled(0)
+        store.init(KEYS, filled(1))
+        return (
+            lambda: store.pushpull(KEYS, filled(3), out=outs),
+            lambda: (of_store(store), [x.tolist() for x in outs]),
+        )
+
+    before, after = [[0, 0]] * 3, [[3, 3]] * 3
+    reached = interrupted_everywhere(call, (told(1), before), (told(3), before), (told(3), after))
+    assert 0 in reached
+
+
+def test_a_function_that_raises_for_one_key_changes_none():
+    store = mxopt.kv.create()
+    store.init(KEYS, filled(1))
+
+    def updater(key, pushed, stored):
+        stored += pushed
+        if key == "b":
+            raise ArithmeticError("not this one")
+
+    store.set_updater(updater)
+    with pytest.raises(ArithmeticError):
+        store.push(KEYS, filled(3))
+    assert of_store(store) == told(1)
+
+
+def test_a_pull_with_one_wrong_out_writes_none():
+    store = mxopt.kv.create()
+    store.init(KEYS, filled(1))
+    outs = [np.zeros(2, np.float32), np.zeros(2, np.float16), np.zeros(3, np.float32)]
+    with pytest.raises(ValueError, match="out for key 'c' must have shape"):
+        store.pull(KEYS, out=outs)
+    assert not outs[0].any()
+    store.init("d", np.full(2, 1e6, np.float32))
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        store.pull(["a", "d"], out=outs[:2])
+    assert not outs[0].any()
+    readonly = np.zeros(2, np.float32)
+    readonly.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        store.pull(["a", "b"], out=[outs[0], readonly])
+    assert not outs[0].any()
+
+
+# -- stores of one's own ---------------------------------------------------------------------------
+
+
+@dialects
+def test_the_test_store(mx):
+    kv = mx.kv.create("teststore")
+    assert (kv.type, kv.rank, kv.num_workers, kv.is_capable("optimizer")) == ("teststore", 0, 1, False)
+    assert not type(kv).is_capable("optimizer")
+    outs = [mx.nd.zeros((2, 2)) for _ in range(3)]
+    kv.broadcast("a", mx.nd.ones((2, 2)), out=outs)
+    assert all((out == 1).asnumpy().all() for out in outs)
+    kv.pushpull("a", [mx.nd.ones((2, 2), mx.cpu(i)) for i in range(4)], out=outs)
+    assert all((out == 4).asnumpy().all() for out in outs)
+    kv.pushpull("a", outs)
+    assert all((out == 12).asnumpy().all() for out in outs)
+    for call in (
+        lambda: kv.set_optimizer(mx.optimizer.create("sgd")),
+        lambda: kv.save_optimizer_states("states"),
+        lambda: kv.load_optimizer_states("states"),
+    ):
+        with pytest.raises(NotImplementedError, match="the store TestStore has no"):
+            call()
+
+
+@dialects
+def test_a_registered_store_serves_a_trainer(mx):
+    calls = []
+
+    @mx.kv.KVStoreBase.register
+    class Summing(mx.kv.TestStore):
+        type = "summing"
+
+        def pushpull(self, key, value, out=None, priority=0):
+            calls.append(key)
+            super().pushpull(key, value, out, priority)
+
+    try:
+        weights = [np.zeros(2, np.float32) for _ in range(2)]
+        parameter = mx.gluon.Parameter("w", weights)
+        trainer = mx.gluon.Trainer([parameter], "sgd", {"learning_rate": 1.0}, kvstore="summing")
+        parameter.set_grad([np.ones(2, np.float32), np.full(2, 2, np.float32)])
+        trainer.step(1)
+        assert not trainer.update_on_kvstore
+        assert calls == [0]
+        assert [w.tolist() for w in weights] == [[-3, -3]] * 2
+        with pytest.raises(ValueError, match="the store 'summing' applies no optimizer"):
+            mx.gluon.Trainer(
+                [mx.gluon.Parameter("w", weights)], "sgd", kvstore="Summing", update_on_kvstore=True
+            ).step(1, grads={"w": [np.ones(2, np.float32)] * 2})
+        with pytest.warns(UserWarning, match="the store 'summing' is now"):
+            mx.kv.KVStoreBase.register(type("Summing", (mx.kv.TestStore,), {"__module__": "elsewhere"}))
+    finally:
+        del mx.kv.KVStoreBase.kv_registry["summing"]
+
+
+def test_a_store_that_defines_nothing_says_what_it_lacks():
+    class Nothing(mxopt.kv.KVStoreBase):
+        pass
+
+    kv = Nothing()
+    for call in (
+        lambda: kv.type,
+        lambda: kv.rank,
+        lambda: kv.num_workers,
+        lambda: kv.is_capable("optimizer"),
+        lambda: kv.broadcast("a", np.ones(2), np.ones(2)),
+        lambda: kv.pushpull("a", np.ones(2)),
+    ):
+        with pytest.raises(NotImplementedError, match="the store Nothing has no"):
+            call()
+    with pytest.raises(TypeError, match="register takes a class"):
+        mxopt.kv.KVStoreBase.register(kv)
 
 
 # -- modules ---------------------------------------------------------------------------------------
