@@ -227,7 +227,7 @@ def report_folder():
 
 
 def extension(name):
-    texts = ["prefetch.h", "dtypes.h"]
+    texts = ["prefetch.h", "dtypes.h", "control.h"]
     if "_rules_" in name:
         texts += ["storage.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
     elif name == "_engine":

@@ -253,6 +253,12 @@ REFUSALS = {
         "{this} repeats its own elements (its strides overlap); pass a copy made by numpy.array(...)",
         "arrays[{i}] repeats its own elements (its strides overlap); pass a copy made by numpy.array(...)",
     ),
+    # an array that was resized after it was looked at
+    "moved": Refusal(
+        RuntimeError,
+        "{this} was given other memory during the call; resize arrays between steps only",
+        "arrays[{i}] was given other memory during the call; resize arrays between calls only",
+    ),
     # two arrays that share memory, of which one is written
     "overlap": Refusal(
         ValueError,

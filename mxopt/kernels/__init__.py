@@ -28,12 +28,13 @@ from ._engine import (
     set_num_threads,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
-from ._scalars import as_read_by_mxnet, corrected, count_up, read_row
+from ._scalars import as_read_by_mxnet, corrected, count_up, give_back, read_row, take_control
 
 __all__ = [
     "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",
     "available_instruction_sets", "corrected", "count_up", "get_num_threads", "get_num_threads_setting",
-    "group_rows", "openmp_version", "read_row", "reduce_rows", "set_num_threads", "sum_rows",
+    "give_back", "group_rows", "openmp_version", "read_row", "reduce_rows", "set_num_threads", "sum_rows",
+    "take_control",
 ]  # fmt: skip
 
 #: From the plainest to the widest.

@@ -10,10 +10,12 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
+
+import warnings
 
 import numpy as np
 
@@ -33,6 +35,7 @@ cdef extern from "numpy/arrayobject.h" nogil:
     int flags_of "PyArray_FLAGS"(Array*)
     int ndim_of "PyArray_NDIM"(Array*)
     cnp.npy_intp* dims_of "PyArray_DIMS"(Array*)
+    cnp.npy_intp size_of "PyArray_SIZE"(Array*)
     char* data_of "PyArray_BYTES"(Array*)
 
 include "engine/layout.pxi"

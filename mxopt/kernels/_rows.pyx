@@ -14,6 +14,11 @@ ctypedef fused real:
     float
     double
 
+cdef extern from "control.h" nogil:
+    ctypedef unsigned long mxopt_control
+    mxopt_control mxopt_take_control(bint flush)
+    void mxopt_give_back(mxopt_control)
+
 cdef enum:
     # Rows lie anywhere: how many of them ahead to ask for, and how many bytes of each.
     AHEAD = 8
@@ -52,6 +57,7 @@ def group_rows(const int64_t[::1] rows not None, const int64_t[::1] order not No
 
 cdef inline void sum_group(const real* rows, const int64_t* order, Py_ssize_t at, Py_ssize_t end, Py_ssize_t count,
                            Py_ssize_t width, real* total) noexcept nogil:
+    cdef mxopt_control control = mxopt_take_control(False)
     cdef const real* row
     cdef const char* line
     cdef Py_ssize_t i, first = at
@@ -68,6 +74,7 @@ cdef inline void sum_group(const real* rows, const int64_t* order, Py_ssize_t at
             for i in range(width):
                 total[i] = total[i] + row[i]
         at += 1
+    mxopt_give_back(control)
 
 
 def sum_rows(const real[:, ::1] rows not None, const int64_t[::1] order not None,
@@ -144,8 +151,10 @@ def reduce_rows(const real[:, ::1] values not None, str how not None, real[::1] 
     """
     cdef Py_ssize_t rows = values.shape[0], n = values.shape[1], row
     cdef bint norm = how == "norm", magnitudes = how == "magnitudes"
+    cdef mxopt_control control
     if results.shape[0] != rows:
         raise ValueError("results must have one number a row")
+    control = mxopt_take_control(False)
     for row in range(rows):
         if n == 0:
             results[row] = 0
@@ -153,3 +162,4 @@ def reduce_rows(const real[:, ::1] values not None, str how not None, real[::1] 
             results[row] = scaled_norm(&values[row, 0], n)
         else:
             results[row] = compensated(&values[row, 0], n, magnitudes)
+    mxopt_give_back(control)

@@ -18,6 +18,12 @@ cdef extern from "<math.h>":
     float powf(float, float)
 
 
+cdef extern from "control.h" nogil:
+    ctypedef unsigned long mxopt_control
+    mxopt_control mxopt_take_control(bint flush)
+    void mxopt_give_back(mxopt_control)
+
+
 cdef float read_text(const char* s) noexcept nogil:
     cdef float value = 0, scale = 1
     cdef double digits = 0, power = 1
@@ -84,6 +90,8 @@ def as_read_by_mxnet(tuple row not None, tuple read not None):
     cdef char* spelled
     cdef list changed = None
     cdef Py_ssize_t i
+    if len(read) < len(row):
+        raise ValueError(f"read must have an entry for each of the {len(row)} scalars, got {len(read)}")
     for i in range(len(row)):
         value = row[i]
         # Between these, and for whole powers of two and zero, the parser rounds correctly.
@@ -125,8 +133,10 @@ def corrected(tuple row not None, tuple corrections not None, double t):
         With 1 - powf(beta, t) at the corrections' places.
     """
     cdef list changed = list(row)
-    cdef Py_ssize_t at, beta
+    cdef Py_ssize_t at, beta, n = len(row)
     for at, beta in corrections:
+        if not (0 <= at < n and 0 <= beta < n):
+            raise ValueError(f"corrections must name places of the {n} scalars, got {(at, beta)}")
         if row[at] != 1:
             changed[at] = <float>1 - powf(<float>row[beta], <float>t)
     return tuple(changed)
@@ -141,6 +151,14 @@ def read_row(tuple row not None, tuple read not None, tuple corrections not None
         `row` itself where nothing differs. None when `checked` is false and a scalar is not finite, but for
         rescale_grad and clip_gradient (its third and fourth).
     """
+    cdef mxopt_control control = mxopt_take_control(False)
+    try:
+        return _read_row(row, read, corrections, t, checked)
+    finally:
+        mxopt_give_back(control)
+
+
+cdef object _read_row(tuple row, tuple read, tuple corrections, double t, bint checked):
     cdef Py_ssize_t i
     cdef double value
     if not checked:
@@ -188,3 +206,19 @@ def count_up(dict counts not None, indices, begin):
                 counts[index] = old
         raise
     return before, (same if uniform else None)
+
+
+def take_control():
+    """Round to nearest, trap nothing, keep denormals: for the arithmetic of scalars.
+
+    Returns
+    -------
+    int
+        The floating-point control word as it was, for `give_back`.
+    """
+    return mxopt_take_control(False)
+
+
+def give_back(mxopt_control control):
+    """Restore a floating-point control word."""
+    mxopt_give_back(control)

@@ -1,6 +1,8 @@
-/* The one place that knows OpenMP, processor features, denormal control and forks. */
+/* The one place that knows OpenMP, processor features and forks. */
 #ifndef MXOPT_THREADS_H
 #define MXOPT_THREADS_H
+
+#include <stddef.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -21,33 +23,68 @@ static inline void mxopt_watch_forks(void) { pthread_atfork(NULL, NULL, mxopt_no
 static inline void mxopt_watch_forks(void) {}
 #endif
 
-/* Denormals are flushed to zero inside the kernels: tiny moments would otherwise run 20 times slower.
- * The control word belongs to a thread, so every worker sets and restores its own. */
-#if defined(__SSE2__) || defined(_M_X64)
-#include <xmmintrin.h>
-typedef unsigned int mxopt_control;
-static inline mxopt_control mxopt_flush_denormals(void) {
-    mxopt_control old = _mm_getcsr();
-    _mm_setcsr(old | 0x8040u); /* FTZ, DAZ */
-    return old;
+/* OpenMP's runtimes end the process when the system refuses them a thread: find that out first, with threads of the
+ * stack that they would ask for. Every thread that steps has a pool of its own, so each proves its own. */
+#if defined(_OPENMP) && !defined(_WIN32)
+#include <stdlib.h>
+static size_t mxopt_stack_size(void) {
+    static const char *const names[] = {"OMP_STACKSIZE", "GOMP_STACKSIZE"};
+    for (int k = 0; k < 2; k++) {
+        const char *text = getenv(names[k]);
+        char *end;
+        unsigned long long size;
+        int shift = 10;
+        if (!text) continue;
+        size = strtoull(text, &end, 10);
+        while (*end == ' ') end++;
+        switch (*end) {
+            case 'b': case 'B': shift = 0; break;
+            case 'm': case 'M': shift = 20; break;
+            case 'g': case 'G': shift = 30; break;
+            default: break;
+        }
+        if (end != text && size && size <= (~0ull >> shift)) return (size_t)(size << shift);
+    }
+    return 0;
 }
-static inline void mxopt_restore(mxopt_control old) {
-    /* Keep the exception flags out of the caller's sight as well: they were masked all along. */
-    _mm_setcsr(old);
+static void *mxopt_wait_for(void *mutex) { /* all of them must be there at once */
+    pthread_mutex_lock((pthread_mutex_t *)mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)mutex);
+    return NULL;
 }
-#elif defined(__aarch64__) && defined(__GNUC__)
-typedef unsigned long mxopt_control;
-static inline mxopt_control mxopt_flush_denormals(void) {
-    mxopt_control old;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
-    __asm__ volatile("msr fpcr, %0" : : "r"(old | (1ul << 24)));
-    return old;
+static int mxopt_prove_threads(int threads) {
+    static __thread int proven = 1;
+    static size_t stack = (size_t)-1; /* as it was when OpenMP began, whatever the environment says later */
+    pthread_t made[64];
+    pthread_attr_t attributes;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    int count = 0, wanted = threads - 1 < 64 ? threads - 1 : 64;
+    if (stack == (size_t)-1) stack = mxopt_stack_size();
+    if (threads > proven && !mxopt_forked) {
+        pthread_attr_init(&attributes);
+        if (stack) pthread_attr_setstacksize(&attributes, stack);
+        pthread_mutex_lock(&mutex);
+        while (count < wanted && pthread_create(&made[count], &attributes, mxopt_wait_for, &mutex) == 0) count++;
+        pthread_mutex_unlock(&mutex);
+        for (int k = 0; k < count; k++) pthread_join(made[k], NULL);
+        pthread_attr_destroy(&attributes);
+        if (count < wanted) return 0;
+    }
+    proven = threads;
+    return 1;
 }
-static inline void mxopt_restore(mxopt_control old) { __asm__ volatile("msr fpcr, %0" : : "r"(old)); }
 #else
-typedef int mxopt_control;
-static inline mxopt_control mxopt_flush_denormals(void) { return 0; }
-static inline void mxopt_restore(mxopt_control old) { (void)old; }
+static inline int mxopt_prove_threads(int threads) { (void)threads; return 1; }
+#endif
+
+/* A number that threads draw from one after the other, on a cache line of its own. */
+#if defined(_MSC_VER)
+#include <intrin.h>
+typedef struct { volatile __int64 next; char rest[56]; } mxopt_counter;
+static inline ptrdiff_t mxopt_take(mxopt_counter *c) { return (ptrdiff_t)_InterlockedExchangeAdd64(&c->next, 1); }
+#else
+typedef struct { ptrdiff_t next; char rest[64 - sizeof(ptrdiff_t)]; } mxopt_counter;
+static inline ptrdiff_t mxopt_take(mxopt_counter *c) { return __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED); }
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__)

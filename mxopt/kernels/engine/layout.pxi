@@ -26,6 +26,7 @@ cdef enum:
     POINTERS = 10   # the arrays, and what rules with sums are given
     MAX_DIMS = 32
     MAX_SCALARS = 24
+    MAX_THREADS = 1024
     MAX_DEPTH = 16  # of tuples within tuples in a state
 
 cdef enum:
@@ -77,7 +78,7 @@ cdef struct Strides:
     Py_ssize_t strides[MAX_DIMS]
 
 cdef struct Layout:
-    const int64_t* rows  # NULL: dense
+    int64_t* rows        # its own copy; NULL: dense
     Py_ssize_t nrows
     Py_ssize_t width
     bint lazy            # the rule visits the named rows only

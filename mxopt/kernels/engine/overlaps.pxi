@@ -156,16 +156,18 @@ cdef int name_overlap(Plan plan, Py_ssize_t n) except -1:
                 break
             if not (a.written or b.written):
                 continue
-            if plan.any_strided and not np.shares_memory(array_of(plan, a), array_of(plan, b)):
+            if plan.any_strided and not np.shares_memory(array_of(plan, order[i]), array_of(plan, order[j])):
                 continue
             first, second = sorted(((a.tensor, a.role), (b.tensor, b.role)))
             raise Refused("overlap", *first, *second)
     return 0
 
 
-cdef object array_of(Plan plan, Range found):
-    cdef Py_ssize_t i = found.tensor
-    if found.role == 0 or found.role == 1:
-        return plan.owners[found.role][i]
-    pointer = <uintptr_t>plan.tensors[i].data[WEIGHT if found.role == -1 else found.role]
-    return next(a for a in plan.arrays_in(plan.owners[2][i], i) if a.ctypes.data == pointer)
+cdef object array_of(Plan plan, Py_ssize_t k):
+    # Of range k, as they are numbered above.
+    cdef Py_ssize_t i = k // SLOTS, a = k % SLOTS
+    if i >= plan.ntensors:
+        return plan.placed[k - plan.ntensors * SLOTS]
+    if a <= GRAD:
+        return plan.owners[a][i]
+    return plan.owners[2][i] if plan.nstates == 1 else plan.owners[2][i][a - 2]

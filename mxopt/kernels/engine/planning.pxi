@@ -60,8 +60,10 @@ cdef class Plan:
     cdef int narrays, nstates, ndrawn
     cdef unsigned int per_row
     cdef bint by_row, lazy, mirrored, staged, rowed, ordered, alone
-    cdef object owners  # keeps every array alive while its address is used
-    cdef Range* ranges  # of the tensors that `add` has placed
+    cdef tuple owners  # weights, gradients and states, which keep every array alive while its address is used
+    cdef list sparse   # the tensors with row-sparse gradients; None: there are no such gradients
+    cdef Range* ranges  # of the arrays that `add` has placed
+    cdef list placed    # these arrays: a state may be a list, and change
     cdef Py_ssize_t nranges
     cdef bint any_strided
     cdef object add_blocks  # not None: adds the partial sums, of tensors that are parts of larger ones
@@ -78,17 +80,21 @@ cdef class Plan:
         self.alone = grads is None
         if self.alone:
             grads, states = weights, [None] * n
-        if PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
-            raise Refused("lengths", -1, 0)
-        if rows is not None and len(rows) != n:
-            raise Refused("lengths", -1, 0)
         self.narrays = len(rule.arrays)
         self.ndrawn = rule.drawn
         self.nstates = max(self.narrays - 2 - self.ndrawn, 0)
         self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
         # A drawn input and sums follow the elements, not the memory.
         self.ordered = ordered or self.ndrawn
-        self.owners = (list(weights), list(grads), list(states), None if rows is None else list(rows))
+        # From here on only these copies are read: the caller's lists may change at any time.
+        weights, grads, states = list(weights), list(grads), list(states)
+        self.owners, self.placed = (weights, grads, states), []
+        if rows is not None:
+            rows = list(rows)
+            self.sparse = [i for i in range(n) if rows[i] is not None]
+        if PyList_GET_SIZE(weights) != n or PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n or (
+                rows is not None and PyList_GET_SIZE(rows) != n):
+            raise Refused("lengths", -1, 0)
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
         if self.tensors == NULL:
             raise MemoryError
@@ -105,6 +111,8 @@ cdef class Plan:
             self.tensors[i].ranged = True
             self.add(i, weights[i], grads[i], states[i], master, None if rows is None else rows[i])
         refuse_overlaps(self)
+        if self.total * self.narrays >= SERIAL_BELOW:
+            get_num_threads()  # warns, where there are none to be had, before anything changes
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -114,6 +122,7 @@ cdef class Plan:
                 if self.tensors[i].layout != NULL:
                     for a in range(SLOTS):
                         free(self.tensors[i].layout.strided[a])
+                    free(self.tensors[i].layout.rows)
                     free(self.tensors[i].layout)
             free(self.tensors)
         free(self.ranges)
@@ -121,9 +130,10 @@ cdef class Plan:
     @property
     def by_rows(self):
         """Of each tensor, whether the rule visits the rows of its gradient alone; None: of none."""
-        if not self.lazy or self.owners[3] is None:
+        if not self.lazy or self.sparse is None:
             return None
-        return [rows is not None for rows in self.owners[3]]
+        sparse = set(self.sparse)
+        return [i in sparse for i in range(self.ntensors)]
 
     def are_parts(self, sizes, add_blocks):
         """Say that the tensors are parts of larger ones, which begin at multiples of `WHOLE_SUM` elements.
@@ -187,6 +197,7 @@ cdef class Plan:
             self.ranges[self.nranges].tensor, self.ranges[self.nranges].role = i, role
             self.ranges[self.nranges].written = written
             self.nranges += 1
+            self.placed.append(array)
         return 0
 
     cdef inline void look_ahead(self, list weights, list grads, list states, Py_ssize_t i) noexcept:
@@ -349,9 +360,7 @@ cdef class Plan:
             nrows = cnp.PyArray_DIM(w, 0) if ndim > 0 else 1
             t.layout.width = max(cnp.PyArray_SIZE(w) // max(nrows, 1), 1)
             if sparse:
-                array = rows
-                t.layout.rows = <const int64_t*>cnp.PyArray_DATA(array)
-                t.layout.nrows = cnp.PyArray_DIM(array, 0)
+                self.take_rows(t, w, rows, i)
                 t.layout.lazy = self.lazy
             t.plain = t.plain and not sparse and all_c
             self.lay(i, WEIGHT, main, sparse and self.lazy)
@@ -380,21 +389,27 @@ cdef class Plan:
 
     cdef int check_rows(self, Py_ssize_t i, cnp.ndarray w, cnp.ndarray g, object rows) except -1:
         cdef cnp.ndarray array
-        cdef const int64_t* at
-        cdef Py_ssize_t k, n, limit = cnp.PyArray_DIM(w, 0)
         cdef int d
         if not isinstance(rows, cnp.ndarray) or cnp.PyArray_TYPE(rows) != cnp.NPY_INT64:
             raise Refused("rows", i, 1)
         array = rows
         if cnp.PyArray_NDIM(array) != 1 or not cnp.PyArray_ISCARRAY_RO(array):
             raise Refused("rows", i, 1)
-        n = cnp.PyArray_DIM(array, 0)
-        if cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(w) or cnp.PyArray_DIM(g, 0) != n:
+        if cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(w) or cnp.PyArray_DIM(g, 0) != cnp.PyArray_DIM(array, 0):
             raise Refused("shape", i, 1)
         for d in range(1, cnp.PyArray_NDIM(w)):
             if cnp.PyArray_DIM(g, d) != cnp.PyArray_DIM(w, d):
                 raise Refused("shape", i, 1)
-        at = <const int64_t*>cnp.PyArray_DATA(array)
+        return 0
+
+    cdef int take_rows(self, Tensor* t, cnp.ndarray w, cnp.ndarray rows, Py_ssize_t i) except -1:
+        # A copy, then its check: another thread may write into the caller's array while the plan runs.
+        cdef Py_ssize_t k, n = cnp.PyArray_DIM(rows, 0), limit = cnp.PyArray_DIM(w, 0)
+        cdef int64_t* at = <int64_t*>malloc(max(n, 1) * sizeof(int64_t))
+        if at == NULL:
+            raise MemoryError
+        t.layout.rows, t.layout.nrows = at, n
+        memcpy(at, cnp.PyArray_DATA(rows), n * sizeof(int64_t))
         for k in range(n):
             if at[k] < 0 or at[k] >= limit:
                 raise Refused("row", i, 1, at[k])
@@ -429,12 +444,40 @@ cdef class Plan:
         self.any_strided = True
         return 0
 
+    cdef int compare(self) except -1:
+        # Arrays can be resized under the plan, by a scheduler or by another thread: look once more before they are
+        # used, after the last line of Python.
+        cdef Py_ssize_t i, k
+        cdef int a, count = 1 if self.alone else 2 + self.nstates
+        cdef uintptr_t low, high
+        cdef PyObject* array
+        cdef PyObject* state
+        cdef Tensor* t
+        for i in range(self.ntensors):
+            t = &self.tensors[i]
+            if t.ranged:
+                continue
+            state = PyList_GET_ITEM(<list>self.owners[2], i)
+            for a in range(count):
+                if a <= GRAD:
+                    array = PyList_GET_ITEM(<list>self.owners[a], i)
+                else:
+                    array = state if self.nstates == 1 else PyTuple_GET_ITEM(<object>state, a - 2)
+                if data_of(<Array*>array) != t.data[a] or size_of(<Array*>array) != t.size:
+                    raise Refused("moved", i, a)
+        for k in range(self.nranges):
+            extent(self.placed[k], &low, &high)
+            if low != self.ranges[k].low or high != self.ranges[k].high:
+                raise Refused("moved", self.ranges[k].tensor, self.ranges[k].role)
+        return 0
+
     def finite(self):
         """Whether every element of every gradient is finite."""
         cdef Pass c
         cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
         c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
-        c.by_row, c.nsums, c.narrays = False, 0, 1
+        c.by_row, c.nsums, c.narrays, c.far = False, 0, 1, False
+        self.compare()
         with nogil:
             run_threads(&c, 0, self.total, threads, NULL, 0)
         return not spoilt
@@ -469,12 +512,15 @@ cdef class Plan:
         cdef double few[2][MAX_SCALARS]
         cdef Py_ssize_t nrows = len(scalars), k, block
         cdef tuple only, only_single
+        cdef mxopt_control control
         if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
-        if nrows == 1 and isinstance(scalars, list) and len(scalars[0]) >= rule.nscalars:
+        if nrows == 1 and type(scalars) is list and (singles is None or type(singles) is list and len(singles) == 1):
             # The common call: one row for all tensors. Reading it here saves a microsecond.
             only = scalars[0]
             only_single = only if singles is None else singles[0]
+            if len(only) < rule.nscalars or len(only_single) < rule.nscalars:
+                raise ValueError(f"{rule!r} takes rows of {rule.nscalars} scalars")
             for k in range(rule.nscalars):
                 few[0][k], few[1][k] = only_single[k], only[k]
             c.scalars[0], c.scalars[1] = few[0], few[1]
@@ -521,6 +567,7 @@ cdef class Plan:
                 raise MemoryError
         per_thread = (SLOTS + 1) * c.scratch_items * 8
         try:
+            self.compare()
             if self.ndrawn:
                 self.run_drawn(&c, draw, threads, scratch, per_thread)
             else:
@@ -535,11 +582,13 @@ cdef class Plan:
         # In block order, one after the other.
         result = np.zeros((self.ntensors, rule.nsums))
         added = result
+        control = mxopt_take_control(True)
         for i in range(self.ntensors):
             block = self.tensors[i].first_sum
             for block in range(block, block + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK):
                 for k in range(rule.nsums):
                     added[i, k] += sums[block, k]
+        mxopt_give_back(control)
         return result
 
     cdef int run_drawn(self, const Pass* c, object draw, int threads, char* scratch, Py_ssize_t per_thread) except -1:
@@ -548,7 +597,7 @@ cdef class Plan:
         cdef Tensor* t
         cdef Py_ssize_t i = 0, k, last, count, begin
         cdef int slot = self.narrays - 1
-        cdef cnp.ndarray block
+        cdef cnp.ndarray block, drawn
         while i < self.ntensors:
             t = &self.tensors[i]
             count, last = 0, i
@@ -559,6 +608,9 @@ cdef class Plan:
             if last > i:  # small tensors share a block
                 block = np.empty(count, np.float64 if t.compute == F64 else np.float32)
                 draw(block)
+                self.compare()
+                if cnp.PyArray_SIZE(block) != count:
+                    raise ValueError("draw must leave its array as large as it is")
                 count = 0
                 for k in range(i, last):
                     self.tensors[k].data[slot] = <char*>cnp.PyArray_DATA(block) + count * STORAGE[t.compute].itemsize
@@ -573,6 +625,9 @@ cdef class Plan:
                 count = min(DRAWN_BLOCK, t.size - begin)
                 block = drawn[:count]
                 draw(block)
+                self.compare()
+                if cnp.PyArray_SIZE(block) != count or cnp.PyArray_SIZE(drawn) != DRAWN_BLOCK:
+                    raise ValueError("draw must leave its array as large as it is")
                 t.data[slot] = <char*>cnp.PyArray_DATA(block) - begin * STORAGE[t.compute].itemsize
                 with nogil:
                     run_threads(c, t.start + begin, t.start + begin + count, threads, scratch, per_thread)

@@ -368,18 +368,35 @@ cdef void run_line(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratc
 
 
 cdef void run_part(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratch) noexcept nogil:
-    cdef mxopt_control control = mxopt_flush_denormals()
+    cdef mxopt_control control = mxopt_take_control(True)
     run_line(c, begin, end, scratch)
-    mxopt_restore(control)
+    mxopt_give_back(control)
+
+
+cdef void run_share(const Pass* c, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t chunk, mxopt_counter* taken,
+                    int threads, int own, char* scratch) noexcept nogil:
+    # Chunks of the own share, which are in this core's cache if they are in any, then what slower threads have left.
+    cdef Py_ssize_t nchunks = (end - begin + chunk - 1) // chunk, k
+    cdef int turn, share
+    for turn in range(threads):
+        share = (own + turn) % threads
+        while True:
+            k = nchunks * share // threads + mxopt_take(&taken[share])
+            if k >= nchunks * (share + 1) // threads:
+                break
+            run_part(c, begin + k * chunk, min(begin + (k + 1) * chunk, end), scratch)
 
 
 cdef void run_threads(const Pass* c, Py_ssize_t begin, Py_ssize_t end, int threads, char* scratch,
                       Py_ssize_t per_thread) noexcept nogil:
-    cdef Py_ssize_t k, chunk, nchunks
-    if threads == 1 or (end - begin) * c.narrays < SERIAL_BELOW:
+    cdef mxopt_counter[MAX_THREADS] taken
+    cdef Py_ssize_t chunk
+    cdef int k
+    if threads == 1 or mxopt_forked or (end - begin) * c.narrays < SERIAL_BELOW:
         run_part(c, begin, end, scratch)
         return
+    threads = min(threads, MAX_THREADS)
     chunk = round_up((end - begin + 8 * threads - 1) // (8 * threads), LINE)
-    nchunks = (end - begin + chunk - 1) // chunk
-    for k in prange(nchunks, schedule="static", num_threads=threads):
-        run_part(c, begin + k * chunk, min(begin + (k + 1) * chunk, end), scratch + threadid() * per_thread)
+    memset(taken, 0, threads * sizeof(mxopt_counter))
+    for k in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+        run_share(c, begin, end, chunk, taken, threads, k, scratch + k * per_thread)
