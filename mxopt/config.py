@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import platform
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,5 +113,21 @@ def _default():
         return 0
     return _count("MXOPT_NUM_THREADS", int(text) if text.isdecimal() else text)
 
+
+def _forget_half_imports():
+    """In a forked child: import anew what other threads of the parent were importing.
+
+    They are not there to end it, and whoever imports such a module waits for them.
+    """
+    locks = getattr(importlib._bootstrap, "_module_locks", {})
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if lock is not None and lock.owner not in (None, threading.get_ident()):
+            del locks[name]
+            sys.modules.pop(name, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_half_imports)
 
 set_num_threads(None)
