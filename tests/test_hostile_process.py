@@ -1,4 +1,4 @@
-"""Arguments that change under a step, limits, forks and floating-point settings: a step neither crashes nor differs.
+"""Arguments that change under a step, limits, forks, floating-point settings: no crash and no other bits.
 
 What could end the process runs in one of its own.
 """
@@ -40,7 +40,7 @@ def printed(code, *options, **variables):
         env={**environment, **variables},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
     )
     assert done.returncode == 0, (done.returncode, done.stderr)
     return done.stdout.strip()
@@ -86,11 +86,12 @@ kept = [a.copy() for a in (weight, *state)]
 try:
     opt.update([0], [weight], [grad], [{"listed" if what.startswith("list") else "state"}])
 except Exception as error:
-    print(type(error).__name__, str(error).partition(" was given")[1])
-print(all((a == b).all() for a, b in zip((weight, *state), kept) if a.size))
+    print(type(error).__name__, str(error))
+print(all((a == b).all() for a, b in zip((weight, *state), kept) if a.size), opt.num_update)
 """
-    assert printed(code).split("\n")[-1] == "True"
-    assert "was given" in printed(code)
+    refusal, unchanged = printed(code).split("\n")
+    assert refusal.startswith("RuntimeError") and "was given other memory during the call" in refusal
+    assert unchanged == "True 0"
 
 
 def test_arrays_resized_by_what_draws_are_refused():
@@ -167,7 +168,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
 
 @openmp_only
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are the system's own affair")
-@pytest.mark.parametrize(("limit", "stack"), [("", "100T"), ("", "90000G"), (LIMITED, "256M")])
+@pytest.mark.parametrize(("limit", "stack"), [("", "90000G"), (LIMITED, "256M")])
 def test_without_threads_steps_run_serially(limit, stack):
     expected = printed("print(digest())", OMP_NUM_THREADS="1")
     assert printed(limit + SERIAL, OMP_STACKSIZE=stack) == f"{expected} True ['RuntimeWarning'] 1"
@@ -205,46 +206,33 @@ else:
 
 
 @posix_only
-@pytest.mark.parametrize("module", ["nd", "v1", "gluon", "kvstore", "saving.writing"])
+@pytest.mark.parametrize("module", ["nd", "v1", "gluon"])
 def test_fork_during_another_thread_s_first_import(module):
     code = f"""
-import importlib, importlib.abc
+import importlib.machinery, signal
 begun, go_on = threading.Event(), threading.Event()
-class Slow(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name.startswith("mxopt.") and threading.current_thread() is not threading.main_thread():
-            seen.append(name)
-            if len(seen) == 4:
-                begun.set()
-                go_on.wait()
-        return None
-seen = []
-for name in [n for n in sys.modules if n.startswith("mxopt.{module}")]:
-    del sys.modules[name]
-sys.meta_path.insert(0, Slow())
-def work():
-    importlib.import_module("mxopt.{module}")
-    begun.set()
-thread = threading.Thread(target=work)
+execute = importlib.machinery.SourceFileLoader.exec_module
+def slowly(self, of):
+    first = of.__name__.startswith("mxopt.{module}.") and not begun.is_set()
+    if first and threading.current_thread() is thread:
+        begun.set()
+        go_on.wait()
+    execute(self, of)
+assert "mxopt.{module}" not in sys.modules
+importlib.machinery.SourceFileLoader.exec_module = slowly
+thread = threading.Thread(target=importlib.import_module, args=["mxopt.{module}"])
 thread.start()
-begun.wait()
+assert begun.wait(60)
 child = os.fork()
 if child == 0:
-    warnings.simplefilter("ignore")
+    signal.alarm(30)  # were it to hang
     importlib.import_module("mxopt.{module}")
     digest()
     os._exit(7)
-import signal, time
-for _ in range(600):
-    done, status = os.waitpid(child, os.WNOHANG)
-    if done:
-        break
-    time.sleep(0.1)
-else:
-    os.kill(child, signal.SIGKILL)
-print(os.waitstatus_to_exitcode(status) if done else "hangs")
+status = os.waitpid(child, 0)[1]
 go_on.set()
 thread.join()
+print(os.waitstatus_to_exitcode(status))
 """
     assert printed(code, "-W", "ignore::DeprecationWarning") == "7"
 

@@ -403,7 +403,7 @@ class Optimizer:
             self._index_update_count[idx] = count
             self.num_update = max(self.num_update, count)
 
-    def _tick(self, indices, make):
+    def _tick(self, indices, make, plan=None):
         """Count one update of each index, find its rates, and return ``make(rates)``.
 
         Every tensor is counted before its own rate is read, one after the other, so that a list gives what
@@ -415,6 +415,8 @@ class Optimizer:
         indices : list
         make : callable
             Takes a list of (t, lr, wd), one per index, or one for all when they are the same.
+        plan : kernels.Plan, optional
+            What is to run then; refused if one of its arrays was resized meanwhile.
         """
         counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
         schedule = own = None
@@ -441,8 +443,11 @@ class Optimizer:
             if apart and self._checks_rates:
                 for index, (_, lr, wd) in zip(indices, rates):
                     self.check_rates(index, lr, wd)
-            return make(rates)
-        except BaseException:
+            made = make(rates)
+            if plan is not None:
+                plan.compare()
+            return made
+        except BaseException as error:
             self._take_back(indices, counts, before)
             self.num_update = number
             if schedule is not None:
@@ -450,6 +455,8 @@ class Optimizer:
                 vars(scheduler).update(schedule)
             if self._snapshots:
                 self._restore(own)
+            if isinstance(error, kernels.Refused):
+                raise checks.refused(error, self, indices, (), (), ()) from None
             raise
 
     @staticmethod
@@ -744,6 +751,13 @@ class Optimizer:
         if not self.rules:
             self.step(indices, weights, grads, states)
             return
+        control = kernels.take_control()  # scalars must not depend on how the caller's thread rounds
+        try:
+            self._run_passes(indices, weights, grads, states)
+        finally:
+            kernels.give_back(control)
+
+    def _run_passes(self, indices, weights, grads, states):
         names = self.passes
         last, norms = kernels.RULES[names[-1]], len(names) > 1
         plan = whole = self._plan(indices, weights, grads, states, last, None, norms)
@@ -752,7 +766,7 @@ class Optimizer:
             whole = self._plan(indices, weights, grads, states, last, lazy=False, ordered=True)
         if not indices or (self.skip_nonfinite and self._skips(plan.finite())):
             return
-        table, rows, singles = self._tick(indices, self._table)
+        table, rows, singles = self._tick(indices, self._table, plan)
         if plan.by_rows:
             table, rows, singles = self._table_by_rows(plan.by_rows, table, rows, singles)
         if norms:

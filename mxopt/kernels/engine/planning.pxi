@@ -444,9 +444,12 @@ cdef class Plan:
         self.any_strided = True
         return 0
 
-    cdef int compare(self) except -1:
-        # Arrays can be resized under the plan, by a scheduler or by another thread: look once more before they are
-        # used, after the last line of Python.
+    cpdef int compare(self) except -1:
+        """Refuse to run if an array was given other memory after it was looked at.
+
+        By a scheduler, for instance, or by another thread. `run` compares by itself, after its last line of Python; who
+        wants to know before does so here.
+        """
         cdef Py_ssize_t i, k
         cdef int a, count = 1 if self.alone else 2 + self.nstates
         cdef uintptr_t low, high
