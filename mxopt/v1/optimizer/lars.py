@@ -95,7 +95,7 @@ class LARS(SGD, lars.LARS):
         *others, _, norm_rescale = super().scalars(t, lr, wd)
         return (*others, self._momentum, norm_rescale)
 
-    def _tick(self, indices, make):
+    def _tick(self, indices, make, plan=None):
         def make_after_noting_the_rate(rates):
             # Once a step, however many calls it takes.
             lr = self.learning_rate
@@ -104,7 +104,7 @@ class LARS(SGD, lars.LARS):
             self.cur_lr, self.lr_update = lr, self.num_update
             return make(rates)
 
-        return super()._tick(indices, make_after_noting_the_rate)
+        return super()._tick(indices, make_after_noting_the_rate, plan)
 
     def _snapshot(self):
         return self.last_lr, self.cur_lr, self.lr_update

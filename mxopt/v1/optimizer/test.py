@@ -43,7 +43,7 @@ class Test(Optimizer, test.Test):
 
     rules = ("test_v1",)
 
-    def _tick(self, indices, make):
+    def _tick(self, indices, make, plan=None):
         return make([(0, 0.0, 0.0)])
 
     def step(self, indices, weights, grads, states):
