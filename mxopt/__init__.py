@@ -10,7 +10,7 @@ from ._version import __version__
 from .clipping import clip_global_norm
 from .config import get_num_threads, num_threads, set_num_threads, show_config
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
-from .namespace import complete, lazy
+from .namespace import complete, lazy, listing
 from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray
 from .states import StateFileError
@@ -25,3 +25,4 @@ __all__ = [
 
 complete(__name__)
 __getattr__ = lazy(__name__)  # nd, gluon, kv, mod, ... and stand-ins for sym, autograd, ...
+__dir__ = listing(__name__)

@@ -451,13 +451,86 @@ def gradient_shape(optimizer, index, weight, grad):
     )
 
 
+def is_same_memory(one: Any, other: Any) -> bool:
+    """Whether two arrays begin at the same place, or are one object."""
+    if one is other:
+        return True
+    try:
+        places = [array.__array_interface__["data"][0] for array in (one, other)]
+    except (AttributeError, TypeError):
+        return False
+    return places[0] == places[1] and one.nbytes == other.nbytes > 0
+
+
+def swapped(optimizer: Any, index: Any) -> ValueError:
+    """The error for a gradient that is what was stepped as the weight last time."""
+    return ValueError(
+        f"the gradient of {who(optimizer, index)} is the array that was stepped as its weight last time; the "
+        "order is updater(index, grad, weight)"
+    )
+
+
+def narrow_states(optimizer: Any, index: Any, weight: Any, state: Any) -> None:
+    """Warn of float32 states beside a float64 weight: they lose half of its digits."""
+    parts = [state]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, (tuple, list)):
+            parts += part
+        elif str(getattr(part, "dtype", "")) == "float32":
+            break
+    else:
+        return
+    if str(getattr(weight, "dtype", "")).endswith("float64"):
+        warnings.warn(
+            f"states of {who(optimizer, index)} are float32 and its weight is float64 now; keep the weight "
+            "float32, or start with new states: del updater.states[index]",
+            UserWarning,
+            stacklevel=outside(),
+        )
+
+
+def misspelt(optimizer: Any, index: Any, known: Any) -> bool:
+    """Warn of a new name that is nearly a known one, whose turn it would be; return whether it was told."""
+    counts = getattr(optimizer, "_index_update_count", {})
+    latest = max(counts.values(), default=0)
+    if not isinstance(index, str) or latest < 2:  # names arrive one by one in the first round
+        return False
+    waiting = [name for name in known if isinstance(name, str) and counts.get(name, 0) < latest]
+    if len(known) == 1:
+        waiting = [name for name in known if isinstance(name, str)]
+    close = difflib.get_close_matches(index, waiting[:2000], n=1, cutoff=0.8)
+    digits = str.maketrans("", "", "0123456789")
+    if not close or close[0].translate(digits) == index.translate(digits):  # fc1_weight and fc2_weight
+        return False
+    warnings.warn(
+        f"{index!r} is new and starts with a state of its own; did you mean {close[0]!r}, which has been "
+        f"updated {counts.get(close[0], 0)} times?",
+        UserWarning,
+        stacklevel=outside(),
+    )
+    return True
+
+
+def rate_sign(value: float | None) -> None:
+    """Warn of a learning rate that goes uphill."""
+    if value is not None and value < 0:
+        warnings.warn(
+            f"learning_rate is negative, {value!r}: every step goes uphill; pass it positive, and "
+            "rescale_grad=-1 to maximize",
+            UserWarning,
+            stacklevel=outside(),
+        )
+
+
 def key(index: Any) -> Any:
     """An index as states are kept by: bytes become str."""
     if isinstance(index, bytes):
         return index.decode("utf-8")
-    if isinstance(index, str) or hasattr(index, "__index__"):
+    if isinstance(index, str) or (hasattr(index, "__index__") and type(index).__hash__ is not None):
         return index
-    raise TypeError(f"an index must be an int or a str, got {type(index).__name__}")
+    order = "" if not hasattr(index, "shape") else "; the order is updater(index, grad, weight)"
+    raise TypeError(f"an index must be an int or a str, got {type(index).__name__}{order}")
 
 
 def float_weight(optimizer, index, weight):

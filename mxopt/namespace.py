@@ -73,6 +73,25 @@ def lazy(package):
     return __getattr__
 
 
+def listing(package):
+    """The ``__dir__`` of a package: what a user needs of it, whether it has been loaded or not."""
+
+    def __dir__():
+        there = vars(sys.modules[package])
+        public = {name for name in there if not name.startswith("_") and name not in _INNER}
+        return sorted(public | LOADED_LATER | {name for name in there if name.startswith("__")})
+
+    return __dir__
+
+
+#: modules below the package that are not for users, though importing them makes them its attributes
+_INNER = {
+    "absent", "arrays", "checks", "clipping", "complete", "config", "describing", "dialects", "kernels",
+    "lazy", "listing", "microbatches", "mxopt", "namespace", "paths", "registry", "reprs", "saving", "slots",
+    "sparse", "spelling", "states", "stream",
+}  # fmt: skip
+
+
 def complete(package):
     """Have all modules of a package that are loaded by now answer for what MXNet has in their places."""
     for name, module in list(sys.modules.items()):

@@ -44,14 +44,14 @@ LAYERS = [
     {"mxopt.gluon", "mxopt.kvstore", "mxopt.model", "mxopt.module", "mxopt.horovod"},
     {"mxopt"},
     {"mxopt.v1"},
-    {"mxopt.torch"},
+    {"mxopt.torch", "mxopt.mxnet"},
     {"mxopt.cli"},
     {"mxopt.__main__"},
 ]
 
 #: The modules that import others whose names they are given: MXNet's names on demand, what of them is ours or
 #: another library's, and a dialect's package when something below asks for that dialect.
-DOORS = {"mxopt.namespace", "mxopt.absent", "mxopt.dialects"}
+DOORS = {"mxopt.mxnet", "mxopt.namespace", "mxopt.absent", "mxopt.dialects"}
 
 
 def name_of(path):

@@ -162,6 +162,7 @@ class Optimizer:
         self.rescale_grad = rescale_grad
         self.lr_scheduler = lr_scheduler
         learning_rate = checks.optional_number("learning_rate", learning_rate)
+        checks.rate_sign(learning_rate)
         if lr_scheduler is None:
             self.lr = 0.01 if learning_rate is None else learning_rate
         else:
@@ -269,7 +270,9 @@ class Optimizer:
                 "the learning rate is the scheduler's; change lr_scheduler.base_lr, or set "
                 "lr_scheduler to None first"
             )
-        self.lr = checks.number("learning_rate", lr)
+        lr = checks.number("learning_rate", lr)
+        checks.rate_sign(lr)
+        self.lr = lr
 
     def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> dict[str, list[str]]:
         """Set learning-rate multipliers.

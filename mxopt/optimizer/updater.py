@@ -88,6 +88,8 @@ class Updater:
             self._undecided.before_step(self.states, indices, weights)
         if self._loaded:
             self._follow_weights(indices, weights)
+        if self._young:
+            self._look_again(indices, grads, weights)
         optimizer, known = self.optimizer, self.states
         if getattr(type(optimizer), "built_in", False):  # is_built_in, without a call
             try:
@@ -133,6 +135,26 @@ class Updater:
     #: Indices whose states come from a file and have not been used yet.
     _loaded: frozenset = frozenset()
 
+    #: The weights of indices that have been stepped once: at the second step, what is unlike it is told.
+    _young: dict = {}
+    #: Whether a name that looks misspelt has been told of.
+    _told_of_name = False
+
+    def _look_again(self, indices, grads, weights):
+        """At an index' second step: refuse a gradient that is the first's weight, warn of wider weights."""
+        try:
+            second = self._young.keys() & indices
+        except TypeError:  # not a key; said later
+            return
+        for index, grad, weight in zip(indices, grads, weights) if second else ():
+            if index in second:
+                first = self._young[index]
+                if checks.is_same_memory(grad, first) and not checks.is_same_memory(weight, first):
+                    raise checks.swapped(self.optimizer, index)
+        for index, weight in zip(indices, weights) if second else ():
+            if self._young.pop(index, None) is not None:
+                checks.narrow_states(self.optimizer, index, weight, self.states.get(index))
+
     def _follow_weights(self, indices, weights):
         """Make loaded states NDArrays where the weights are: scripts ask them the same things."""
         try:
@@ -141,6 +163,7 @@ class Updater:
             return
         for index, weight in zip(indices, weights):
             if index in used:
+                checks.narrow_states(self.optimizer, index, weight, self.states[index])
                 kind = getattr(weight, "array_type", None)
                 if kind is not None:
                     self.states[index] = _viewed(self.states[index], kind)
@@ -176,6 +199,8 @@ class Updater:
             for index, weight in zip(indices, weights):
                 if index not in self.states:
                     checks.float_weight(optimizer, index, weight)
+                    if not self._told_of_name and checks.misspelt(optimizer, index, self.states):
+                        self._told_of_name = True
                     self.states[index] = optimizer.create_state_multi_precision(index, weight)
                     self.states_synced[index] = True
                     new.append(index)
@@ -193,6 +218,9 @@ class Updater:
             raise
         if getattr(optimizer, "skipped", 0) > skipped:
             self._forget(new)
+        elif new:
+            young = vars(self).setdefault("_young", {})
+            young.update((i, w) for i, w in zip(indices, weights) if i in set(new))
         if getattr(optimizer, "step_callbacks", ()):
             self._report(indices)
 
@@ -245,6 +273,7 @@ class Updater:
         """Take states from bytes; see `mxopt.saving.writing.set_states`."""
         self._within_a_step("states cannot be loaded")
         report = saving.set_states(self, states, **options)
+        self._young = {}
         self._loaded = frozenset(self.states)
         return report
 
@@ -257,6 +286,7 @@ class Updater:
         """Take states from a file; see `mxopt.saving.writing.load_states`."""
         self._within_a_step("states cannot be loaded")
         report = saving.load_states(self, path, **options)
+        self._young = {}
         self._loaded = frozenset(self.states)
         return report
 

@@ -16,6 +16,7 @@ __all__ = [name for name in mxopt.__all__ if name not in mxopt.optimizer.__all__
 
 namespace.complete(__name__)
 _lazy = namespace.lazy(__name__)
+_own_names = namespace.listing(__name__)
 
 
 def __getattr__(name):
@@ -27,4 +28,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *dir(mxopt)} - {*mxopt.optimizer.__all__} | {*optimizer.__all__})
+    return sorted({*_own_names(), *dir(mxopt)} - {*mxopt.optimizer.__all__} | {*optimizer.__all__})
