@@ -1,12 +1,17 @@
 # Written by tests/types/make_stubs.py.
 
 from . import base as base
+from . import callback as callback
 from . import context as context
 from . import context as device
 from . import gluon as gluon
+from . import initializer as init
+from . import initializer as initializer
+from . import io as io
 from . import kvstore as kv
 from . import kvstore as kvstore
 from . import lr_scheduler as lr_scheduler
+from . import metric as metric
 from . import module as mod
 from . import model as model
 from . import module as module
@@ -15,6 +20,7 @@ from . import nd as ndarray
 from . import optimizer as optimizer
 from . import random as random
 from . import test_utils as test_utils
+from . import util as util
 from .context import Context as Context
 from .sparse import RowSparseArray as RowSparseArray
 from .states.errors import StateFileError as StateFileError

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+
 from . import namespace
 from .dialects import V2
 from .kvstore import for_devices
 from .nd import load, save
 
-__all__ = ["load_checkpoint", "load_params", "save_checkpoint"]
+__all__ = ["BatchEndParam", "load_checkpoint", "load_params", "save_checkpoint"]
+
+#: what callbacks are given at the end of a batch
+BatchEndParam = collections.namedtuple("BatchEndParam", ["epoch", "nbatch", "eval_metric", "locals"])
 
 _create_kvstore = for_devices
 

@@ -14,8 +14,8 @@ from .paths import ours, split, theirs
 
 #: modules that the package has as attributes and loads when first asked for, by MXNet's names
 LOADED_LATER = {
-    "base", "context", "device", "gluon", "kv", "kvstore", "mod", "model", "module", "nd", "ndarray",
-    "random", "test_utils",
+    "base", "callback", "context", "device", "gluon", "init", "initializer", "io", "kv", "kvstore", "metric",
+    "mod", "model", "module", "nd", "ndarray", "random", "test_utils", "util",
 }  # fmt: skip
 
 #: what to say of all the rest of MXNet

@@ -5,13 +5,20 @@ from __future__ import annotations
 V1 = "mxopt.v1"
 
 #: MXNet's names of modules that have another one here
-OTHER_NAMES = {"ndarray": "nd", "kv": "kvstore", "mod": "module", "device": "context"}
-
-#: modules that both dialects share: ``mxopt.v1.base`` is ``mxopt.base``
-SHARED = {
-    "base", "context", "gluon.parameter", "gluon.utils", "lr_scheduler", "nd.random", "nd.sparse", "random",
-    "test_utils",
+OTHER_NAMES = {
+    "device": "context", "gluon.metric": "metric", "init": "initializer", "kv": "kvstore", "mod": "module",
+    "ndarray": "nd",
 }  # fmt: skip
+
+#: modules that both dialects share, with those below them: ``mxopt.v1.base`` is ``mxopt.base``
+SHARED = (
+    "base", "callback", "context", "gluon.data", "gluon.parameter", "gluon.utils", "initializer", "io",
+    "lr_scheduler", "nd.random", "nd.sparse", "random", "test_utils", "util",
+)  # fmt: skip
+
+
+def _within(path, place):
+    return path == place or path.startswith(f"{place}.")
 
 
 def split(module):
@@ -23,9 +30,9 @@ def split(module):
 def ours(dialect, path):
     """Our name of the module that is at a path below the package, be the path MXNet's or ours."""
     for theirs, own in OTHER_NAMES.items():
-        if path == theirs or path.startswith(f"{theirs}."):
+        if _within(path, theirs):
             path = own + path[len(theirs) :]
-    if dialect == V1 and path in SHARED:
+    if dialect == V1 and any(_within(path, shared) for shared in SHARED):
         dialect = "mxopt"
     return f"{dialect}.{path}" if path else dialect
 

@@ -4,10 +4,10 @@ import functools
 
 from .. import model, namespace
 from ..dialects import V1
-from ..model import load_checkpoint, load_params, params_file, states_file
+from ..model import BatchEndParam, load_checkpoint, load_params, params_file, states_file
 from . import kvstore
 
-__all__ = ["load_checkpoint", "load_params", "params_file", "save_checkpoint", "states_file"]
+__all__ = ["BatchEndParam", "load_checkpoint", "load_params", "params_file", "save_checkpoint", "states_file"]
 
 _create_kvstore = kvstore.for_devices
 

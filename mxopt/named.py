@@ -1,0 +1,87 @@
+"""Classes that scripts make by name: metrics and initializers."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+from . import checks
+
+
+class Named:
+    """A base class' subclasses by lower-case name.
+
+    Parameters
+    ----------
+    base : type
+    kind : str
+        What they are, for messages; also the key that holds the name in a description of one.
+    classes : dict, optional
+        Those to begin with.
+    """
+
+    def __init__(self, base, kind, classes=()):
+        self.base, self.kind = base, kind
+        self.classes = dict(classes)
+
+    def register(self, cls, name=None):
+        """Enter a class under its name, or another; usable as a decorator.
+
+        A class that comes later by the same name replaces the first, with a warning unless it is the same
+        class again, as when a cell of a notebook is run twice.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+            raise TypeError(f"only a subclass of {self.base.__name__} can be registered, got {cls!r}")
+        name = (name or cls.__name__).lower()
+        old = self.classes.get(name)
+        if old is not None and (old.__module__, old.__qualname__) != (cls.__module__, cls.__qualname__):
+            warnings.warn(
+                f"{self.kind} {name!r} was {old.__module__}.{old.__name__} "
+                f"and is now {cls.__module__}.{cls.__name__}",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.classes[name] = cls
+        return cls
+
+    def alias(self, *names):
+        """A decorator that enters a class under more names."""
+
+        def enter(cls):
+            for name in names:
+                self.register(cls, name)
+            return cls
+
+        return enter
+
+    def create(self, *args, **kwargs):
+        """Make one by name.
+
+        Parameters
+        ----------
+        *args
+            First the name: a registered one in any case, an instance (which is returned), or a description
+            as MXNet writes it: ``'["xavier", {"magnitude": 2}]'`` or a dict. Then the constructor's
+            arguments.
+        **kwargs
+            The constructor's arguments; without `args` also the name, under the name of the kind.
+        """
+        if not args and self.kind not in kwargs:
+            raise TypeError(f"the name of the {self.kind} is missing")
+        name, *args = args or (kwargs.pop(self.kind),)
+        described = isinstance(name, dict) or (isinstance(name, str) and name[:1] in ("[", "{"))
+        if (described or isinstance(name, self.base)) and (args or kwargs):
+            raise TypeError(f"{name!r} is a whole {self.kind}; leave the other arguments out")
+        if isinstance(name, self.base):
+            return name
+        if described:
+            found = json.loads(name) if isinstance(name, str) else name
+            if isinstance(found, dict):
+                return self.create(**found)
+            return self.create(found[0], **found[1])
+        if not isinstance(name, str):
+            raise TypeError(f"the name of the {self.kind} must be a string, got {type(name).__name__}")
+        if name.lower() not in self.classes:
+            hint = checks.nearest(name.lower(), self.classes) or f"; there are {', '.join(self.classes)}"
+            raise ValueError(f"unknown {self.kind} {name!r}{hint}")
+        return self.classes[name.lower()](*args, **kwargs)
