@@ -60,6 +60,7 @@ class Dialect:
         for cls in self.registry.classes.values():
             for part in cls.__mro__[:-1]:
                 part.built_in = True
+                _OWN.add(part)
         self.base, self.updater, self._over = base, updater, over
 
     def get_updater(
@@ -89,6 +90,9 @@ class Dialect:
             return self.updater(optimizer, accumulate)
         return self._over(comm, self.updater, optimizer, accumulate, transport)
 
+
+#: the classes of both dialects and what they are made of: mxopt's own, in contrast to what derives from them
+_OWN: set[type] = set()
 
 V1 = Dialect("1.x", "mxopt.v1", "_v1")
 V2 = Dialect("2.x", "mxopt", "")
@@ -136,6 +140,22 @@ def of(optimizer):
     cls = optimizer if isinstance(optimizer, type) else type(optimizer)
     found = getattr(cls, "dialect", None)
     return found if isinstance(found, Dialect) else V2
+
+
+def nearest_own(cls):
+    """The first of a class's bases that is mxopt's own; the class itself if it is.
+
+    Parameters
+    ----------
+    cls : type
+        Derived from an `Optimizer`.
+    """
+    return next(base for base in cls.__mro__ if base in _OWN)
+
+
+def names_of_ours(cls):
+    """Every attribute that mxopt's own classes give a class: what an instance's data must not replace."""
+    return {name for base in cls.__mro__ if base in _OWN for name in vars(base)}
 
 
 def is_built_in(optimizer):

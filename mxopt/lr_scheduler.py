@@ -2,7 +2,9 @@
 
 A scheduler is called with the optimizer's ``num_update`` and returns the learning rate. As in MXNet the
 call is *stateful*: it moves ``base_lr`` along, a smaller ``num_update`` later does not undo a decay, and
-the attributes are what a dumped optimizer carries in a state file.
+the attributes are what a dumped optimizer carries in a state file. A new scheduler answers for whatever
+update it is asked for first, and one that was used goes where the counts go that are loaded
+(`LRScheduler.resume_at`), so that a resumed run needs nothing but its counts.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ import numbers
 from typing import Any
 
 from . import checks
+
+#: more decays at once than any run makes between two steps are not made one by one
+_MOST_DECAYS = 1_000_000
 
 __all__ = [
     "CosineScheduler",
@@ -78,6 +83,9 @@ class LRScheduler:
     [0.0, 0.5, 0.5, 0.25]
     """
 
+    #: Where a schedule of mxopt's own remembers what it moved; not among its attributes, which are MXNet's.
+    __slots__ = ("__dict__", "__weakref__", "_before")
+
     def __init__(
         self,
         base_lr: float = 0.01,
@@ -132,6 +140,25 @@ class LRScheduler:
         """
         raise NotImplementedError(f"{type(self).__name__} must override __call__(num_update)")
 
+    def _begin_at(self, num_update):
+        """Take the rate as it is for what a run that begins after `num_update` updates has reached.
+
+        An optimizer with ``begin_num_update`` calls it, as in MXNet: curves that have ended by then stay at
+        ``base_lr``.
+        """
+
+    def resume_at(self, num_update):
+        """Stand where a run stands after `num_update` updates: states are loaded that say no more.
+
+        Parameters
+        ----------
+        num_update : int
+
+        Notes
+        -----
+        A schedule of one's own that keeps more than it is told by a call overrides it.
+        """
+
     def __repr__(self):
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({settings})"
@@ -153,7 +180,35 @@ class _AfterWarmup(LRScheduler):
     __call__.__doc__ = LRScheduler.__call__.__doc__
 
 
-class FactorScheduler(_AfterWarmup):
+class _Decaying(_AfterWarmup):
+    """A rate that is multiplied now and then; `_moving` names what goes along."""
+
+    _moving: tuple = ()
+
+    def _decayed(self, num_update):
+        if self._is_due(num_update):
+            # anew where base_lr was set from outside
+            start, reached = getattr(self, "_before", (None, None))
+            if self.base_lr != reached:
+                start = {name: getattr(self, name) for name in self._moving}
+            self._decay(num_update)
+            self._before = start, self.base_lr
+        return self.base_lr
+
+    def resume_at(self, num_update):
+        start, _ = getattr(self, "_before", (None, None))
+        if start is not None and num_update <= self.count:
+            vars(self).update(start)
+            del self._before
+
+    def _is_due(self, num_update):
+        raise NotImplementedError
+
+    def _decay(self, num_update):
+        raise NotImplementedError
+
+
+class FactorScheduler(_Decaying):
     """Multiply the learning rate by `factor` after every `step` updates.
 
     The learning rate is found by::
@@ -200,14 +255,25 @@ class FactorScheduler(_AfterWarmup):
         self.stop_factor_lr = checks.number("stop_factor_lr", stop_factor_lr)
         self.count = 0
 
-    def _decayed(self, num_update):
-        while num_update > self.count + self.step:
-            self.count += self.step
-            self.base_lr = max(self.base_lr * self.factor, self.stop_factor_lr)
-        return self.base_lr
+    _moving = ("base_lr", "count")
+
+    def _is_due(self, num_update):
+        return num_update > self.count + self.step
+
+    def _decay(self, num_update):
+        due = math.ceil((num_update - self.count) / self.step) - 1
+        if due > _MOST_DECAYS:  # only after a jump of the count
+            power = float(self.factor) ** due if abs(self.factor) <= 1 else 0.0
+            self.base_lr = max(self.base_lr * power, self.stop_factor_lr)
+            self.count = num_update - 1
+            return
+        for _ in range(due + 1):  # one more for what the quotient has lost in rounding
+            if self._is_due(num_update):
+                self.count += self.step
+                self.base_lr = max(self.base_lr * self.factor, self.stop_factor_lr)
 
 
-class MultiFactorScheduler(_AfterWarmup):
+class MultiFactorScheduler(_Decaying):
     """Multiply the learning rate by `factor` once for each number of updates listed in `step`.
 
     The learning rate is found by::
@@ -253,12 +319,16 @@ class MultiFactorScheduler(_AfterWarmup):
         self.factor = _decay_factor(factor)
         self.count = 0
 
-    def _decayed(self, num_update):
-        while self.cur_step_ind < len(self.step) and num_update > self.step[self.cur_step_ind]:
+    _moving = ("base_lr", "count", "cur_step_ind")
+
+    def _is_due(self, num_update):
+        return self.cur_step_ind < len(self.step) and num_update > self.step[self.cur_step_ind]
+
+    def _decay(self, num_update):
+        while self._is_due(num_update):
             self.count = self.step[self.cur_step_ind]
             self.cur_step_ind += 1
             self.base_lr *= self.factor
-        return self.base_lr
 
 
 class _ToFinal(_AfterWarmup):
@@ -273,9 +343,24 @@ class _ToFinal(_AfterWarmup):
         self.max_steps = self.max_update - self.warmup_steps
 
     def _decayed(self, num_update):
-        if num_update <= self.max_update:
-            self.base_lr = self.final_lr + self._above_final(num_update - self.warmup_steps)
+        found, start = getattr(self, "_before", None), self.base_lr_orig
+        # Beyond the end the last rate found stays, or the one set since. At first there is neither, nor where
+        # a step that failed has put everything back.
+        if num_update <= self.max_update or (self.base_lr == start and found != start):
+            self._move_to(num_update)
         return self.base_lr
+
+    def _move_to(self, num_update):
+        updates = min(num_update, self.max_update) - self.warmup_steps
+        self._before = self.base_lr = self.final_lr + self._above_final(updates)
+
+    def _begin_at(self, num_update):
+        if num_update > 0:
+            self._before = self.base_lr_orig
+
+    def resume_at(self, num_update):
+        if num_update >= self.warmup_steps:
+            self._move_to(num_update)
 
     def _above_final(self, steps):
         raise NotImplementedError
@@ -290,7 +375,8 @@ class PolyScheduler(_ToFinal):
             left = 1 - (num_update - warmup_steps) / (max_update - warmup_steps)
             base_lr = final_lr + (base_lr_orig - final_lr) * left ** pwr
 
-    ``base_lr_orig`` is the `base_lr` of the construction. Beyond `max_update` the last rate found stays.
+    ``base_lr_orig`` is the `base_lr` of the construction. Beyond `max_update` the last rate found stays; a
+    scheduler that is first asked there answers with `final_lr`, where MXNet's answers with `base_lr`.
 
     Parameters
     ----------
@@ -376,6 +462,15 @@ class CosineScheduler(_ToFinal):
         if self.max_steps == 0:
             return 0.0
         return (self.base_lr_orig - self.final_lr) * (1 + math.cos(math.pi * updates / self.max_steps)) / 2
+
+
+#: mxopt's own, whose attributes a file cannot choose freely
+OWN = (FactorScheduler, MultiFactorScheduler, PolyScheduler, CosineScheduler, LRScheduler)
+
+
+def nearest_own(cls):
+    """The first of a class's bases that is mxopt's own; the class itself if it is."""
+    return next(base for base in cls.__mro__ if base in OWN)
 
 
 def _classes():

@@ -394,6 +394,17 @@ def draw_scheduler(rng, base_lr=0.1):
     return name, keywords
 
 
+def begins_within(settings, updates):
+    """How many updates to leave out at the start, so that the first one after the warmup is on the curve.
+
+    Beyond its end MXNet's has no last rate to stay at, and answers with ``base_lr``; ours is at its end.
+    """
+    if "max_update" not in settings:
+        return 0
+    curve = range(settings["warmup_steps"], settings["max_update"] + 1)
+    return next((i for i, update in enumerate(updates) if update in curve), len(updates))
+
+
 def _draw_shapes(row, sparse, small):
     if sparse:
         return ((7, 5), (19, 3), (3, 1)) if small else ((7, 13), (67, 5), (3, 1))

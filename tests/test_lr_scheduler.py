@@ -64,7 +64,7 @@ WARMUP = {"warmup_steps": 4, "warmup_begin_lr": 0.5, "base_lr": 1.5}
             id="poly to a final rate",
         ),
         pytest.param(
-            PolyScheduler(4, base_lr=1), [5, 2, 5], [1, 0.25, 0.25], id="poly beyond the end keeps the last"
+            PolyScheduler(4, base_lr=1), [5, 2, 5], [0, 0.25, 0.25], id="poly beyond the end keeps the last"
         ),
         pytest.param(CosineScheduler(2, base_lr=1), range(4), [1, 0.5, 0, 0], id="cosine"),
         pytest.param(

@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 from ..optimizer.updater import Updater
-from ..saving import writing
+from ..saving import document, loading, writing
 from ..sparse import RowSparseArray
 from ..states import files, native, spread
 from ..states.dtypes import numpy_dtype
@@ -87,7 +87,7 @@ def save(updater, path, dump_optimizer=False, format="mxopt", keep_previous=Fals
 
 
 def load(updater, path, **options):
-    """Take the states of a sharded updater from a file; see `mxopt.saving.writing.load_states`."""
+    """Take the states of a sharded updater from a file; see `mxopt.saving.loading.load_states`."""
     ranks = updater.ranks
     ranks.agree("load_states", {"path": os.fspath(path), **options})
     file = None
@@ -108,7 +108,7 @@ def get(updater, dump_optimizer=False, format="mxopt"):
 
 
 def set_from(updater, states, **options):
-    """Take the states from bytes, which every rank has; see `mxopt.saving.writing.set_states`."""
+    """Take the states from bytes, which every rank has; see `mxopt.saving.loading.set_states`."""
     updater.ranks.agree("set_states", options)
     with together(updater.ranks, "the end of set_states"):
         if not isinstance(states, (bytes, bytearray, memoryview)):
@@ -118,7 +118,7 @@ def set_from(updater, states, **options):
 
 def _taken(updater, source, options):
     with _in_place_of(updater, updater.outline) as alone:
-        report = writing.load_from(alone, source, **options)
+        report = loading.load_from(alone, source, **options)
         if alone._undecided:
             raise ValueError(
                 "the file does not say which array of a state is the float32 master, and weights of which "
@@ -205,4 +205,4 @@ def whole(updater):
 
 def _framed(updater, dump_optimizer):
     with _restored(updater, updater.outline) as alone:
-        return native.frame(writing.document(alone, dump_optimizer), writing.array_names(alone))
+        return native.frame(document.describe(alone, dump_optimizer), document.array_names(alone))

@@ -8,12 +8,29 @@ from typing import Any
 import numpy as np
 
 from .. import checks, kernels
-from ..arrays import as_array
+from ..arrays import as_array, is_float
 from ..sparse import RowSparseArray
 from .momentum import Momentum
 from .optimizer import is_half, register
 
 _STRATEGIES = ("linear", "power2", "sqrt", "lars", "none")
+
+
+def _checked_gradients(value):
+    """`cumgrads` as a file has it, judged."""
+    if not isinstance(value, dict):
+        raise TypeError(f"cumgrads must be a dict, got {value!r}")
+    for index, entry in value.items():
+        if not isinstance(entry, dict) or entry.keys() != {"cum_grad", "num_cums"}:
+            raise TypeError(f"cumgrads[{index!r}] must be a dict of cum_grad and num_cums, got {entry!r}")
+        checks.count(f"num_cums of {index!r}", entry["num_cums"], 0)
+        grad = entry["cum_grad"]
+        if isinstance(grad, (np.ndarray, RowSparseArray)):
+            if not is_float(grad.dtype):
+                raise TypeError(f"cum_grad of {index!r} must be an array of floats, got {grad.dtype}")
+        elif type(grad) is not int or grad != 0:
+            raise TypeError(f"cum_grad of {index!r} must be 0 or an array, got {grad!r}")
+    return value
 
 
 @register
@@ -93,7 +110,7 @@ class LBSGD(Momentum):
     """
 
     rules = ("sgd_single_v1", "sgd_mom_v1")
-    progress = ("cumgrads",)
+    progress = {"cumgrads": _checked_gradients}
 
     def __init__(
         self,

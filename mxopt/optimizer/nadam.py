@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Nadam(Optimizer):
     )
     text_scalars = ("clip_gradient",)
     scalars_differ = True
-    progress = ("m_schedule",)
+    progress = {"m_schedule": functools.partial(checks.number, "m_schedule", low=0, high=1)}
 
     def __init__(
         self,

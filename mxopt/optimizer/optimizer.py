@@ -13,6 +13,7 @@ import numpy as np
 from .. import checks, kernels, slots
 from ..arrays import as_array, zeros_like
 from ..dialects import V2
+from ..lr_scheduler import LRScheduler
 from ..sparse import RowSparseArray, all_finite, as_gradient
 from . import multipliers
 
@@ -104,8 +105,10 @@ class Optimizer:
     corrections: dict[str, str] = {}
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
-    #: Attributes that steps move on, saved with the states like the counts; where one is a dict, by index.
-    progress: tuple[str, ...] = ()
+    #: Attributes that steps move on, saved with the states like the counts, and the function that judges one
+    #: that comes from a file: the value, or an error. Where a value is a dict, it is one by index. A class of
+    #: the user's own may name them only.
+    progress: dict[str, Callable] | tuple[str, ...] = {}
     #: The attributes that a dialect calls otherwise than 2.x: {2.x's name: its own}.
     renamed: dict[str, str] = {}
     #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.
@@ -186,6 +189,8 @@ class Optimizer:
         self.clip_gradient = checks.optional_number("clip_gradient", clip_gradient)
         self.begin_num_update = begin_num_update
         self.num_update = begin_num_update
+        if begin_num_update and isinstance(lr_scheduler, LRScheduler):
+            lr_scheduler._begin_at(begin_num_update)
         self._all_index_update_counts: dict[int, dict[Any, int]] = {0: {}}
         self._index_update_count = self._all_index_update_counts[0]
         self.multi_precision = multi_precision

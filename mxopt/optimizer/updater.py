@@ -11,11 +11,11 @@ from .. import checks
 from ..arrays import as_array
 from ..dialects import V2, is_built_in
 from ..microbatches import Window
-from ..saving import writing as saving
+from ..saving import loading, rows, writing
 from ..sparse import all_finite, as_gradient
 
 if TYPE_CHECKING:
-    from ..saving.writing import LoadReport
+    from ..saving.loading import LoadReport
     from ..typing import State
     from .optimizer import Optimizer
 
@@ -59,7 +59,7 @@ class Updater:
     _window: Window | None = None
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
     _row_sparse: dict = {}
-    #: What a file left open about the states, until the weights tell (`orders.Undecided`).
+    #: What a file left open about the states, until the weights tell (`mxopt.saving.undecided`).
     _undecided: Any = {}
 
     @property
@@ -165,8 +165,9 @@ class Updater:
             if index in used:
                 checks.narrow_states(self.optimizer, index, weight, self.states[index])
                 kind = getattr(weight, "array_type", None)
-                if kind is not None:
-                    self.states[index] = _viewed(self.states[index], kind)
+                who = f"the state of {checks.who(self.optimizer, index)}"
+                state = rows.whole(self.states[index], who, np.shape(weight))
+                self.states[index] = state if kind is None else _viewed(state, kind)
         self._loaded -= used
 
     def sync_state_context(self, state: State, _context: Any) -> State:
@@ -262,17 +263,17 @@ class Updater:
                     *([column[p] for p in some] for column in (indices, weights, grads, states))
                 )
 
-    # -- saving and loading: mxopt.saving.writing ----------------------------------------------------
+    # -- saving and loading: mxopt.saving ----------------------------------------------------
 
     def get_states(self, dump_optimizer: bool = False, **options: Any) -> bytes:
         """The states as bytes; see `mxopt.saving.writing.get_states`."""
         self._within_a_step("states cannot be saved")
-        return saving.get_states(self, dump_optimizer, **options)
+        return writing.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states: bytes, **options: Any) -> LoadReport:
-        """Take states from bytes; see `mxopt.saving.writing.set_states`."""
+        """Take states from bytes; see `mxopt.saving.loading.set_states`."""
         self._within_a_step("states cannot be loaded")
-        report = saving.set_states(self, states, **options)
+        report = loading.set_states(self, states, **options)
         self._young = {}
         self._loaded = frozenset(self.states)
         return report
@@ -280,12 +281,12 @@ class Updater:
     def save_states(self, path: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any) -> None:
         """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`."""
         self._within_a_step("states cannot be saved")
-        return saving.save_states(self, path, dump_optimizer, **options)
+        return writing.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path: str | os.PathLike[str], **options: Any) -> LoadReport:
-        """Take states from a file; see `mxopt.saving.writing.load_states`."""
+        """Take states from a file; see `mxopt.saving.loading.load_states`."""
         self._within_a_step("states cannot be loaded")
-        report = saving.load_states(self, path, **options)
+        report = loading.load_states(self, path, **options)
         self._young = {}
         self._loaded = frozenset(self.states)
         return report

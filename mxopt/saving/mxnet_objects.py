@@ -6,22 +6,13 @@ What stands here is what only MXNet's files know: class paths, and the attribute
 
 from __future__ import annotations
 
-import inspect
-import math
-
 import numpy as np
 
 from .. import dialects, lr_scheduler
 from ..dialects import is_built_in
 from ..states import StateMismatch
 from ..states.mxnet_pickle import Record
-
-#: live objects, which no file holds; `param_dict` is left out by MXNet too
-_LIVE = ("param_dict",)
-#: said in a document's other parts
-ELSEWHERE = (*_LIVE, "lr_scheduler", "num_update", "_all_index_update_counts", "_index_update_count")
-#: what a constructor takes that is not data, or that its own checks judge by other arguments
-_NOT_ARGUMENTS = ("lr_scheduler", "param_dict", "param_idx2name", "sym", "lazy_update", "use_fused_step")
+from . import attributes, orders
 
 _BASE = (
     "rescale_grad", "lr_scheduler", "lr", "wd", "lr_mult", "wd_mult", "begin_num_update", "num_update",
@@ -90,187 +81,6 @@ _NOT_FUSED = ("adadelta", "adamax", "nadam", "dcasgd", "sgld", "test")
 _MODULE_OF = {"adamw": "adamW", "groupadagrad": "contrib", "test": "optimizer"}
 
 
-def name_of(optimizer):
-    """The name under which an optimizer's class is registered, or would be."""
-    return type(optimizer).__name__.lower()
-
-
-def registered_class(name, dialect):
-    """The class of that name.
-
-    Raises
-    ------
-    StateMismatch
-        Where it is not registered; a class of the user's own has to be, before a file is loaded.
-    """
-    found = dialect.registry.classes.get(name)
-    if found is None:
-        raise StateMismatch(
-            f"the file's optimizer {name!r} is not registered; define the class and register it, then "
-            "load again"
-        )
-    return found
-
-
-# optimizers
-
-
-def attributes_of(optimizer):
-    """What of an optimizer its class and the rest of a document do not say."""
-    return {name: value for name, value in optimizer.__getstate__().items() if name not in ELSEWHERE}
-
-
-def from_attributes(cls, attributes):
-    """A new optimizer with these attributes.
-
-    A constructor checks them: that of a built-in class all of them, that of the base class those which a
-    class of a user's own has from it; the others are taken as they are.
-    """
-    built_in = is_built_in(cls)
-    judge = cls if built_in else dialects.of(cls).base
-    try:
-        for name in attributes:
-            if not isinstance(name, str):
-                raise TypeError(f"the name of an attribute must be a string, got {name!r}")
-        # only what differs: some constructors refuse keywords that only the other dialect has
-        default = vars(judge())
-        for name, value in default.items():
-            check_kind(name, attributes.get(name, value), value)
-        new = judge(
-            **{
-                name: attributes[source]
-                for name in _arguments(judge)
-                for source in ["lr" if name == "learning_rate" else name]
-                if source in attributes and not _same(attributes[source], default.get(source))
-            }
-        )
-        checked_count(attributes.get("begin_num_update", 0))
-        for index, name in attributes.get("idx2name", {}).items():
-            if not isinstance(name, str):
-                raise TypeError(f"the name of index {index!r} must be a string, got {type(name).__name__}")
-        for which in ("lr_mult", "wd_mult"):
-            new._multipliers("", attributes.get(which, {}))
-    except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise StateMismatch(f"the file's {cls.__name__} cannot be: {error}") from None
-    checked = {**new.__getstate__(), **attributes}
-    if not built_in:
-        new = cls.__new__(cls)
-    new.__setstate__(checked)
-    return new
-
-
-#: a one-element array is what some scripts make of rescale_grad
-_NUMBERS = (int, float, np.number, np.ndarray)
-#: for the type of an attribute's default, what a file may have there
-_KINDS = {
-    bool: ((bool, np.bool_, int), "True or False"),
-    int: (_NUMBERS, "a number"),
-    float: (_NUMBERS, "a number"),
-    dict: (dict, "a dict"),
-    tuple: ((tuple, list), "a tuple"),
-}
-
-
-def check_kind(name, value, default):
-    """Refuse an attribute that is of another kind than its default; None is one's own concern.
-
-    Raises
-    ------
-    TypeError
-    """
-    kinds, must_be = _KINDS.get(type(default), (object, ""))
-    if value is not None and not isinstance(value, kinds):
-        raise TypeError(f"{name} must be {must_be}, got {value!r}")
-
-
-def _same(one, other):
-    return type(one) is type(other) and one == other
-
-
-def _arguments(cls):
-    names = []
-    for base in cls.__mro__:
-        if "__init__" in vars(base):
-            names += [
-                name
-                for name, parameter in inspect.signature(base.__init__).parameters.items()
-                if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-                and name != "self"
-                and name not in _NOT_ARGUMENTS
-            ]
-    return names
-
-
-def count_from(optimizer, counts, device):
-    """Give an optimizer update counts by device, and select one."""
-    optimizer._all_index_update_counts = counts
-    optimizer._index_update_count = counts.setdefault(device, {})
-
-
-def counterpart(optimizer, dialect):
-    """The same optimizer in another dialect, or None where that has no such optimizer.
-
-    It shares the scheduler and the counts with the original.
-    """
-    if dialects.of(optimizer) is dialect:
-        return optimizer
-    name = name_of(optimizer)
-    cls = dialect.registry.classes.get(name)
-    if cls is None or not is_built_in(optimizer):
-        return None
-    new = cls()
-    given = translated(vars(optimizer), name, dialect)
-    vars(new).update(
-        {key: value for key, value in given.items() if key in vars(new) and key not in _OF_A_DIALECT}
-    )
-    return new
-
-
-def translated(attributes, name, dialect):
-    """Attributes of either dialect under the names of one."""
-    own, others = (getattr(d.registry.classes.get(name), "renamed", {}) for d in (dialect, dialect.other))
-    renamed = {**{theirs: shared for shared, theirs in others.items()}, **own}
-    return {renamed.get(key, key): value for key, value in attributes.items()}
-
-
-# schedulers
-
-
-def scheduler_class(name):
-    """The scheduler class of that name, ours or one that the user has defined; None if there is none."""
-    classes = [lr_scheduler.LRScheduler]
-    for cls in classes:
-        if cls.__name__ == name:
-            return cls
-        classes += cls.__subclasses__()
-    return None
-
-
-def scheduler_from(name, attributes):
-    """A scheduler with these attributes, at the position they say."""
-    cls = scheduler_class(name)
-    if cls is None:
-        raise StateMismatch(
-            f"the file's learning-rate scheduler is a {name!r}, which is not known; define that subclass "
-            "of LRScheduler first"
-        )
-    if cls.__module__ == lr_scheduler.__name__:
-        for key, value in attributes.items():
-            numbers = value if isinstance(value, list) else [value]
-            if key != "warmup_mode" and not all(_is_number(number) for number in numbers):
-                raise StateMismatch(f"the file's {name} cannot be: {key} must be a number, got {value!r}")
-    new = cls.__new__(cls)
-    vars(new).update(attributes)
-    return new
-
-
-def _is_number(value):
-    try:
-        return isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 # MXNet's records
 
 
@@ -300,57 +110,29 @@ def from_record(record, cls):
         plain["rescale_grad"] = float(rate.reshape(-1)[0])
     if is_built_in(cls):
         own = _OWN[dialect.name].get(name)
-        known = {*_BASE_OF[dialect.name], *own.split()} if own is not None else {*vars(cls())}
+        known = set(attributes.defaults(dialects.nearest_own(cls)))
+        if own is not None:
+            known &= {*_BASE_OF[dialect.name], *own.split()}
         if dialect_of_record(record) is not dialect:
-            plain = translated(plain, name, dialect)
+            plain = orders.translated(plain, name, dialect)
             known -= {*_OF_A_DIALECT}
-        known &= vars(cls()).keys()
         ignored = [key for key in plain if key not in known and key not in (*_MXNET_ONLY, *_OF_A_DIALECT)]
         plain = {key: value for key, value in plain.items() if key in known}
     else:
         ignored = []
     for key, value in plain.items():
         _check_plain(value, f"{record.name}.{key}")
-    new = from_attributes(cls, plain)
+    new = attributes.restored(cls, plain, exact=False)
     if scheduler is not None:
         if not isinstance(scheduler, Record):
             raise StateMismatch(
                 f"the file's learning-rate scheduler is {scheduler!r}, which is not a scheduler"
             )
-        new.lr_scheduler = scheduler_from(scheduler.name, scheduler.attributes)
-    counts, device = linked_counts(counts, selected)
-    count_from(new, counts, device)
-    new.num_update = checked_count(number)
+        new.lr_scheduler = attributes.restored_scheduler(scheduler.name, scheduler.attributes or {})
+    counts, device = attributes.linked_counts(counts, selected)
+    attributes.count_from(new, counts, device)
+    new.num_update = attributes.checked_count(number)
     return new, ignored
-
-
-def linked_counts(counts, selected):
-    """The counts of all devices and the number of the selected one, checked."""
-    if counts is None:  # before 1.3 there was one device
-        counts = {0: selected}
-    if not isinstance(counts, dict) or not all(isinstance(one, dict) for one in [*counts.values(), selected]):
-        raise StateMismatch("the file's update counts are not dicts of counts")
-    if not all(isinstance(device, int) for device in counts):
-        raise StateMismatch("the file's update counts are not those of numbered devices")
-    checked = {
-        device: {key: checked_count(value) for key, value in one.items()} for device, one in counts.items()
-    }
-    device = next((device for device, one in counts.items() if one is selected), None)
-    if device is None:
-        selected = {key: checked_count(value) for key, value in selected.items()}
-        device = next((device for device, one in checked.items() if one == selected), 0)
-    return checked, device
-
-
-def checked_count(value):
-    """An update count as an int."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, (int, np.integer))
-        or not 0 <= value < 1 << 62
-    ):
-        raise StateMismatch(f"the file has the update count {value!r}; counts are integers from 0 on")
-    return int(value)
 
 
 def _check_plain(value, where):
@@ -369,37 +151,41 @@ def to_record(optimizer, dialect):
     StateMismatch
         For what MXNet does not have: other optimizers, schedulers of one's own.
     """
-    name = name_of(optimizer)
+    name = type(optimizer).__name__.lower()
     own = _OWN[dialect.name].get(name)
     if own is None or not is_built_in(optimizer):
         raise StateMismatch(
             f"MXNet {dialect.name} has no optimizer {name!r}; its states alone can be written "
             "(dump_optimizer=False)"
         )
-    optimizer = counterpart(optimizer, dialect)
-    values = {**_MXNET_ONLY, **translated(vars(optimizer), name, dialect)}
+    cls = dialect.registry.classes[name]
+    default = attributes.defaults(dialects.nearest_own(cls))
+    given = orders.translated(vars(optimizer), name, dialect)
+    if dialects.of(optimizer) is not dialect:
+        given = {key: value for key, value in given.items() if key not in _OF_A_DIALECT}
+    values = {**_MXNET_ONLY, **default, **given}
     values["allow_np_array"] = dialect.name == "2.x"
     if name in _NOT_FUSED:
         values["use_fused_step"] = False
     if optimizer.lr_scheduler is not None:
         values["lr_scheduler"] = _scheduler_record(optimizer.lr_scheduler)
-    attributes = {}
+    found = {}
     for key in (*_BASE_OF[dialect.name], *own.split()):
         if key not in values:
             raise StateMismatch(
                 f"MXNet {dialect.name}'s {name!r} needs {key!r}, which this optimizer does not have"
             )
-        attributes[key] = values[key]
-    cls = type(optimizer).__name__
+        found[key] = values[key]
     if dialect.name == "2.x":
-        return Record(f"mxnet.optimizer.{_MODULE_OF.get(name, name)}", cls, attributes)
-    return Record(f"mxnet.optimizer.{'contrib' if name == 'groupadagrad' else 'optimizer'}", cls, attributes)
+        return Record(f"mxnet.optimizer.{_MODULE_OF.get(name, name)}", cls.__name__, found)
+    module = "contrib" if name == "groupadagrad" else "optimizer"
+    return Record(f"mxnet.optimizer.{module}", cls.__name__, found)
 
 
 def _scheduler_record(scheduler):
     cls = type(scheduler)
-    if cls.__module__ != lr_scheduler.__name__:
+    if cls not in lr_scheduler.OWN:
         raise StateMismatch(
             f"MXNet has no learning-rate scheduler {cls.__name__!r}, so it cannot be written for it"
         )
-    return Record("mxnet.lr_scheduler", cls.__name__, dict(vars(scheduler)))
+    return Record("mxnet.lr_scheduler", cls.__name__, attributes.described_scheduler(scheduler)["attributes"])

@@ -1,4 +1,4 @@
-"""States in the orders that the two dialects keep them in, and files that do not say which one theirs is.
+"""States in the orders that the two dialects keep them in.
 
 The orders come from the classes: `state_slots` gives structure and names, `master_position` the place of the
 float32 master.
@@ -6,18 +6,41 @@ float32 master.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
-from .. import checks, slots
-from ..arrays import as_array
+from .. import dialects, slots
 from ..sparse import RowSparseArray
 
 
 def template(optimizer):
     """One-tuple of the structure of a state; None for a class that creates its states itself."""
     return (slots.structure(optimizer),) if getattr(type(optimizer), "declares_states", False) else None
+
+
+def as_in(optimizer, dialect):
+    """What an optimizer of the same rule is in another dialect, as far as the order of states goes.
+
+    Returns
+    -------
+    Optimizer or None
+        The same one in its own dialect; None where the other has no such optimizer.
+    """
+    if dialects.of(optimizer) is dialect:
+        return optimizer
+    name = type(optimizer).__name__.lower()
+    cls = dialect.registry.classes.get(name)
+    if cls is None or not dialects.is_built_in(optimizer) or not dialects.is_built_in(cls):
+        return None
+    new = cls.__new__(cls)
+    vars(new).update(translated(vars(optimizer), name, dialect))
+    return new
+
+
+def translated(attributes, name, dialect):
+    """Attributes of either dialect under the names of one."""
+    own, others = (getattr(d.registry.classes.get(name), "renamed", {}) for d in (dialect, dialect.other))
+    renamed = {**{theirs: shared for shared, theirs in others.items()}, **own}
+    return {renamed.get(key, key): value for key, value in attributes.items()}
 
 
 class Arrangement:
@@ -198,110 +221,3 @@ def spelled(state):
         inside = ", ".join(map(spelled, state))
         return f"({inside},)" if len(state) == 1 else f"({inside})"
     return f"{state.dtype} {tuple(state.shape)}" if _is_array(state) else repr(state)
-
-
-def is_pair(state):
-    """Whether a state is two arrays, of which either may be a master."""
-    return isinstance(state, tuple) and len(state) == 2 and all(map(_is_array, state))
-
-
-class Undecided:
-    """Pairs of arrays of which either may be the float32 master, as the file does not say who wrote it.
-
-    SGD, NAG and LARS keep them in the one order in MXNet 1.x and in the other in 2.x. The master is what
-    rounds to the weight, so the first weight that is seen decides for all. False once nothing is open.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-    states : dict
-        The pairs by index, in the order that is supposed.
-    dialect, other : Dialect
-        Whose order is supposed, and whose is possible.
-    """
-
-    def __init__(self, optimizer, states, dialect, other):
-        self._optimizer, self._states = optimizer, states
-        self.dialect, self.other = dialect, other
-
-    def __bool__(self):
-        return bool(self._states)
-
-    def described(self):
-        """What is open as plain data, for a file that leaves it open too."""
-        return {"states": list(self._states), "readings": [self.dialect.name, self.other.name]}
-
-    def settle(self, states, weights):
-        """Turn the pairs among `states` round if the weights say so.
-
-        Parameters
-        ----------
-        states : dict
-            The updater's; pairs that were replaced meanwhile are let alone.
-        weights : dict of ndarray
-            As far as they are known.
-        """
-        self._states = {key: pair for key, pair in self._states.items() if states.get(key) is pair}
-        at = self._optimizer.master_position
-        votes = [0, 0]
-        for key in self._states.keys() & weights.keys():
-            agreement = [_agreement(self._states[key][i], weights[key]) for i in (at, 1 - at)]
-            if agreement[0] != agreement[1]:
-                votes[agreement[1] > agreement[0]] += weights[key].size
-        if votes[1] > votes[0]:
-            states.update({key: pair[::-1] for key, pair in self._states.items()})
-        if votes[0] != votes[1]:
-            self._states = {}
-
-    def before_step(self, states, indices, weights):
-        """As `settle`, with the weights of a call; warns of those that say nothing, and asks them no more."""
-        seen = {}
-        for index, weight in zip(map(checks.key, indices), weights):
-            seen[index] = as_array(weight, f"weight of {checks.who(self._optimizer, index)}", writable=False)
-        self.settle(states, seen)
-        if self._states.keys() & seen.keys():
-            self.warn("its weight does not tell", seen)
-            self._states = {key: pair for key, pair in self._states.items() if key not in seen}
-
-    def warn(self, why, among=None):
-        """Say of which indices (`among` some) the order is only supposed."""
-        keys = [key for key in self._states if among is None or key in among]
-        who = ", ".join(checks.who(self._optimizer, key) for key in keys[:3])
-        warnings.warn(
-            f"the file does not say which array of the state of {who}{', ...' if len(keys) > 3 else ''} is "
-            f"the float32 master, and {why}: {supposed(self.dialect.name, self.other.name)}",
-            UserWarning,
-            stacklevel=checks.outside(),
-        )
-
-
-def supposed(dialect, other):
-    """The end of a warning: whose order a file is taken to have, and the cure where it has the other."""
-    return (
-        f"taken as MXNet {dialect} writes it. If MXNet {other} wrote the file, load it with "
-        f"format='mxnet-{other}'"
-    )
-
-
-def known_weights(optimizer):
-    """The weights of the parameters that an optimizer has been given."""
-    known = {}
-    for key, parameter in optimizer.param_dict.items():
-        try:
-            known[key] = as_array(parameter.data(), "data", writable=False)
-        except (AttributeError, TypeError, ValueError, RuntimeError):  # not a Parameter, or not filled yet
-            continue
-    return known
-
-
-def _agreement(master, weight):
-    """How well an array rounds to a 16-bit weight: 2 exactly, 1 within one unit (another rounding), 0 not."""
-    if weight.dtype.itemsize != 2 or master.shape != weight.shape:
-        return 0
-    with np.errstate(all="ignore"):
-        rounded = master.astype(weight.dtype)
-        if np.array_equal(rounded, weight, equal_nan=True):
-            return 2
-        wide = weight.astype(np.float32)
-        unit = np.maximum(np.abs(wide) * (2.0**-10 if weight.dtype == np.float16 else 2.0**-7), 2.0**-24)
-        return int(np.all((np.abs(master - wide) <= unit) | (np.isnan(master) & np.isnan(wide))))

@@ -14,7 +14,9 @@ from mxopt.states.files import BufferSource, FileSource
 from mxopt.states.jsontext import JSONText
 
 FORMAT = "mxopt-states"
+#: what is written, and what is read (`mxopt.saving.document.READERS` says how)
 VERSION = 1
+READABLE = ("1",)
 
 #: the checksum's field stands first, so that it is found without understanding the rest
 PREFIX = b'{"__metadata__":{"checksum":"crc32:'
@@ -208,9 +210,9 @@ def _document(metadata):
     if metadata.get("format") != FORMAT:
         raise ForeignStateFile(f"format must be {FORMAT!r}, got {metadata.get('format')!r}")
     version = metadata.get("version", "")
-    if version != str(VERSION):
+    if version not in READABLE:
         raise StateMismatch(
-            f"the file has version {version!r} of the format and this mxopt reads version {VERSION}; "
-            "load it with a newer mxopt"
+            f"the file has version {version!r} of the format and this mxopt reads version "
+            f"{' and '.join(READABLE)}; load it with a newer mxopt"
         )
     return metadata.pop("document", "")

@@ -296,10 +296,16 @@ def loads(data):
 
 def load(source):
     """The tree in a file; ``source`` is a `BufferSource` or a `FileSource`, or an open file."""
+    return load_version(source)[1]
+
+
+def load_version(source):
+    """The version of the format that a file has, as it stands there, and its tree; see `load`."""
     source = as_source(source)
     header = read_header(source)
     if not header.ours:
         raise ForeignStateFile("this is a safetensors file, but not one with optimizer states of mxopt")
+    version = header.metadata["version"]
     outlined = getattr(source, "outlined", None)  # leaves the elements where they are
     reader = _Reader(header, outlined or (lambda tensor: empty(tensor.shape, tensor.dtype)))
     del header
@@ -314,7 +320,7 @@ def load(source):
     _read(source, arrays, "loading")
     for tensor, array, _ in arrays:
         check_booleans(array, f"array {tensor.name!r}")
-    return _resolved(tree, _row_sparse_array) if holds_row_sparse else tree
+    return version, _resolved(tree, _row_sparse_array) if holds_row_sparse else tree
 
 
 def tree_of(header, make):

@@ -7,7 +7,7 @@ import random
 import mxnet
 import numpy as np
 import pytest
-from cases import DENSE_PATHS, draw_scheduler
+from cases import DENSE_PATHS, begins_within, draw_scheduler
 from processes import printed
 
 from oracle.comparison import cells_here, compare_case, compare_runs, dialects_here, runs_of, verdict
@@ -132,7 +132,8 @@ def test_schedulers_have_the_same_sequences():
     for _ in range(500):
         name, keywords = draw_scheduler(rng, base_lr=rng.choice([0.01, 0.1, 1, rng.random()]))
         theirs, mine = (getattr(package.lr_scheduler, name)(**keywords) for package in (mxnet, ours()))
-        for update in [rng.randint(0, 30) for _ in range(20)]:
+        updates = [rng.randint(0, 30) for _ in range(20)]
+        for update in updates[begins_within(keywords, updates) :]:
             assert (mine(update), vars(mine)) == (theirs(update), vars(theirs)), (name, keywords, update)
 
 

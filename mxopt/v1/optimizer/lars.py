@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,11 @@ class LARS(SGD, lars.LARS):
     text_scalars = ("rescale_grad", "clip_gradient", "momentum")
     epsilon = alias("eps")
     decaying_names = ("_weight",)
-    progress = ("last_lr", "cur_lr", "lr_update")
+    progress = {
+        "last_lr": functools.partial(checks.optional_number, "last_lr"),
+        "cur_lr": functools.partial(checks.optional_number, "cur_lr"),
+        "lr_update": lambda value: None if value is None else checks.count("lr_update", value, 0),
+    }
 
     def __init__(
         self,
