@@ -106,6 +106,29 @@ def is_mxnet(x: object) -> bool:
     return mxnet is not None and isinstance(x, mxnet.nd.NDArray)
 
 
+def is_torch(x: object) -> bool:
+    """Whether `x` is a tensor of torch, which is looked for and never imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def is_parameter(tensor: Any) -> bool:
+    """Whether a tensor of torch is a parameter of a module."""
+    return isinstance(tensor, sys.modules["torch"].nn.Parameter)
+
+
+def mark_written(tensors: list[Any]) -> None:
+    """Tell torch that tensors have changed, so that autograd notices as after an update of its own."""
+    torch = sys.modules["torch"]
+    try:
+        torch.autograd.graph.increment_version(tensors)
+    except AttributeError:  # before torch 2.1; it took one tensor at a time before 2.5
+        pass
+    except TypeError:
+        for tensor in tensors:
+            torch.autograd.graph.increment_version(tensor)
+
+
 def settle(x: Any) -> None:
     """Wait until real MXNet has finished every operation on an array of its own; others have no such thing.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from . import checks, spelling
-from .arrays import as_array
+from .arrays import as_array, mark_written
 from .optimizer import describe
 from .optimizer.optimizer import Optimizer as _Stepper
 from .optimizer.updater import Updater
@@ -290,7 +290,7 @@ class _Run:
                     self._show(position, tensors[position])
         if optimizer.skipped > skipped:
             return
-        _written([tensors[position] for position in chosen])
+        mark_written([tensors[position] for position in chosen])
         if len(chosen) == len(tensors):
             self.counts += 1
         else:
@@ -355,17 +355,6 @@ def _as_tensor(array):
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
     return torch.from_numpy(array)
-
-
-def _written(tensors):
-    """Tell autograd that the tensors have changed, as an update by torch would."""
-    try:
-        torch.autograd.graph.increment_version(tensors)
-    except AttributeError:  # before torch 2.1; it took one tensor at a time before 2.5
-        pass
-    except TypeError:
-        for tensor in tensors:
-            torch.autograd.graph.increment_version(tensor)
 
 
 class _Vocabulary:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..arrays import as_array, is_mxnet
+from ..arrays import as_array, is_mxnet, is_parameter, is_torch
 from ..context import Context, current_context, memory_context
 from ..nd import NDArray, RowSparseNDArray, load, ops, save, sparse, view
 from ..sparse import RowSparseArray, as_gradient
@@ -141,7 +141,7 @@ class Parameter:
         self.init = init
         self._shape = None if shape is None else (shape,) if np.isscalar(shape) else tuple(shape)
         self._dtype = np.dtype(np.float32 if dtype is None else dtype)
-        self._sources = self._data = self._grad = None
+        self._sources = self._data = self._grad = self._places = None
         self.fresh = None
         #: Counts what a trainer has to look up again: other weights, another request, another writer.
         self.version = 0
@@ -229,8 +229,9 @@ class Parameter:
 
         Parameters
         ----------
-        init : {'zeros', 'ones'} or callable, optional
-            A callable is given the array. Zeros by default: mxopt has no initializers.
+        init : str, `mxopt.initializer.Initializer` or callable, optional
+            A name or an initializer fills the weight, whatever the parameter's name; any other callable is
+            given the array. Zeros by default.
         ctx : Context or list of Context, optional
         """
         if self._data is not None and not force_reinit:
@@ -238,18 +239,20 @@ class Parameter:
         if self._shape is None or min(self._shape, default=1) <= 0:
             raise ValueError(f"parameter {self.name!r} needs a shape to be initialized, got {self._shape}")
         init = init or self.init or "zeros"
-        name = getattr(init, "__name__", init)
-        if not (callable(init) or str(name).lower() in ("zeros", "zero", "ones", "one")):
-            raise NotImplementedError(
-                f"mxopt has no initializer {name!r}; fill parameter {self.name!r} by set_data(array)"
-            )
+        from .. import initializer
+
+        named = isinstance(init, (str, initializer.Initializer))
+        if named:
+            init = initializer.create(init)
         arrays = []
         for context in _listed(ctx or device or current_context()):
             array = ops.zeros(self._shape, memory_context(context), self._dtype)
-            if callable(init):
+            if named:  # whatever the parameter is called, as in MXNet
+                init._init_weight(initializer.InitDesc(self.name), array)
+            elif isinstance(init, (initializer.Load, initializer.Mixed)):
+                init(initializer.InitDesc(self.name), array)
+            else:
                 init(array)
-            elif str(name).lower() in ("ones", "one"):
-                array[:] = 1
             arrays.append(array)
         self._hold(arrays)
 
@@ -381,6 +384,11 @@ class Parameter:
         """What was handed to `set_grad`, as a list with an array a context; nothing is changed yet."""
         if self._grad_req == "null":
             raise RuntimeError(f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'")
+        if self.is_frozen():
+            raise RuntimeError(
+                f"parameter {self.name!r} takes no gradient, because its tensor has requires_grad=False; "
+                "call its requires_grad_()"
+            )
         if type(grad) is np.ndarray and grad.shape == self._shape and len(self._data or ()) == 1:
             return [grad]
         self._held()
@@ -407,6 +415,31 @@ class Parameter:
     def unsettled(self):
         """Arrays of real MXNet among the parameter's, which computes on in the background."""
         return [array for array in (*(self._sources or ()), *self._grad_sources) if is_mxnet(array)]
+
+    def tensors(self):
+        """The torch tensors that are the weight."""
+        return [source for source in self._sources or () if is_torch(source)]
+
+    def follow(self):
+        """Look where the torch tensors that are the weight lie now, and whether torch trains them.
+
+        A module moves its parameters to other memory (``.half()``, ``.to()``), and is frozen and thawed.
+        """
+        places = [(t.data_ptr(), t.dtype, t.requires_grad) for t in self.tensors()]
+        if places != self._places:
+            if self._places is not None and [p[:2] for p in places] != [p[:2] for p in self._places]:
+                self._hold(self._sources)
+            self._places = places
+            self.version += 1
+
+    def is_frozen(self):
+        """Whether it is a parameter of a torch module that torch does not train."""
+        tensors = self.tensors()
+        return bool(tensors) and not any(t.requires_grad or not is_parameter(t) for t in tensors)
+
+    def is_trained(self):
+        """Whether steps move it."""
+        return self._grad_req != "null" and not self.is_frozen()
 
     def take_gradients(self):
         """The gradients for a step, one a context; None if there are none or they served the last step."""

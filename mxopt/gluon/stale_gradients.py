@@ -38,7 +38,8 @@ class Watch:
         self._others = [i for i, array in watched if array is None]
         self._before = self._now = [None] * len(self._singles)
         self._checksums = {}
-        self._contents = {}
+        self._contents = {}  # what the last step used of the others
+        self._looked = {}  # what they held at the last look, which a step may not have followed
 
     def repeated(self, gradients):
         """Positions of the gradients that hold, bit for bit, what the last step used.
@@ -62,10 +63,10 @@ class Watch:
                     checksums[k] = _checksum(array)
                     same = self._checksums.get(k) == checksums[k]
                 found += [i] * same
-        self._checksums = checksums
+        self._checksums, self._looked = checksums, {}
         for i in self._others:
             if gradients[i] is not None:
-                same, self._contents[i] = compare(self._contents.get(i), gradients[i])
+                same, self._looked[i] = compare(self._contents.get(i), gradients[i])
                 found += [i] * same
         return found
 
@@ -78,6 +79,7 @@ class Watch:
             Those that may have changed since `repeated` looked at them.
         """
         self._before = self._now
+        self._contents.update(self._looked)
         if gradients is not None:
             self._before = list(map(np.ndarray.tobytes, self._seen))
             self._checksums = {k: _checksum(self._singles[k][1]) for k in self._checksums}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .. import checks
-from ..arrays import settle
+from ..arrays import mark_written, settle
 from ..dialects import V2, is_built_in
 from ..kvstore import KVStore, KVStoreBase, for_devices
 from ..optimizer import multipliers
@@ -27,10 +28,11 @@ class Trainer:
 
     Parameters
     ----------
-    params : dict or list of Parameter, or dict of name to array
+    params : dict or list of Parameter, dict of name to array, pairs of them, or torch module
         Indices are positions: of a list as given, of a dict in the order of its sorted keys, as in MXNet.
         Plain arrays become parameters; their gradients are handed over by ``step(..., grads=...)``, or are
-        the ``.grad`` of torch tensors.
+        the ``.grad`` of torch tensors. Pairs are what ``named_parameters()`` of a torch module gives; an
+        array that is named twice is one parameter, and one that torch does not train is left alone.
     optimizer : str or Optimizer
     optimizer_params : dict, optional
         Arguments of the optimizer when it is given by name.
@@ -71,6 +73,7 @@ class Trainer:
         self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
         self._compression_params = compression_params
         self._reset_kvstore()
+        self._of_torch = [parameter for parameter in self._params if parameter.tensors()]
         self._version = None  # of what `_trained` keeps
         self._gathered = None
         self._looked = None
@@ -296,9 +299,11 @@ class Trainer:
 
     def _trained(self):
         """The parameters that are not frozen; their indices and weights are kept beside them."""
+        for parameter in self._of_torch:
+            parameter.follow()
         version = len(self._params), sum([parameter.version for parameter in self._params])
         if version != self._version:
-            pairs = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
+            pairs = [(i, p) for i, p in enumerate(self._params) if p.is_trained()]
             self._trained_params = [p for _, p in pairs]
             self._indices = [i for i, _ in pairs]
             self._weights = [list(column) for column in zip(*[p.list_data() for _, p in pairs])]
@@ -391,6 +396,10 @@ class Trainer:
                 update(updater, gathered.indices, gradients, weights, sparse)
         for parameter in gathered.parameters:
             parameter.mark_used()
+        if self._of_torch:
+            tensors = [tensor for parameter in gathered.parameters for tensor in parameter.tensors()]
+            if tensors:
+                mark_written(tensors)
         # Where somebody else may have written to the gradients since they were looked at
         changed = self._looked is not None or self._reduces_elsewhere or self._kvstore is not None
         changed = changed or scaler is not None or not is_built_in(self._optimizer)
@@ -479,24 +488,39 @@ class _Rescaled:
 
 
 def _parameters(params):
+    if hasattr(params, "named_parameters"):  # a torch module
+        params = params.named_parameters()
+    if isinstance(params, Iterator):
+        params = list(params)
     if isinstance(params, dict):
+        params = sorted(params.items(), key=lambda item: item[0])
+    if isinstance(params, (list, tuple)) and all(map(_is_pair, params)):
+        # What is named twice is one parameter, by its first name: a module may share its weights.
+        named = {}
+        for name, value in params:
+            named.setdefault(id(value), (name, value))
         params = [
             value if isinstance(value, Parameter) else Parameter(str(name), value)
-            for name, value in sorted(params.items(), key=lambda item: item[0])
+            for name, value in named.values()
         ]
     if not isinstance(params, (list, tuple)) or not params:
         raise ValueError(
-            "params must be a dict or list of mx.gluon.Parameter, or a dict of names to arrays, "
-            f"and not be empty; got {type(params).__name__}"
+            "params must be a dict or list of mx.gluon.Parameter, a dict of names to arrays, or pairs of "
+            f"both, and not be empty; got {type(params).__name__}"
         )
     seen = set()
     for parameter in params:
         if not isinstance(parameter, Parameter):
             raise ValueError(
                 "a list of params must hold mx.gluon.Parameter objects, "
-                f"got {type(parameter).__name__}; plain arrays need names: pass a dict"
+                f"got {type(parameter).__name__}; plain arrays need names: pass a dict, "
+                "and of a torch module its named_parameters()"
             )
         if parameter.name in seen:
             raise ValueError(f"two parameters are named {parameter.name!r}; give each its own name")
         seen.add(parameter.name)
     return list(params)
+
+
+def _is_pair(item):
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
