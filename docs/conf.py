@@ -15,6 +15,7 @@ version = release = mxopt.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
 myst_enable_extensions = ["deflist"]
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's sections say the types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 default_role = "literal"

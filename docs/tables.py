@@ -69,6 +69,34 @@ def optimizers_page():
     return "\n".join(lines)
 
 
+def arrays_page():
+    """The functions of ``mx.nd``, with the first sentence of those that have one."""
+    from mxopt import nd
+
+    lines = [".. list-table::", "   :widths: 30 70", ""]
+    for name in sorted(nd.__all__, key=str.lower):
+        value = getattr(nd, name)
+        if callable(value) and not isinstance(value, type):
+            paragraph = " ".join((value.__doc__ or "").strip().partition("\n\n")[0].split())
+            lines += [f"   * - ``{name}``", f"     - {paragraph}"]
+    return "\n".join(lines) + "\n"
+
+
+def command_line_page():
+    """What each command says of itself."""
+    import argparse
+
+    from mxopt.cli import _parser
+
+    parser, lines = _parser(), []
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for name, command in sorted(commands.choices.items()):
+        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+        lines += [f"**mxopt {name}**", "", ".. code-block:: text", ""]
+        lines += [f"   {line}".rstrip() for line in command.format_help().splitlines()] + [""]
+    return "\n".join(lines)
+
+
 def write(folder):
     """Write the texts where they have changed."""
     folder.mkdir(exist_ok=True)
@@ -78,6 +106,8 @@ def write(folder):
         "contents.txt": contents_page(),
         "files.txt": files_page(),
         "optimizers.txt": optimizers_page(),
+        "nd.txt": arrays_page(),
+        "cli.txt": command_line_page(),
         "gallery.txt": gallery.table(),
         "dialects.txt": gallery.dialects(),
         "paths.svg": gallery.picture(),

@@ -70,17 +70,35 @@ Device = Context
 
 
 def cpu(device_id: int = 0) -> Context:
-    """The CPU."""
+    """The CPU.
+
+    Parameters
+    ----------
+    device_id : int, default 0
+        The number of the device.
+    """
     return Context("cpu", device_id)
 
 
 def cpu_pinned(device_id: int = 0) -> Context:
-    """The CPU; pinned memory is an affair of GPUs."""
+    """The CPU; pinned memory means something to GPUs only.
+
+    Parameters
+    ----------
+    device_id : int, default 0
+        The number of the device.
+    """
     return Context("cpu_pinned", device_id)
 
 
 def gpu(device_id: int = 0) -> Context:
-    """A GPU's name, for scripts that pass it around; placing an array there is refused."""
+    """A GPU's name, for scripts that pass it around; placing an array there is refused.
+
+    Parameters
+    ----------
+    device_id : int, default 0
+        The number of the device.
+    """
     return Context("gpu", device_id)
 
 
@@ -95,7 +113,13 @@ def num_devices() -> int:
 
 
 def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
-    """Refused: there is no GPU."""
+    """Refused: there is no GPU.
+
+    Parameters
+    ----------
+    device_id : int, default 0
+        The number of the device.
+    """
     raise ValueError(f"mxopt has no GPUs, so gpu({device_id}) has no memory to ask about; use mx.cpu()")
 
 

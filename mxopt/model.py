@@ -55,7 +55,23 @@ def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None,
 
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, format=V2.format, **_options):
-    """Write ``prefix-0001.params``; a symbol that can save itself goes to ``prefix-symbol.json``."""
+    """Write ``prefix-0001.params``; a symbol that can save itself goes to ``prefix-symbol.json``.
+
+    Parameters
+    ----------
+    prefix : str
+        What the names of the files begin with.
+    epoch : int
+        The number in the names of the files.
+    symbol : object, optional
+        The network; written if it can save itself.
+    arg_params : dict of str to array
+        The parameters by name.
+    aux_params : dict of str to array
+        The auxiliary states by name.
+    format : {'mxnet-1.x', 'mxnet-2.x'}
+        Which MXNet the file is for.
+    """
     if symbol is not None:
         symbol.save(f"{prefix}-symbol.json")
     arrays = {f"arg:{name}": array for name, array in arg_params.items()}
@@ -64,7 +80,15 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, format=V2.for
 
 
 def load_params(prefix, epoch):
-    """The (arg_params, aux_params) of a checkpoint."""
+    """The (arg_params, aux_params) of a checkpoint.
+
+    Parameters
+    ----------
+    prefix : str
+        What the names of the files begin with.
+    epoch : int
+        The number in the names of the files.
+    """
     parts = {"arg": {}, "aux": {}}
     for name, array in load(params_file(prefix, epoch)).items():
         kind, _, rest = name.partition(":")
@@ -74,7 +98,15 @@ def load_params(prefix, epoch):
 
 
 def load_checkpoint(prefix, epoch):
-    """The (symbol, arg_params, aux_params) of a checkpoint; the symbol is None, since mxopt has none."""
+    """The (symbol, arg_params, aux_params) of a checkpoint; the symbol is None, since mxopt has none.
+
+    Parameters
+    ----------
+    prefix : str
+        What the names of the files begin with.
+    epoch : int
+        The number in the names of the files.
+    """
     return (None, *load_params(prefix, epoch))
 
 

@@ -35,6 +35,8 @@ class ParameterModule:
         Arrays that are only saved and loaded.
     symbol : object, optional
         Gives multipliers by ``attr_dict()`` and ``list_arguments()``, and is saved by its own ``save``.
+    logger : logging.Logger, optional
+        Where warnings go.
 
     Examples
     --------
@@ -137,7 +139,13 @@ class ParameterModule:
             self._preload_opt_states = None
 
     def borrow_optimizer(self, shared_module):
-        """Use another module's optimizer, store and updater."""
+        """Use another module's optimizer, store and updater.
+
+        Parameters
+        ----------
+        shared_module : ParameterModule
+            The module whose updater is used.
+        """
         shared_module._needs_optimizer("borrow_optimizer")
         for name in ("_optimizer", "_kvstore", "_update_on_kvstore", "_updater"):
             setattr(self, name, getattr(shared_module, name))
@@ -187,7 +195,19 @@ class ParameterModule:
                 {name: view(np.array(array)) for name, array in self._aux_params.items()})  # fmt: skip
 
     def set_params(self, arg_params, aux_params=None, allow_missing=False, allow_extra=False, **_options):
-        """Copy values into the weights."""
+        """Copy values into the weights.
+
+        Parameters
+        ----------
+        arg_params : dict of str to array
+            The parameters by name.
+        aux_params : dict of str to array, optional
+            Auxiliary states of the network, by name; mxopt updates none.
+        allow_missing : bool, default False
+            Leave parameters that are not given as they are.
+        allow_extra : bool, default False
+            Ignore names that are no parameters.
+        """
         targets = {
             **self._arrays,
             **{name: [as_array(x, name) for x in _listed(v)] for name, v in self._fixed.items()},
@@ -213,7 +233,13 @@ class ParameterModule:
                 as_array(self._aux_params[name], name)[...] = value
 
     def save_optimizer_states(self, fname, **options):
-        """Write the updater's states; options as in `mxopt.Updater.save_states`."""
+        """Write the updater's states; options as in `mxopt.Updater.save_states`.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+            The file.
+        """
         self._needs_optimizer("save_optimizer_states")
         if self._update_on_kvstore:
             self._kvstore.save_optimizer_states(fname, **options)
@@ -221,21 +247,47 @@ class ParameterModule:
             self._updater.save_states(fname, **options)
 
     def load_optimizer_states(self, fname, **options):
-        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`."""
+        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+            The file.
+        """
         self._needs_optimizer("load_optimizer_states")
         if self._update_on_kvstore:
             return self._kvstore.load_optimizer_states(fname, **options)
         return self._updater.load_states(fname, **options)
 
     def save_checkpoint(self, prefix, epoch, save_optimizer_states=False, **_options):
-        """Write ``prefix-0001.params``, and ``prefix-0001.states`` if asked."""
+        """Write ``prefix-0001.params``, and ``prefix-0001.states`` if asked.
+
+        Parameters
+        ----------
+        prefix : str
+            What the names of the files begin with.
+        epoch : int
+            The number in the names of the files.
+        save_optimizer_states : bool, default False
+            Save the updater's states beside the parameters.
+        """
         arg_params, aux_params = self.get_params()
         model.save_checkpoint(prefix, epoch, self.symbol, arg_params, aux_params, self.dialect.format)
         if save_optimizer_states:
             self.save_optimizer_states(model.states_file(prefix, epoch))
 
     def load_checkpoint(self, prefix, epoch, load_optimizer_states=False):
-        """Copy a checkpoint into the weights; states are loaded now, or as soon as there is an optimizer."""
+        """Copy a checkpoint into the weights; states are loaded now, or as soon as there is an optimizer.
+
+        Parameters
+        ----------
+        prefix : str
+            What the names of the files begin with.
+        epoch : int
+            The number in the names of the files.
+        load_optimizer_states : bool, default False
+            Load the updater's states at `init_optimizer`.
+        """
         self.set_params(*model.load_params(prefix, epoch))
         if load_optimizer_states:
             if self.optimizer_initialized:

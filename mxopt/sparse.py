@@ -129,7 +129,13 @@ class RowSparseArray:
     asnumpy = todense
 
     def tostype(self, stype: str) -> Any:
-        """Itself for ``'row_sparse'``, the dense tensor for ``'default'``."""
+        """Itself for ``'row_sparse'``, the dense tensor for ``'default'``.
+
+        Parameters
+        ----------
+        stype : {'default', 'row_sparse'}
+            The storage type.
+        """
         if stype == "row_sparse":
             return self
         if stype == "default":
@@ -141,7 +147,15 @@ class RowSparseArray:
         return self._trusted(self.data.copy(), self.indices.copy(), self.shape)
 
     def astype(self, dtype: Any, copy: bool = True) -> RowSparseArray:
-        """The same rows in another float dtype."""
+        """The same rows in another float dtype.
+
+        Parameters
+        ----------
+        dtype : dtype
+            The new dtype.
+        copy : bool, default True
+            Whether to copy when the dtype is the same already.
+        """
         data = self.data.astype(dtype, copy=copy)
         if self._floats_only:
             _check_float(data.dtype)

@@ -82,11 +82,35 @@ class KVStoreBase:
         raise NotImplementedError(f"the store {type(self).__name__} has no {what}")
 
     def broadcast(self, key, value, out, priority=0):
-        """Copy the first worker's value to `out`; for the class that derives from this one to define."""
+        """Copy the first worker's value to `out`; for the class that derives from this one to define.
+
+        Parameters
+        ----------
+        key : int, str or list of them
+            The key of each value.
+        value : array or list of arrays
+            The initial values.
+        out : array or list of arrays
+            Where the values are written.
+        priority : int, default 0
+            Accepted as in MXNet.
+        """
         self._lacks("broadcast")
 
     def pushpull(self, key, value, out=None, priority=0):
-        """Sum the workers' values into `out`, or back into `value`; for the derived class to define."""
+        """Sum the workers' values into `out`, or back into `value`; for the derived class to define.
+
+        Parameters
+        ----------
+        key : int, str or list of them
+            The key of each value.
+        value : array or list of arrays
+            The values; several of one key are summed.
+        out : array or list of arrays
+            Where the values are written.
+        priority : int, default 0
+            Accepted as in MXNet.
+        """
         self._lacks("pushpull")
 
     def set_optimizer(self, optimizer):
@@ -94,15 +118,35 @@ class KVStoreBase:
         self._lacks("set_optimizer")
 
     def is_capable(self, capability):
-        """Whether the store can do a thing: so far ``'optimizer'``, apply one; for the derived class."""
+        """Whether the store can do a thing: so far ``'optimizer'``, apply one; for the derived class.
+
+        Parameters
+        ----------
+        capability : str
+            The name of the capability.
+        """
         self._lacks("is_capable")
 
     def save_optimizer_states(self, fname, dump_optimizer=False):
-        """Write the optimizer's states; for the derived class to define, if it applies one."""
+        """Write the optimizer's states; for the derived class to define, if it applies one.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+            The file.
+        dump_optimizer : bool, default False
+            Save the optimizer as well: hyper-parameters, multipliers, scheduler.
+        """
         self._lacks("save_optimizer_states")
 
     def load_optimizer_states(self, fname):
-        """Read the optimizer's states; for the derived class to define, if it applies one."""
+        """Read the optimizer's states; for the derived class to define, if it applies one.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+            The file.
+        """
         self._lacks("load_optimizer_states")
 
     @property
@@ -138,11 +182,35 @@ class TestStore(KVStoreBase):
     num_workers = 1
 
     def broadcast(self, key, value, out, priority=0):
-        """Copy a value to `out`, an array or a list of them."""
+        """Copy a value to `out`, an array or a list of them.
+
+        Parameters
+        ----------
+        key : int, str or list of them
+            The key of each value.
+        value : array or list of arrays
+            The initial values.
+        out : array or list of arrays
+            Where the values are written.
+        priority : int, default 0
+            Accepted as in MXNet.
+        """
         _commit([_Write(array, _pushed(value, key), f"out for key {key!r}") for array in _listed(out)])
 
     def pushpull(self, key, value, out=None, priority=0):
-        """Sum the values, an array or a list of them, into `out`, or back into them."""
+        """Sum the values, an array or a list of them, into `out`, or back into them.
+
+        Parameters
+        ----------
+        key : int, str or list of them
+            The key of each value.
+        value : array or list of arrays
+            The values; several of one key are summed.
+        out : array or list of arrays
+            Where the values are written.
+        priority : int, default 0
+            Accepted as in MXNet.
+        """
         values = [_pushed(array, key) for array in _listed(value)]
         total = values[0] if len(values) == 1 else _total(values, 1)
         targets = _listed(value if out is None else out)
@@ -198,7 +266,13 @@ class KVStore(KVStoreBase):
         """Nothing to wait for."""
 
     def set_gradient_compression(self, compression_params: Any) -> None:
-        """Refused: gradients do not leave the process."""
+        """Refused: gradients do not leave the process.
+
+        Parameters
+        ----------
+        compression_params : dict
+            The kind of compression under ``type``, and its settings.
+        """
         raise NotImplementedError(
             "mxopt does not compress gradients, since they do not leave the process; "
             f"leave out compression_params, got {compression_params!r}"
@@ -254,6 +328,8 @@ class KVStore(KVStoreBase):
         ----------
         key : int, str, or list of them
         value : array, list of arrays (one a worker), or for a list of keys a list of these
+        priority : int, default 0
+            Accepted as in MXNet.
 
         Notes
         -----
@@ -310,6 +386,8 @@ class KVStore(KVStoreBase):
         out : array, list of arrays, or for a list of keys a list of these
         ignore_sparse : bool
             Leave row-sparse arrays of `out` as they are; `row_sparse_pull` fetches rows of a large weight.
+        priority : int, default 0
+            Accepted as in MXNet.
         """
         if out is None:
             raise ValueError("pull needs out, the arrays to copy to")
@@ -332,6 +410,17 @@ class KVStore(KVStoreBase):
 
         Row-sparse arrays of `out` stay as they are, as in MXNet: push, and `row_sparse_pull` their rows.
 
+        Parameters
+        ----------
+        key : int, str or list of them
+            The key of each value.
+        value : array or list of arrays
+            The values; several of one key are summed.
+        out : array or list of arrays
+            Where the values are written.
+        priority : int, default 0
+            Accepted as in MXNet.
+
         Notes
         -----
         Everything is checked before anything changes. A KeyboardInterrupt that comes after the update leaves
@@ -347,7 +436,19 @@ class KVStore(KVStoreBase):
         _commit(writes)
 
     def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:
-        """`init`, then `pull`."""
+        """`init`, then `pull`.
+
+        Parameters
+        ----------
+        key : int, str or list of them
+            The key of each value.
+        value : array or list of arrays
+            The initial values.
+        out : array or list of arrays
+            Where the values are written.
+        priority : int, default 0
+            Accepted as in MXNet.
+        """
         values = {}
         for one, arrays in pairs_of(key, value):
             values[one] = as_gradient(arrays[0], f"value of key {one!r}")
@@ -370,6 +471,8 @@ class KVStore(KVStoreBase):
         row_ids : array of row numbers, or lists of them as `out` has
             In any order and as often as one likes. One array serves all of `out`. MXNet's usual float numbers
             are taken as long as their dtype tells rows apart (float32: below 2**24).
+        priority : int, default 0
+            Accepted as in MXNet.
         """
         if out is None or row_ids is None:
             raise ValueError("row_sparse_pull needs out and row_ids")
@@ -419,11 +522,25 @@ class KVStore(KVStoreBase):
     def save_optimizer_states(
         self, fname: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any
     ) -> None:
-        """Write the updater's states to a file; options as in `mxopt.Updater.save_states`."""
+        """Write the updater's states to a file; options as in `mxopt.Updater.save_states`.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+            The file.
+        dump_optimizer : bool, default False
+            Save the optimizer as well: hyper-parameters, multipliers, scheduler.
+        """
         self._own_updater("save_optimizer_states").save_states(fname, dump_optimizer, **options)
 
     def load_optimizer_states(self, fname: str | os.PathLike[str], **options: Any) -> Any:
-        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`."""
+        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`.
+
+        Parameters
+        ----------
+        fname : str or os.PathLike
+            The file.
+        """
         return self._own_updater("load_optimizer_states").load_states(fname, **options)
 
     def _own_updater(self, what):

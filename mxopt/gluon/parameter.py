@@ -103,6 +103,12 @@ class Parameter:
         Multipliers of the learning rate and of the weight decay.
     stype, grad_stype : {'default', 'row_sparse'}
         Storage as the script sees it. Weights store every row, so a 'row_sparse' one is an ordinary array.
+    init : object, optional
+        An initializer: called with the name and the array.
+    allow_deferred_init : bool, default False
+        Accepted as in MXNet.
+    differentiable : bool, default True
+        Accepted as in MXNet.
 
     Attributes
     ----------
@@ -233,6 +239,12 @@ class Parameter:
             A name or an initializer fills the weight, whatever the parameter's name; any other callable is
             given the array. Zeros by default.
         ctx : Context or list of Context, optional
+        default_init : object, optional
+            Used where `init` is not given.
+        force_reinit : bool, default False
+            Initialize anew what has values already.
+        device : Context, optional
+            The same as `ctx`, by the name of MXNet 2.
         """
         if self._data is not None and not force_reinit:
             return
@@ -268,7 +280,13 @@ class Parameter:
         return list(self._held())
 
     def data(self, ctx: Any = None) -> Any:
-        """The weight as an NDArray over the memory that is updated."""
+        """The weight as an NDArray over the memory that is updated.
+
+        Parameters
+        ----------
+        ctx : Context, optional
+            Which copy, of a parameter that has several.
+        """
         return self._held()[self._position(ctx)]
 
     def list_ctx(self) -> list[Context]:
@@ -286,7 +304,13 @@ class Parameter:
         return contexts.index(ctx)
 
     def set_data(self, data: Any) -> None:
-        """Copy values into the weight."""
+        """Copy values into the weight.
+
+        Parameters
+        ----------
+        data : ndarray or RowSparseArray
+            The new values.
+        """
         if self._data is None:
             self._shape = tuple(np.shape(data)) if self._shape is None else self._shape
             self.initialize()
@@ -307,11 +331,23 @@ class Parameter:
         return RowSparseNDArray(np.asarray(self.data())[rows], rows, self._shape)
 
     def list_row_sparse_data(self, row_id):
-        """As `row_sparse_data`, for each copy."""
+        """As `row_sparse_data`, for each copy.
+
+        Parameters
+        ----------
+        row_id : array
+            The rows that are wanted.
+        """
         return [self.row_sparse_data(row_id) for _ in self._held()]
 
     def reset_ctx(self, ctx):
-        """Keep a copy of the weight for each of these contexts."""
+        """Keep a copy of the weight for each of these contexts.
+
+        Parameters
+        ----------
+        ctx : Context or list of Context
+            Where the parameter is from now on.
+        """
         values = self.data().asnumpy()
         self._data = self._grad = None
         self.initialize(ctx=ctx)
@@ -338,7 +374,13 @@ class Parameter:
         return list(self._grad)
 
     def grad(self, ctx: Any = None) -> Any:
-        """The gradient; what is written to it is used by the next step."""
+        """The gradient; what is written to it is used by the next step.
+
+        Parameters
+        ----------
+        ctx : Context, optional
+            Which copy, of a parameter that has several.
+        """
         return self.list_grad()[self._position(ctx)]
 
     @property
@@ -381,7 +423,13 @@ class Parameter:
         self.take_over(self.checked_gradient(grad))
 
     def checked_gradient(self, grad):
-        """What was handed to `set_grad`, as a list with an array a context; nothing is changed yet."""
+        """What was handed to `set_grad`, as a list with an array a context; nothing is changed yet.
+
+        Parameters
+        ----------
+        grad : ndarray or RowSparseArray
+            The gradient to be checked.
+        """
         if self._grad_req == "null":
             raise RuntimeError(f"parameter {self.name!r} takes no gradient, because its grad_req is 'null'")
         if self.is_frozen():
@@ -397,7 +445,13 @@ class Parameter:
         return given
 
     def take_over(self, given):
-        """Use or add the gradients that `checked_gradient` let through."""
+        """Use or add the gradients that `checked_gradient` let through.
+
+        Parameters
+        ----------
+        given : ndarray or RowSparseArray
+            The gradient that takes the place of the present one.
+        """
         if self._grad_req == "add":
             given = [_added(old, new) for old, new in zip(self._grad or [None] * len(given), given)]
         self._grad = given
@@ -487,7 +541,15 @@ class Parameter:
 
 
 class Constant(Parameter):
-    """A parameter that is never updated."""
+    """A parameter that is never updated.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    value : array
+        The value, which no trainer changes.
+    """
 
     def __init__(self, name, value=None):
         super().__init__(name, np.array(value, np.float32), grad_req="null")
@@ -512,14 +574,34 @@ class ParameterDict(dict):
         return self._prefix
 
     def get(self, name, default=None, **kwargs):
-        """The parameter of this name; made from the keyword arguments if there is none yet."""
+        """The parameter of this name; made from the keyword arguments if there is none yet.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+        default : Parameter, optional
+            What to return when there is none.
+        """
         name = self._prefix + name
         if name not in self and kwargs:
             self[name] = Parameter(name, **kwargs)
         return super().get(name, default)
 
     def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
-        """Initialize all."""
+        """Initialize all.
+
+        Parameters
+        ----------
+        init : object, optional
+            An initializer: called with the name and the array.
+        ctx : Context, optional
+            Accepted as in MXNet.
+        verbose : bool, default False
+            Accepted as in MXNet.
+        force_reinit : bool, default False
+            Initialize anew what has values already.
+        """
         for parameter in self.values():
             parameter.initialize(init, ctx, force_reinit=force_reinit)
 
@@ -529,11 +611,31 @@ class ParameterDict(dict):
             parameter.zero_grad()
 
     def save(self, filename, strip_prefix=""):
-        """Write the weights to a ``.params`` file."""
+        """Write the weights to a ``.params`` file.
+
+        Parameters
+        ----------
+        filename : str or os.PathLike
+            The file.
+        strip_prefix : str, default ''
+            Cut from the beginning of each name.
+        """
         save(filename, {name.removeprefix(strip_prefix): p.data() for name, p in self.items()})
 
     def load(self, filename, ctx=None, allow_missing=False, ignore_extra=False, **_options):
-        """Copy the weights of a ``.params`` file into the parameters of the same names."""
+        """Copy the weights of a ``.params`` file into the parameters of the same names.
+
+        Parameters
+        ----------
+        filename : str or os.PathLike
+            The file.
+        ctx : Context, optional
+            Accepted as in MXNet.
+        allow_missing : bool, default False
+            Leave parameters that are not given as they are.
+        ignore_extra : bool, default False
+            Ignore names that are no parameters.
+        """
         arrays = load(filename)
         missing, extra = sorted(set(self) - set(arrays)), sorted(set(arrays) - set(self))
         if missing and not allow_missing:
@@ -548,7 +650,15 @@ class ParameterDict(dict):
             self[name].set_data(arrays[name])
 
     def setattr(self, name, value):
-        """Set an attribute of all, such as ``grad_req`` or ``lr_mult``."""
+        """Set an attribute of all, such as ``grad_req`` or ``lr_mult``.
+
+        Parameters
+        ----------
+        name : str
+            The attribute, such as ``lr_mult``.
+        value : object
+            Its value in every parameter.
+        """
         for parameter in self.values():
             setattr(parameter, name, value)
 

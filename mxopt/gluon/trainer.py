@@ -40,6 +40,8 @@ class Trainer:
         Only matters for parameters with several copies, whose gradients are summed over them.
     update_on_kvstore : bool, optional
         Whether the store holds the weights and updates them; only with several copies.
+    compression_params : dict, optional
+        As in `KVStore.set_gradient_compression`.
 
     Examples
     --------
@@ -168,7 +170,13 @@ class Trainer:
         return self._optimizer.learning_rate
 
     def set_learning_rate(self, lr: float) -> None:
-        """Set the learning rate; with a scheduler this is refused, because it decides."""
+        """Set the learning rate; with a scheduler this is refused, because it decides.
+
+        Parameters
+        ----------
+        lr : float
+            The new rate.
+        """
         self._optimizer.set_learning_rate(lr)
 
     def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> Any:
@@ -187,7 +195,13 @@ class Trainer:
         return self._set_multipliers("lr_mult", args_lr_mult)
 
     def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> Any:
-        """Set the ``wd_mult`` of parameters; as `set_lr_mult`."""
+        """Set the ``wd_mult`` of parameters; as `set_lr_mult`.
+
+        Parameters
+        ----------
+        args_wd_mult : dict of (int or str) to float
+            By index, name, or pattern of names.
+        """
         return self._set_multipliers("wd_mult", args_wd_mult)
 
     def _set_multipliers(self, which, given):
@@ -246,7 +260,17 @@ class Trainer:
         self._allreduce_grads()
 
     def update(self, batch_size: float, ignore_stale_grad: bool = False, grads: Any = None) -> None:
-        """As `step`, for gradients that `allreduce_grads` has reduced."""
+        """As `step`, for gradients that `allreduce_grads` has reduced.
+
+        Parameters
+        ----------
+        batch_size : float
+            The summed gradients are divided by it.
+        ignore_stale_grad : bool, default False
+            Skip parameters whose gradient was not computed since the last step, without a warning.
+        grads : list or dict of arrays, optional
+            The gradients, in place of those that the parameters hold.
+        """
         self._ready()
         self._not_on_kvstore("update()")
         self._take(grads)

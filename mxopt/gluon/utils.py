@@ -51,6 +51,10 @@ def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
     data : array
         Whatever is not an NDArray becomes a float32 one.
     ctx_list : list of Context
+    batch_axis : int, default 0
+        The axis that is cut.
+    even_split : bool, default True
+        Refuse a size that the number of parts does not divide.
 
     Returns
     -------

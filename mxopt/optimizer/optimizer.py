@@ -265,6 +265,11 @@ class Optimizer:
     def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate.
 
+        Parameters
+        ----------
+        lr : float
+            The new rate.
+
         Raises
         ------
         UserWarning
@@ -297,7 +302,13 @@ class Optimizer:
         return self._matches(args_lr_mult)
 
     def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> dict[str, list[str]]:
-        """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name."""
+        """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name.
+
+        Parameters
+        ----------
+        args_wd_mult : dict of (int or str) to float
+            By index, name, or pattern of names.
+        """
         self.wd_mult = self._multipliers("__wd_mult__", args_wd_mult)
         return self._matches(args_wd_mult)
 
@@ -509,7 +520,17 @@ class Optimizer:
         return row, single
 
     def check_rates(self, index, lr, wd):
-        """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet."""
+        """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet.
+
+        Parameters
+        ----------
+        index : int or str
+            The index, for the message.
+        lr : float
+            The learning rate.
+        wd : float
+            The weight decay.
+        """
 
     #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
     scalars_differ = False
@@ -614,10 +635,26 @@ class Optimizer:
         return slots.names(self)
 
     def check_weight(self, index, weight):
-        """Refuse, by raising, a weight that the update cannot take; nothing has changed yet."""
+        """Refuse, by raising, a weight that the update cannot take; nothing has changed yet.
+
+        Parameters
+        ----------
+        index : int or str
+            What the updater knows the weight by.
+        weight : ndarray
+            The weight.
+        """
 
     def create_state_multi_precision(self, index: Any, weight: Any) -> Any:
-        """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state)."""
+        """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state).
+
+        Parameters
+        ----------
+        index : int or str
+            What the updater knows the weight by.
+        weight : ndarray
+            The weight; only its shape and dtype matter.
+        """
         if is_half(weight.dtype):
             if self.multi_precision:
                 master = zeros_like(weight, np.float32)
@@ -726,7 +763,19 @@ class Optimizer:
             self.step(indices, weights, grads, states)
 
     def update_multi_precision(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
-        """Update weights in place, through their float32 masters where they have them; as `update`."""
+        """Update weights in place, through their float32 masters where they have them; as `update`.
+
+        Parameters
+        ----------
+        indices : list of (int or str)
+            What the updater knows the weights by.
+        weights : list of ndarray
+            Written in place.
+        grads : list of (ndarray or RowSparseArray)
+            Only read.
+        states : list
+            The state of each weight, as `create_state` made it; written in place.
+        """
         if self._runs_own_rules or not self.multi_precision:
             self.update(indices, weights, grads, states)
             return
@@ -755,6 +804,17 @@ class Optimizer:
         """Update by the compiled rules; arguments as lists, as in `update`.
 
         Everything is checked before anything changes, and one call serves the whole list.
+
+        Parameters
+        ----------
+        indices : list of (int or str)
+            What the updater knows the weights by.
+        weights : list of ndarray
+            Written in place.
+        grads : list of (ndarray or RowSparseArray)
+            Only read.
+        states : list
+            The state of each weight, as `create_state` made it; written in place.
         """
         if not self.rules:
             self.step(indices, weights, grads, states)
@@ -841,6 +901,17 @@ class Optimizer:
         """Update by NumPy; arguments as lists, as in `update`.
 
         The readable form of the rule. Optimizers of one's own override it (2.x) or `update` (1.x).
+
+        Parameters
+        ----------
+        indices : list of (int or str)
+            What the updater knows the weights by.
+        weights : list of ndarray
+            Written in place.
+        grads : list of (ndarray or RowSparseArray)
+            Only read.
+        states : list
+            The state of each weight, as `create_state` made it; written in place.
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither step nor update")
 

@@ -26,6 +26,8 @@ class Updater:
     Parameters
     ----------
     optimizer : Optimizer
+    accumulate : int, optional
+        How many calls make a step; their gradients are summed.
 
     Attributes
     ----------
@@ -266,7 +268,13 @@ class Updater:
     # -- saving and loading: mxopt.saving ----------------------------------------------------
 
     def get_states(self, dump_optimizer: bool = False, **options: Any) -> bytes:
-        """The states as bytes; see `mxopt.saving.writing.get_states`."""
+        """The states as bytes; see `mxopt.saving.writing.get_states`.
+
+        Parameters
+        ----------
+        dump_optimizer : bool, default False
+            Save the optimizer as well: hyper-parameters, multipliers, scheduler.
+        """
         self._within_a_step("states cannot be saved")
         return writing.get_states(self, dump_optimizer, **options)
 
@@ -279,12 +287,26 @@ class Updater:
         return report
 
     def save_states(self, path: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any) -> None:
-        """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`."""
+        """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        dump_optimizer : bool, default False
+            Save the optimizer as well: hyper-parameters, multipliers, scheduler.
+        """
         self._within_a_step("states cannot be saved")
         return writing.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path: str | os.PathLike[str], **options: Any) -> LoadReport:
-        """Take states from a file; see `mxopt.saving.loading.load_states`."""
+        """Take states from a file; see `mxopt.saving.loading.load_states`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        """
         self._within_a_step("states cannot be loaded")
         report = loading.load_states(self, path, **options)
         self._young = {}
