@@ -1,9 +1,9 @@
-#ifndef MXOPT_CONTROL_H
-#define MXOPT_CONTROL_H
-
 /* The kernels' floating-point control word: rounding to nearest, no traps, and in the rules denormals flushed to zero,
  * as tiny moments would otherwise run 20 times slower. It belongs to a thread: every worker takes it and gives the old one back,
  * with the old exception flags, so that the caller's settings change no bit here, and ours none there. */
+#ifndef MXOPT_CONTROL_H
+#define MXOPT_CONTROL_H
+
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>
 typedef unsigned int mxopt_control;
