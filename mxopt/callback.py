@@ -7,10 +7,13 @@ import math
 import time
 
 from . import namespace
+from .loggers import CSVLogger, MLflowLogger, StepLogger, TensorBoardLogger, WandbLogger
 from .model import save_checkpoint
 
-__all__ = ["LogValidationMetricsCallback", "ProgressBar", "Speedometer", "do_checkpoint", "log_train_metric",
-           "module_checkpoint"]  # fmt: skip
+__all__ = [
+    "CSVLogger", "LogValidationMetricsCallback", "MLflowLogger", "ProgressBar", "Speedometer", "StepLogger",
+    "TensorBoardLogger", "WandbLogger", "do_checkpoint", "log_train_metric", "module_checkpoint",
+]  # fmt: skip
 
 
 def module_checkpoint(mod, prefix, period=1, save_optimizer_states=False):

@@ -15,7 +15,7 @@ from .paths import ours, split, theirs
 #: modules that the package has as attributes and loads when first asked for, by MXNet's names
 LOADED_LATER = {
     "base", "callback", "context", "device", "gluon", "init", "initializer", "io", "kv", "kvstore", "metric",
-    "mod", "model", "module", "nd", "ndarray", "random", "test_utils", "util",
+    "mod", "model", "module", "nd", "ndarray", "random", "test_utils", "util", "viz",
 }  # fmt: skip
 
 #: what to say of all the rest of MXNet
@@ -87,8 +87,8 @@ def listing(package):
 #: modules below the package that are not for users, though importing them makes them its attributes
 _INNER = {
     "absent", "arrays", "checks", "clipping", "complete", "config", "describing", "dialects", "kernels",
-    "lazy", "listing", "microbatches", "mxopt", "namespace", "paths", "registry", "reprs", "saving", "slots",
-    "sparse", "spelling", "states", "stream",
+    "lazy", "listing", "loggers", "microbatches", "mxopt", "namespace", "paths", "registry", "reprs",
+    "saving", "slots", "sparse", "spelling", "states", "stream",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ OTHER_NAMES = {
 SHARED = (
     "base", "callback", "context", "gluon.data", "gluon.parameter", "gluon.utils", "initializer", "io",
     "lr_scheduler", "nd.random", "nd.sparse", "random", "test_utils", "util",
+    "viz",
 )  # fmt: skip
 
 

@@ -142,7 +142,9 @@ def try_out(path, tests=TESTS):
     """Install a wheel into an environment of its own, with no compiler on PATH, and run tests with it."""
     with tempfile.TemporaryDirectory() as folder:
         python("-m", "venv", Path(folder, "bare"))
-        bare = next(Path(folder, "bare").glob("*/python*"))
+        bare = Path(
+            folder, "bare", *(("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python"))
+        )
         (Path(folder) / "bin").mkdir()
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MXOPT_", "CC"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import checks
+from .. import checks, reprs
 from ..arrays import mark_written, settle
 from ..dialects import V2, is_built_in
 from ..kvstore import KVStore, KVStoreBase, for_devices
@@ -218,6 +218,12 @@ class Trainer:
             if parameter.name in touched:
                 setattr(parameter, which, multipliers.find(values, parameter.name))
         return matched
+
+    def __repr__(self):
+        return reprs.trainer_text(self)
+
+    def _repr_html_(self):
+        return reprs.trainer_html(self)
 
     # -- steps ---------------------------------------------------------------------------------------
 

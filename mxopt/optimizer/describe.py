@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import html
 import inspect
 import re
 from typing import Any
 
-from .. import checks, dialects, slots
+from .. import checks, dialects, reprs, slots
 from .optimizer import Optimizer
 
 ABSENT = "absent"
@@ -82,6 +83,16 @@ class Description:
         """The constructor as one would write it."""
         own = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         return f"{self.cls.__name__}({own}{', ' if own else ''}**kwargs)"
+
+    def _repr_html_(self):
+        rows = [
+            ("signature", self.signature),
+            ("state", self.state),
+            ("lazy", "yes" if self.lazy else f"no: {self.not_lazy_because}"),
+            *((f"{name} in the dialects", str(values)) for name, values in self.differences.items()),
+        ]
+        formula = f"<pre>{html.escape(self.update)}</pre>"
+        return reprs.table(f"{self.name} ({self.dialect}): {self.summary}", None, rows) + formula
 
     def __str__(self):
         lazy = "yes" if self.lazy else f"no: {self.not_lazy_because}"

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import reprs
+
 _WILD = frozenset("*?[")
 
 
@@ -80,6 +82,10 @@ class EffectiveTable(list):
         )
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        rows = [[one.index, one.name or "", *(f"{x:.6g}" for x in one[2:6]), one.count] for one in self]
+        return reprs.table("next update", Effective._fields, rows)
 
 
 def effective(optimizer):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import checks, kernels, slots
+from .. import checks, kernels, reprs, slots
 from ..arrays import as_array, zeros_like
 from ..dialects import V2
 from ..lr_scheduler import LRScheduler
@@ -240,6 +240,12 @@ class Optimizer:
     @property
     def _read_as_text(self):
         return self._texts
+
+    def __repr__(self):
+        return reprs.optimizer_text(self)
+
+    def _repr_html_(self):
+        return reprs.optimizer_html(self)
 
     def __getstate__(self):
         unsaved = ("param_dict", "step_callbacks", "_found", "_whole")

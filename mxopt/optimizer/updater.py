@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checks
+from .. import checks, reprs
 from ..arrays import as_array
 from ..dialects import V2, is_built_in
 from ..microbatches import Window
@@ -264,6 +264,12 @@ class Updater:
                 optimizer.update_multi_precision(
                     *([column[p] for p in some] for column in (indices, weights, grads, states))
                 )
+
+    def __repr__(self):
+        return reprs.updater_text(self)
+
+    def _repr_html_(self):
+        return reprs.updater_html(self)
 
     # -- saving and loading: mxopt.saving ----------------------------------------------------
 

@@ -6,7 +6,7 @@ import copy
 import warnings
 from dataclasses import dataclass
 
-from .. import checks, dialects
+from .. import checks, dialects, reprs
 from ..lr_scheduler import LRScheduler
 from ..states import StateFileError, StateMismatch, files, kind_of, mxnet
 from . import attributes, document, mxnet_objects, orders, rows
@@ -33,6 +33,11 @@ class LoadReport:
     new: tuple = ()
     dropped: tuple = ()
     ignored: tuple = ()
+
+    def _repr_html_(self):
+        rows = [(name, len(part), ", ".join(map(str, part[:8])) + (", ..." if len(part) > 8 else ""))
+                for name, part in vars(self).items()]  # fmt: skip
+        return reprs.table("loaded", ("", "count", "names"), rows)
 
     def __str__(self):
         counted = [f"{len(part)} {name}" for name, part in vars(self).items() if part or name == "kept"]

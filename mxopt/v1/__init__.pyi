@@ -21,6 +21,7 @@ from . import optimizer as optimizer
 from .. import random as random
 from .. import test_utils as test_utils
 from .. import util as util
+from .. import viz as viz
 from ..context import Context as Context
 from ..sparse import RowSparseArray as RowSparseArray
 from ..states.errors import StateFileError as StateFileError

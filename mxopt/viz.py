@@ -1,0 +1,297 @@
+"""Pictures of schedules, states, differences and histories: returned, never shown; matplotlib draws them.
+
+    mx.viz.schedule(scheduler, 10_000).savefig("rates.png")
+
+In a notebook the last line of a cell shows its figure.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import os
+
+import numpy as np
+
+from . import checks
+from .namespace import missing_from
+from .saving.orders import Arrangement
+
+__all__ = ["diff", "history", "rates", "schedule", "states"]
+
+#: more rows than this cannot be read in a figure
+_MOST_ROWS = 60
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+
+# MXNet's functions of this module draw networks.
+__getattr__ = missing_from("mxopt.visualization")
+
+
+def rates(scheduler, steps):
+    """The learning rates of the updates 1 to `steps`; the scheduler itself is not asked.
+
+    A scheduler's answer depends on what it has been asked before, so a copy is asked, update by update.
+
+    Parameters
+    ----------
+    scheduler : callable
+    steps : int
+
+    Returns
+    -------
+    float64 array (steps,)
+
+    Examples
+    --------
+    >>> import mxopt as mx
+    >>> scheduler = mx.lr_scheduler.FactorScheduler(2, 0.5, base_lr=1.0)
+    >>> mx.viz.rates(scheduler, 5).tolist()
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+    if not callable(scheduler):
+        raise TypeError(f"scheduler must be callable with a number of updates, got {scheduler!r}")
+    asked = copy.deepcopy(scheduler)
+    asked(0)  # a warm-up begins before the first update
+    return np.array([asked(update) for update in range(1, checks.count("steps", steps) + 1)], np.float64)
+
+
+def schedule(scheduler, steps, optimizer=None):
+    """Draw the learning rate of every update.
+
+    Parameters
+    ----------
+    scheduler : callable or Optimizer
+        An optimizer's own scheduler, or its constant rate, if it is one.
+    steps : int
+    optimizer : Optimizer, optional
+        Draw a line for each multiplier that its parameters have, with their names.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if hasattr(scheduler, "lr_scheduler"):
+        optimizer = optimizer or scheduler
+        scheduler = scheduler.lr_scheduler or (lambda update, lr=scheduler.lr: lr)
+    line = rates(scheduler, steps)
+    figure, axes = _figure(8, 3.6)
+    lines = {1.0: []}
+    if optimizer is not None:
+        lines = {}
+        for one in optimizer.effective():
+            lines.setdefault(one.lr_mult, []).append(one.name or str(one.index))
+    for color, (multiplier, names) in zip(_cycle(), sorted(lines.items(), reverse=True) or [(1.0, [])]):
+        text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        label = (f"{multiplier:g} x  " if multiplier != 1 else "") + text
+        axes.plot(np.arange(1, steps + 1), line * multiplier, color=color, linewidth=1.8, label=label or None)
+    axes.set_xlabel("update")
+    axes.set_ylabel("learning rate")
+    axes.set_xlim(1, max(steps, 2))
+    axes.set_ylim(bottom=min(0.0, line.min()))
+    if any(names for names in lines.values()):
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def states(source):
+    """Draw the norm and range of every array of the states, and count what is not a number.
+
+    Parameters
+    ----------
+    source : Updater, Trainer, or path of a state file
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The rows with NaN or infinities stand first, then the largest norms.
+    """
+    rows = _statistics(_arrays(source))
+    rows.sort(key=lambda row: (-row["odd"], -row["norm"]))
+    left_out, rows = rows[_MOST_ROWS:], rows[:_MOST_ROWS]
+    figure, (norms, ranges) = _figure(10, 1.2 + 0.26 * max(len(rows), 2), columns=2)
+    places = np.arange(len(rows))
+    norms.barh(places, [row["norm"] for row in rows], color=_COLORS[0])
+    norms.set_yticks(places, [row["name"] for row in rows], fontsize=8)
+    norms.invert_yaxis()
+    norms.set_xlabel("norm")
+    positive = [row["norm"] for row in rows if row["norm"] > 0]
+    if positive and max(positive) / min(positive) > 1e3:
+        norms.set_xscale("log")
+    for place, row in zip(places, rows):
+        ranges.plot(
+            [row["min"], row["max"]], [place, place], color=_COLORS[2], linewidth=4, solid_capstyle="butt"
+        )
+        if row["odd"]:
+            ranges.text(0.99, place, f"{row['odd']} not finite", color=_COLORS[1], fontsize=8, ha="right",
+                        va="center", transform=ranges.get_yaxis_transform())  # fmt: skip
+    ranges.set_yticks([])
+    ranges.set_ylim(norms.get_ylim())
+    ranges.set_xlabel("smallest to largest")
+    if left_out:
+        norms.set_title(f"and {len(left_out)} more", fontsize=9, loc="left")
+    return figure
+
+
+def diff(one, other):
+    """Draw how far the arrays of two states are apart, relative to the larger of the two.
+
+    Parameters
+    ----------
+    one, other : Updater, Trainer, or path of a state file
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        What only one of them has is named beside it.
+    """
+    pair = [_arrays(source) for source in (one, other)]
+    rows = []
+    for name in {**pair[0], **pair[1]}:
+        if name not in pair[0] or name not in pair[1]:
+            rows.append((name, None, f"only in the {'first' if name in pair[0] else 'second'}"))
+            continue
+        a, b = (np.asarray(arrays[name], np.float64) for arrays in pair)
+        if a.shape != b.shape:
+            rows.append((name, None, f"{a.shape} and {b.shape}"))
+            continue
+        with np.errstate(all="ignore"):
+            apart = np.nanmax(np.abs(a - b), initial=0.0)
+            size = max(np.nanmax(np.abs(a), initial=0.0), np.nanmax(np.abs(b), initial=0.0))
+        rows.append((name, float(apart / size) if size else 0.0, "" if apart else "the same"))
+    rows = sorted(rows, key=lambda row: (row[1] is not None, -(row[1] or 0)))[:_MOST_ROWS]
+    figure, axes = _figure(8, 1.2 + 0.26 * max(len(rows), 2))
+    places = np.arange(len(rows))
+    axes.barh(places, [row[1] or 0.0 for row in rows], color=_COLORS[1])
+    axes.set_yticks(places, [row[0] for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("largest difference, relative to the largest element")
+    for place, (_, _, text) in zip(places, rows):
+        if text:
+            axes.text(0.01, place, text, fontsize=8, va="center", transform=axes.get_yaxis_transform())
+    return figure
+
+
+def history(source):
+    """Draw what a logger has recorded, a panel for each number.
+
+    Parameters
+    ----------
+    source : StepLogger, path of a CSVLogger's file, or list of dict
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    records = getattr(source, "records", source)
+    if isinstance(records, (str, os.PathLike)):
+        with open(records, newline="", encoding="utf-8") as file:
+            records = [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    if not records:
+        raise ValueError(
+            "there are no records to draw; make a step first, or pass a logger that has seen one"
+        )
+    names = [
+        n for n in dict.fromkeys(n for record in records for n in record) if n not in ("step", "seconds")
+    ]
+    figure, axes = _figure(8, 2.0 * len(names), rows=len(names))
+    for color, name, panel in zip(_cycle(), names, np.atleast_1d(axes)):
+        points = [(record["step"], record[name]) for record in records if name in record]
+        panel.plot(*zip(*points), color=color, linewidth=1.6, marker="." if len(points) < 30 else None)
+        panel.set_ylabel(name)
+    np.atleast_1d(axes)[-1].set_xlabel("update")
+    return figure
+
+
+def _cycle():
+    while True:
+        yield from _COLORS
+
+
+def _figure(width, height, rows=1, columns=1):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "pictures need matplotlib, which is not installed; pip install 'mxopt[viz]'"
+        ) from None
+
+    class Picture(Figure):
+        """A figure that notebooks show without a backend."""
+
+        def _repr_png_(self):
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=120)
+            return buffer.getvalue()
+
+    figure = Picture(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=rows > 1)
+    for one in np.atleast_1d(axes).ravel():
+        one.spines[["top", "right"]].set_visible(False)
+        one.grid(axis="x" if columns > 1 else "both", color="#dddddd", linewidth=0.6)
+        one.set_axisbelow(True)
+    return figure, axes
+
+
+def _arrays(source):
+    """The arrays of states by name."""
+    if isinstance(source, (str, os.PathLike)):
+        return _arrays_of_file(source)
+    updaters = getattr(source, "_updaters", None)
+    updater = updaters[0] if updaters else source
+    if not hasattr(updater, "states"):
+        raise TypeError(
+            f"states must be those of an Updater, a Trainer or a file, got {type(source).__name__}; pass "
+            "mxopt.get_updater(optimizer) once it has stepped"
+        )
+    optimizer, found = updater.optimizer, {}
+    arrangement = Arrangement(optimizer, optimizer)
+    for index, state in updater.states.items():
+        names = arrangement.leaf_names(state)
+        name = getattr(optimizer, "idx2name", {}).get(index) or getattr(
+            getattr(optimizer, "param_dict", {}).get(index), "name", index
+        )
+        for path, array in _leaves(state):
+            found[f"{name}/{names.get(path) or '/'.join(map(str, path))}"] = array
+    return found
+
+
+def _leaves(state, path=()):
+    if isinstance(state, (tuple, list)):
+        for i, part in enumerate(state):
+            yield from _leaves(part, (*path, i))
+    elif state is not None:
+        yield path, getattr(state, "data", state) if hasattr(state, "stype") else state
+
+
+def _arrays_of_file(path):
+    from .states import files, kind_of, mxnet, native
+    from .states.summary import summary
+
+    with files.open_for_reading(path) as file:
+        names = [array.name.removeprefix("states/") for array in summary(file).arrays]
+        source = files.FileSource(file)
+        if kind_of(source) == "pickle":
+            tree = mxnet.read(source.read(0, source.size)).states
+        else:
+            header = native.read_header(source)
+            tree = native.load(source).get("states", {}) if header.ours else native.load_plain(header, source)
+    arrays = [array for key in tree for _, array in _leaves(tree[key])]
+    return dict(zip(names, arrays))
+
+
+def _statistics(arrays):
+    rows = []
+    for name, array in arrays.items():
+        values = np.asarray(array, np.float64).ravel()
+        finite = values[np.isfinite(values)]
+        rows.append(
+            {
+                "name": name,
+                "norm": float(np.sqrt(np.square(finite).sum())),
+                "min": float(finite.min()) if finite.size else 0.0,
+                "max": float(finite.max()) if finite.size else 0.0,
+                "odd": int(values.size - finite.size),
+            }
+        )
+    return rows
