@@ -143,9 +143,14 @@ class Trainer:
         """Nothing to do; here for scripts that carry a copy of MXNet's `save_states`."""
 
     def _weight_was_set(self, parameter):
-        # The store has a copy of the weight, and the next pull would bring the old values back.
-        if self._update_on_kvstore:
+        # The store has a copy of the weight, and the next pull would bring the old values back. MXNet makes a
+        # new store, and with it go the states of all parameters; update counts stay.
+        if not self._update_on_kvstore:
+            return
+        if "dist" in self._kvstore.type:  # which MXNet refuses
             self._kvstore._stored[self._param2idx[parameter.name]].set(parameter.data())
+        else:
+            self._reset_kvstore()
 
     def _ready(self):
         if not self._kv_initialized:

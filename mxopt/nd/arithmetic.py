@@ -52,9 +52,7 @@ def _of_integers(function, operands):
 def _as_integer(number, dtype):
     if isinstance(number, (float, np.floating)):
         if not np.isfinite(number):
-            raise OverflowError(
-                f"{number} is no number of an array of {dtype}; cast the array to float32 first"
-            )
+            raise OverflowError(f"{number} has no place in an array of {dtype}; cast it to float32 first")
         number = int(number)
     return np.asarray(number).astype(dtype)
 

@@ -211,6 +211,8 @@ class NDArray(np.ndarray, metaclass=_Arrays):
     def __setitem__(self, key, value):
         if isinstance(value, RowSparseArray):
             value = value.todense()
+        if isinstance(value, (np.ndarray, list)) and np.size(value) == 1:
+            value = np.asarray(value).reshape(())  # which NumPy wants for a single element
         np.ndarray.__setitem__(self, _index(key), value)
 
     def __repr__(self):

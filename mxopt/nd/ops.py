@@ -93,7 +93,7 @@ def empty(shape, ctx=None, dtype=None, stype=None):
     return zeros(shape, ctx, dtype, stype)
 
 
-def zeros(shape, ctx=None, dtype=None, stype=None, out=None, **_attributes):
+def zeros(shape, ctx=None, dtype=None, stype=None, out=None, name=None):
     """An array of zeros; ``stype='row_sparse'`` gives one without rows."""
     if stype == "row_sparse":
         shape = (shape,) if np.isscalar(shape) else tuple(shape)
@@ -102,7 +102,7 @@ def zeros(shape, ctx=None, dtype=None, stype=None, out=None, **_attributes):
     return full(shape, 0, ctx, dtype, out)
 
 
-def ones(shape, ctx=None, dtype=None, out=None, **_attributes):
+def ones(shape, ctx=None, dtype=None, out=None, name=None):
     """An array of ones."""
     return full(shape, 1, ctx, dtype, out)
 
@@ -135,21 +135,21 @@ def eye(N, M=0, k=0, ctx=None, dtype=None):
     return _placed(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)), ctx)
 
 
-def zeros_like(data, out=None, **_attributes):
+def zeros_like(data, out=None, name=None):
     """Zeros of the shape, dtype and storage type of another array."""
     if isinstance(data, RowSparseArray):
         return _give(zeros(data.shape, None, data.dtype, "row_sparse"), out)
     return _give(np.zeros(data.shape, data.dtype), out)
 
 
-def ones_like(data, out=None, **_attributes):
+def ones_like(data, out=None, name=None):
     """Ones of another array's shape and dtype."""
     return _give(np.ones(data.shape, data.dtype), out)
 
 
-def cast_storage(data, stype, **_attributes):
+def cast_storage(data, stype, out=None, name=None):
     """The same values in another storage type; see `NDArray.tostype`."""
-    return data.tostype(stype)
+    return _give(data.tostype(stype), out)
 
 
 def waitall():
@@ -183,6 +183,11 @@ def _softrelu(x):
     return np.logaddexp(x, 0).astype(x.dtype)
 
 
+def _rint(x):
+    low, high = np.floor(x), np.ceil(x)
+    return np.where(x - low <= high - x, low, high)  # halves go down
+
+
 def _round(x):
     return np.sign(x) * np.floor(np.abs(x) + x.dtype.type(0.5))  # halves go away from zero, as in C
 
@@ -211,7 +216,7 @@ _UNARY = {
     "rcbrt": _rcbrt,
     "reciprocal": np.reciprocal,
     "relu": _relu,
-    "rint": np.rint,
+    "rint": _rint,
     "round": _round,
     "rsqrt": _rsqrt,
     "sigmoid": _sigmoid,
@@ -355,7 +360,7 @@ def _named(operator, name, doc):
     return operator
 
 
-def same_storage(names):
+def _same_storage(names):
     """The functions of ``mx.nd.sparse`` by these names: sums and products of row-sparse arrays stay so."""
     return [_binary(name, _BINARY[name], same_storage=True) for name in names]
 
@@ -451,6 +456,9 @@ def _axes(ndim, axis, exclude):
     if axis is None or axis == ():
         return None
     axes = [axis] if np.isscalar(axis) else list(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise ValueError(f"axis {a} is outside the {ndim} dimensions of the array")
     axes = [a % ndim for a in axes]
     return tuple(a for a in range(ndim) if a not in axes) if exclude else tuple(axes)
 
@@ -463,7 +471,8 @@ def _reduced(data, reduce, axis, keepdims, exclude=False, wide=None):
 
 def _along(data, how, axis, keepdims, exclude=False):
     """Reduce by `mxopt.kernels.reduce_rows`, which takes the elements in MXNet's order."""
-    axes = _axes(data.ndim, axis, exclude) or tuple(range(data.ndim))
+    axes = _axes(data.ndim, axis, exclude)
+    axes = tuple(range(data.ndim)) if axes is None else axes
     kept = [a for a in range(data.ndim) if a not in axes]
     real = np.float64 if data.dtype == np.float64 else np.float32
     moved = data.transpose([*kept, *axes]).astype(real, copy=False)
@@ -532,17 +541,20 @@ def norm(data, ord=2, axis=None, out_dtype=None, keepdims=False, out=None, name=
 def _position(find):
     def operator(data, axis=None, keepdims=False):
         found = find(data, axis=axis)
-        if keepdims and axis is not None:
-            found = np.expand_dims(found, axis)
-        return found.astype(_DEFAULT)
+        if keepdims:
+            found = found.reshape((1,) * data.ndim) if axis is None else np.expand_dims(found, axis)
+        return found.astype(data.dtype)
 
     return operator
 
 
 argmax = _operator(_position(np.argmax))
-argmax.__name__, argmax.__doc__ = "argmax", "Position of the largest value, as a float32 number."
+argmax.__name__, argmax.__doc__ = "argmax", "Position of the largest value, as a number of the array's dtype."
 argmin = _operator(_position(np.argmin))
-argmin.__name__, argmin.__doc__ = "argmin", "Position of the smallest value, as a float32 number."
+argmin.__name__, argmin.__doc__ = (
+    "argmin",
+    "Position of the smallest value, as a number of the array's dtype.",
+)
 
 
 def topk(data, axis=-1, k=1, ret_typ="indices", is_ascend=False, dtype="float32", out=None):
@@ -605,20 +617,28 @@ def batch_dot(lhs, rhs, transpose_a=False, transpose_b=False):
 # -- shapes ------------------------------------------------------------------------------------------
 
 
-def _arrays(data):
-    return [_plain(x) for x in (data[0] if len(data) == 1 and isinstance(data[0], (list, tuple)) else data)]
+def _arrays(data, count=None):
+    found = data[0] if len(data) == 1 and isinstance(data[0], (list, tuple)) else data
+    if count is not None and count != len(found):
+        raise ValueError(f"num_args is {count}, and there are {len(found)} arrays")
+    return [_plain(x) for x in found]
 
 
-def concat(*data, dim=1, axis=None, out=None, always_copy=True, **_attributes):
-    """Join arrays along a dimension (``concat``: 1; called as ``concatenate(list)``: 0)."""
-    if axis is None:
-        axis = 0 if len(data) == 1 and isinstance(data[0], (list, tuple)) else dim
-    return _give(np.concatenate(_arrays(data), axis=axis), out)
+def concat(*data, dim=1, num_args=None, out=None, name=None):
+    """Join arrays along a dimension."""
+    return _give(np.concatenate(_arrays(data, num_args), axis=dim), out)
 
 
-def stack(*data, axis=0, out=None, **_attributes):
+def concatenate(arrays, axis=0, always_copy=True):
+    """Join the arrays of a list along an axis; ``always_copy=False`` gives a single one back itself."""
+    if len(arrays) == 1 and not always_copy:
+        return arrays[0]
+    return _give(np.concatenate(_arrays(arrays), axis=axis))
+
+
+def stack(*data, axis=0, num_args=None, out=None, name=None):
     """Join arrays along a new axis."""
-    return _give(np.stack(_arrays(data), axis=axis), out)
+    return _give(np.stack(_arrays(data, num_args), axis=axis), out)
 
 
 def split(data, num_outputs, axis=1, squeeze_axis=False):
@@ -654,15 +674,30 @@ def _new_shape(old, shape):
     return tuple(new)
 
 
-def reshape(data, shape=None, reverse=False, out=None, **_attributes):
-    """The same elements in another shape; 0, -1, -2, -3 and -4 are MXNet's codes."""
+def reshape(data, shape, reverse=False, out=None, name=None):
+    """The same elements in another shape, as a copy.
+
+    Parameters
+    ----------
+    data : array
+    shape : tuple of int
+        0, -1, -2, -3 and -4 are MXNet's codes.
+    reverse : bool
+        Read the codes from the right to the left.
+    """
     plain = _plain(data)
+    return _give(plain.reshape(_shape_for(plain, shape, reverse)).copy(), out)
+
+
+def _shape_for(array, shape, reverse):
     shape = (shape,) if np.isscalar(shape) else tuple(shape)
-    if reverse:
-        new = _new_shape(plain.shape[::-1], shape[::-1])[::-1]
-    else:
-        new = plain.shape if shape == () else _new_shape(plain.shape, shape)
-    return _give(plain.reshape(new), out)
+    if shape == ():
+        return array.shape
+    if not reverse:
+        return _new_shape(array.shape, shape)
+    if -4 in shape:
+        raise ValueError(f"reverse=True has no meaning for the code -4, got shape {shape}")
+    return _new_shape(array.shape[::-1], shape[::-1])[::-1]
 
 
 @_operator
@@ -690,15 +725,15 @@ def swapaxes(data, dim1=0, dim2=0):
 
 
 @_operator
-def moveaxis(data, source, destination):
+def moveaxis(tensor, source, destination):
     """Axes moved to other places."""
-    return np.ascontiguousarray(np.moveaxis(data, source, destination))
+    return np.ascontiguousarray(np.moveaxis(tensor, source, destination))
 
 
 @_operator
-def diag(data, k=0):
-    """A matrix with this diagonal, or the diagonal of a matrix."""
-    return np.diag(data, k)
+def diag(data, k=0, axis1=0, axis2=1):
+    """A matrix with this diagonal, or the diagonal along two axes."""
+    return np.diag(data, k) if data.ndim == 1 else np.diagonal(data, k, axis1, axis2)
 
 
 @_operator
@@ -781,16 +816,24 @@ def slice(data, begin, end, step=()):
 crop = slice
 
 
+def _mode(mode):
+    if mode not in ("clip", "wrap", "raise"):
+        raise ValueError(f"mode must be 'clip', 'wrap' or 'raise', got {mode!r}")
+    return mode
+
+
 @_operator
 def take(a, indices, axis=0, mode="clip"):
     """Rows (or other slices) by number; numbers outside are clipped, or wrapped on request."""
-    return np.take(a, np.asarray(indices).astype(np.int64), axis=axis, mode=mode)
+    return np.take(a, np.asarray(indices).astype(np.int64), axis=axis, mode=_mode(mode))
 
 
 @_operator
 def pick(data, index, axis=-1, keepdims=False, mode="clip"):
     """One element from each row."""
-    index = np.clip(np.asarray(index).astype(np.int64), 0, data.shape[axis] - 1)
+    index = np.asarray(index).astype(np.int64)
+    length = data.shape[axis]
+    index = index % length if _mode(mode) == "wrap" else np.clip(index, 0, length - 1)
     found = np.take_along_axis(data, np.expand_dims(index, axis), axis)
     return found if keepdims else np.squeeze(found, axis)
 
@@ -945,7 +988,25 @@ _METHODS = (
     "split",
     "sqrt",
     "square",
+    "squeeze",
+    "swapaxes",
+    "tan",
     "tanh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctanh",
+    "broadcast_axes",
+    "cos",
+    "cosh",
+    "degrees",
+    "diag",
+    "radians",
+    "rcbrt",
+    "repeat",
+    "sinh",
     "tile",
     "topk",
     "trunc",
@@ -954,12 +1015,42 @@ _METHODS = (
 _REDUCTIONS = ("max", "mean", "min", "nansum", "prod", "sum")
 
 
-def _reshape_method(self, *shape, **kwargs):
+def _reshape_method(self, *shape, reverse=False, **kwargs):
     """The same elements in another shape; 0, -1, -2, -3 and -4 are MXNet's codes. Shares memory."""
-    shape = kwargs.get("shape", shape)
-    if len(shape) == 1 and not np.isscalar(shape[0]):
+    order = kwargs.pop("order", "C")  # of NumPy's own function
+    kwargs.pop("copy", None)
+    shape = kwargs.pop("shape", shape)
+    if kwargs:
+        raise TypeError(f"reshape takes shape and reverse, got {', '.join(kwargs)}")
+    if isinstance(shape, tuple) and len(shape) == 1 and not np.isscalar(shape[0]):
         shape = shape[0]
-    return np.ndarray.reshape(self, shape if self.ndim == 0 else _new_shape(self.shape, shape))
+    if self.ndim:
+        shape = _shape_for(self, shape, reverse)
+    return np.ndarray.reshape(self, shape, order=order)
+
+
+def _transpose_method(self, *axes, **kwargs):
+    """The axes in another order; by default reversed. Shares memory."""
+    axes = kwargs.pop("axes", axes)
+    if kwargs:
+        raise TypeError(f"transpose takes axes, got {', '.join(kwargs)}")
+    return np.ndarray.transpose(self, *([axes] if axes and not np.isscalar(axes) else []))
+
+
+def _round_method(self, decimals=None, out=None):
+    """The nearest integers, halves away from zero; with `decimals`, NumPy's."""
+    return globals()["round"](self, out=out) if decimals is None else np.ndarray.round(self, decimals, out)
+
+
+def _sorting(name):
+    # NumPy's functions of these names pass `kind` and `order`, and want an array sorted where it is
+    numpys, mxnets = getattr(np.ndarray, name), globals()[name]
+
+    def method(self, *args, **kwargs):
+        return numpys(self, *args, **kwargs) if "kind" in kwargs else mxnets(self, *args, **kwargs)
+
+    method.__name__, method.__doc__ = name, mxnets.__doc__
+    return method
 
 
 _SYMBOLS = (
@@ -1048,6 +1139,9 @@ def _complete_class():
     for name in _REDUCTIONS:
         setattr(NDArray, name, _reduction(globals()[name]))
     NDArray.reshape = _reshape_method
+    NDArray.transpose = _transpose_method
+    NDArray.round = _round_method
+    NDArray.sort, NDArray.argsort = _sorting("sort"), _sorting("argsort")
 
 
 _complete(globals())

@@ -26,59 +26,103 @@ def _shape(shape):
     return (1,) if shape is None else (shape,) if np.isscalar(shape) else tuple(shape)
 
 
-def _sample(draw, shape, dtype, ctx, out):
+def _sample(draw, parameters, shape, dtype, ctx, out):
+    """Draw; `draw` takes the size, the dtype to draw in, and the parameters.
+
+    Parameters that are arrays give samples of `shape` for each of their elements.
+    """
+    arrays = [np.asarray(x) for x in parameters if isinstance(x, np.ndarray) and x.size > 1]
+    if arrays:
+        each = np.broadcast_shapes(*(x.shape for x in arrays))
+        more = () if shape is None else _shape(shape)
+        size = (*each, *more)
+        parameters = [
+            x.reshape(*x.shape, *[1] * len(more)) if isinstance(x, np.ndarray) and x.size > 1 else x
+            for x in map(_value, parameters)
+        ]
+    else:
+        size = _shape(shape) if out is None or shape is not None else out.shape
+        parameters = [x.item() if isinstance(x, np.ndarray) else x for x in map(_value, parameters)]
     if out is not None:
-        return _give(draw(out.shape), out)
-    return _placed(np.asarray(draw(_shape(shape))).astype(_dtype(dtype)), ctx)
+        if size != out.shape:
+            raise ValueError(f"out must have the shape of the samples, {size}, got {out.shape}")
+        return _give(draw(size, out.dtype, *parameters), out)
+    dtype = _dtype(dtype)
+    return _placed(np.asarray(draw(size, dtype, *parameters)).astype(dtype), ctx)
 
 
-def normal(loc=0, scale=1, shape=None, dtype=None, ctx=None, out=None, **_attributes):
-    """Normal samples."""
-    return _sample(lambda size: generator().normal(loc, scale, size), shape, dtype, ctx, out)
+def _value(x):
+    return np.asarray(x) if isinstance(x, np.ndarray) else x
 
 
-def randn(*shape, loc=0, scale=1, dtype=None, ctx=None, out=None, **_attributes):
+def _normal(size, dtype, loc, scale):
+    # float32 is drawn as float32, so that these are the numbers that SGLD adds
+    drawn = generator().standard_normal(size, np.float32 if dtype == np.float32 else np.float64)
+    return loc + scale * drawn
+
+
+def normal(loc=0, scale=1, shape=None, dtype=None, ctx=None, out=None, name=None):
+    """Normal samples, from the stream that SGLD's noise comes from."""
+    return _sample(_normal, (loc, scale), shape, dtype, ctx, out)
+
+
+def randn(*shape, loc=0, scale=1, dtype=None, ctx=None, out=None):
     """Normal samples; the shape comes as arguments."""
     return normal(loc, scale, shape or None, dtype, ctx, out)
 
 
-def uniform(low=0, high=1, shape=None, dtype=None, ctx=None, out=None, **_attributes):
+def uniform(low=0, high=1, shape=None, dtype=None, ctx=None, out=None, name=None):
     """Uniform samples."""
-    return _sample(lambda size: generator().uniform(low, high, size), shape, dtype, ctx, out)
+    return _sample(
+        lambda size, _, low, high: generator().uniform(low, high, size), (low, high), shape, dtype, ctx, out
+    )
 
 
-def randint(low, high, shape=None, dtype="int32", ctx=None, out=None, **_attributes):
+def randint(low, high, shape=None, dtype="int32", ctx=None, out=None, name=None):
     """Integers from `low` up to, not including, `high`."""
-    return _sample(lambda size: generator().integers(low, high, size), shape, dtype, ctx, out)
+    return _sample(
+        lambda size, _, low, high: generator().integers(low, high, size), (low, high), shape, dtype, ctx, out
+    )
 
 
-def exponential(scale=1, shape=None, dtype=None, ctx=None, out=None, **_attributes):
+def exponential(scale=1, shape=None, dtype=None, ctx=None, out=None, name=None):
     """Exponential samples."""
-    return _sample(lambda size: generator().exponential(scale, size), shape, dtype, ctx, out)
+    return _sample(
+        lambda size, _, scale: generator().exponential(scale, size), (scale,), shape, dtype, ctx, out
+    )
 
 
-def gamma(alpha=1, beta=1, shape=None, dtype=None, ctx=None, out=None, **_attributes):
+def gamma(alpha=1, beta=1, shape=None, dtype=None, ctx=None, out=None, name=None):
     """Gamma samples; `beta` is a scale."""
-    return _sample(lambda size: generator().gamma(alpha, beta, size), shape, dtype, ctx, out)
+    return _sample(
+        lambda size, _, alpha, beta: generator().gamma(alpha, beta, size),
+        (alpha, beta),
+        shape,
+        dtype,
+        ctx,
+        out,
+    )
 
 
-def poisson(lam=1, shape=None, dtype=None, ctx=None, out=None, **_attributes):
+def poisson(lam=1, shape=None, dtype=None, ctx=None, out=None, name=None):
     """Poisson samples."""
-    return _sample(lambda size: generator().poisson(lam, size), shape, dtype, ctx, out)
+    return _sample(lambda size, _, lam: generator().poisson(lam, size), (lam,), shape, dtype, ctx, out)
 
 
-def multinomial(data, shape=1, get_prob=False, dtype="int32", **_attributes):
+def multinomial(data, shape=1, get_prob=False, out=None, dtype="int32", name=None):
     """Positions drawn with the probabilities of a vector."""
     if get_prob:
         raise NotImplementedError("mxopt's multinomial gives positions only; use nd.pick for those")
     weights = np.asarray(data, np.float64)
+    if weights.ndim != 1:
+        raise NotImplementedError(f"mxopt's multinomial takes one vector, got shape {weights.shape}")
     drawn = generator().choice(len(weights), shape, p=weights / weights.sum())
-    return _give(np.asarray(drawn).astype(dtype))
+    return _give(np.asarray(drawn).astype(dtype), out)
 
 
-def shuffle(data, **_attributes):
+def shuffle(data, out=None, name=None):
     """Rows in a random order."""
-    return _give(generator().permutation(np.asarray(data)))
+    return _give(generator().permutation(np.asarray(data)), out)
 
 
 __getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

@@ -165,7 +165,7 @@ _SAME = [
     "ElementWiseSum",
 ]
 globals().update({name: getattr(ops, name) for name in _SAME})
-add, subtract, multiply, divide = ops.same_storage(["add", "subtract", "multiply", "divide"])
+add, subtract, multiply, divide = ops._same_storage(["add", "subtract", "multiply", "divide"])
 __all__ = ["add", "array", "divide", "empty", "multiply", "retain", "row_sparse_array", "subtract", "zeros"]
 __all__ += ["BaseSparseNDArray", "RowSparseNDArray", *_SAME]
 __getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

@@ -361,7 +361,7 @@ def mp_lamb_update_phase2(weight, g, r1, r2, weight32, *args, out=None, **kwargs
     return result_to(np.asarray(weight32).astype(np.asarray(weight).dtype), out)
 
 
-def multi_lars(lrs, weights_sum_sq, grads_sum_sq, wds, eta, eps, rescale_grad=1.0, out=None, **_attributes):
+def multi_lars(lrs, weights_sum_sq, grads_sum_sq, wds, eta, eps, rescale_grad=1.0, out=None, name=None):
     """Learning rates scaled by the layers' norms (LARS)."""
     lrs, squares, grads, wds = (np.asarray(x, np.float32) for x in (lrs, weights_sum_sq, grads_sum_sq, wds))
     eta, eps, rescale = np.float32(eta), np.float32(eps), np.float32(rescale_grad)

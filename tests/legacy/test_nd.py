@@ -348,3 +348,102 @@ def test_integers_are_summed_as_such(dtype):
     big = nd.array([2**53 + 1, 2], dtype="int64")
     assert int(big.sum().asscalar()) == 2**53 + 3
     assert (nd.array([3, 4, -5]) > 0).sum().asscalar() == 2
+
+
+FUNCTIONS = sorted(
+    {name for name in nd.__all__ if callable(getattr(nd, name)) and not isinstance(getattr(nd, name), type)}
+    | {f"random.{name}" for name in nd.random.__all__}
+    | {f"sparse.{name}" for name in nd.sparse.__all__ if not isinstance(getattr(nd.sparse, name), type)}
+)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_keyword_that_is_not_taken_is_refused(name):
+    space = nd
+    for part in name.split("."):
+        space = getattr(space, part)
+    arrays = () if name.endswith(("load_frombuffer", "waitall")) else (nd.ones((2, 2)),) * 6
+    for given in range(len(arrays) + 1):
+        with pytest.raises((TypeError, ValueError, OSError, AttributeError)) as error:
+            space(*arrays[:given], bogus=1)
+        if "bogus" in str(error.value):
+            break
+    else:
+        raise AssertionError(f"nd.{name} never says that it does not take bogus: {error.value}")
+
+
+def test_methods_refuse_keywords_that_they_do_not_take():
+    array = nd.array([[3, 1], [2, 5]])
+    for name in ("sum", "reshape", "transpose", "clip", "sort", "argsort", "squeeze", "topk", "norm", "take"):
+        with pytest.raises(TypeError, match="bogus"):
+            getattr(array, name)(bogus=1)
+
+
+def test_one_element_is_assigned_whatever_its_dimensions():
+    array = nd.zeros(4)
+    array[0], array[1], array[2] = nd.array([5]), np.array([[2.0]]), [7]
+    array[3:] = nd.array([1])
+    assert array.asnumpy().tolist() == [5, 2, 7, 1]
+
+
+def test_reshape_reads_codes_from_either_end():
+    array = nd.zeros((2, 3, 4))
+    assert array.reshape((-1, 0), reverse=True).shape == (6, 4)
+    assert array.reshape(-1, 0).shape == (8, 3)
+    assert nd.reshape(array, shape=(0, -3), reverse=True).shape == (2, 12)
+    with pytest.raises(ValueError, match="no meaning for the code -4"):
+        array.reshape((-4, 1, 2, 0, 0), reverse=True)
+
+
+def test_integers_stay_integers():
+    array = nd.array([7, -7, 2], dtype="int32")
+    for found, expected in (
+        (array / 2, [3, -3, 1]),
+        (array * 2.5, [14, -14, 4]),
+        (1 / array, [0, 0, 0]),
+        (nd.sqrt(nd.abs(array)), [2, 2, 1]),
+        (array.mean(), [0]),
+        (array**2, [49, 49, 4]),
+    ):
+        assert found.asnumpy().dtype == np.int32
+        assert found.asnumpy().tolist() == expected
+    alias = array
+    array /= 2
+    assert alias is array
+    assert array.asnumpy().tolist() == [3, -3, 1]
+    with pytest.raises(ZeroDivisionError, match="array of int32 is divided by zero"):
+        array / nd.array([1, 0, 1], dtype="int32")
+    with pytest.raises(OverflowError, match="nan has no place in an array of int32"):
+        array * float("nan")
+
+
+def test_arrays_sort_as_mxnets_and_for_numpy_as_numpys():
+    array = nd.array([3, 1, 2])
+    assert array.sort(is_ascend=False).asnumpy().tolist() == [3, 2, 1]
+    assert array.asnumpy().tolist() == [3, 1, 2]
+    assert np.sort(array).tolist() == [1, 2, 3]
+    assert np.argsort(array).tolist() == [1, 2, 0]
+    assert nd.array([0.5, 1.5, -0.5]).round().asnumpy().tolist() == [1, 2, -1]
+    assert np.round(nd.array([0.26, 1.5]), 1).tolist() == pytest.approx([0.3, 1.5])
+
+
+def test_sglds_noise_and_normal_samples_are_one_stream():
+    import mxopt
+
+    mxopt.random.seed(3)
+    drawn = [mxopt.nd.random.normal(0, 1, (50,)).asnumpy() for _ in range(2)]
+    mxopt.random.seed(3)
+    opt, weight = mxopt.create("sgld", learning_rate=1.0, wd=0.0), np.zeros(50, np.float32)
+    opt.update(0, weight, np.zeros(50, np.float32), None)
+    np.testing.assert_array_equal(weight, drawn[0])
+    np.testing.assert_array_equal(mxopt.nd.random.normal(shape=(50,)), drawn[1])
+
+
+def test_samples_for_each_parameter():
+    found = nd.random.normal(nd.array([0, 100]), 1, shape=(3,))
+    assert found.shape == (2, 3)
+    assert (found[1] > 50).asnumpy().all()
+    with pytest.raises(ValueError, match=r"out must have the shape of the samples, \(3,\), got \(2,\)"):
+        nd.random.normal(0, 1, shape=(3,), out=nd.zeros(2))
+    with pytest.raises(NotImplementedError, match="takes one vector"):
+        nd.random.multinomial(nd.ones((2, 2)))
