@@ -40,6 +40,7 @@ class Alone:
     """One process as the only rank. It has the methods of `Ranks`."""
 
     rank, size, one_machine = 0, 1, True
+    local_rank, local_size = 0, 1
 
     def agree(self, call, details=None, error=None, flag=0):
         if error is not None:
@@ -81,6 +82,8 @@ class Ranks:
     Attributes
     ----------
     rank, size : int
+    local_rank, local_size : int
+        Those on this machine.
     one_machine : bool
         Whether all ranks can share memory.
     """
@@ -91,16 +94,16 @@ class Ranks:
         self._comm = comm.Dup()
         self._watch = comm.Dup()
         node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
-        self._node_size = node.size
+        self.local_rank, self.local_size = node.rank, node.size
         node.Free()
-        self._crowded = self._node_size > len(_cores())
+        self._crowded = self.local_size > len(_cores())
         self._calls = 0
         self._gone = {}
         self._failed = None
         self._windows = []
         self._send = np.zeros(_LENGTH, np.uint8)
         self._records = np.zeros((self.size, _LENGTH), np.uint8)
-        flags = self.gather_bytes(struct.pack("<q", self._node_size))
+        flags = self.gather_bytes(struct.pack("<q", self.local_size))
         self.one_machine = all(struct.unpack("<q", flag)[0] == self.size for flag in flags)
 
     @property

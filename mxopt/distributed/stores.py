@@ -11,15 +11,12 @@ import pickle
 
 import numpy as np
 
-from ..microbatches import summed_dtype
 from ..optimizer.updater import Updater
 from ..sparse import RowSparseArray
 from ..stores import KVStore, KVStoreBase, Stored, pairs_of, write
 from . import compression, world
 from .agreement import description
-
-#: From this many bytes on, each rank sums a part for all; below, each rank sums everything.
-_WORTH_PARTS = 1 << 16
+from .sums import in_order, sum_over
 
 
 class DistStore(KVStore):
@@ -162,44 +159,12 @@ class DistStore(KVStore):
         return {one: self._over_ranks(one, array) for one, array in sums.items()}
 
     def _over_ranks(self, key, array):
-        if isinstance(array, RowSparseArray):
-            return self._rows_over_ranks(array)
         if self._compression is not None:
             codes = self._compression.encode(key, array)
             parts = [self._compression.decode(np.frombuffer(came, np.uint8), array.shape)
                      for came in self._ranks.gather_bytes(codes)]  # fmt: skip
-            return _in_order(parts)
-        if self._ranks.size == 1:
-            return array
-        dtype = summed_dtype(array.dtype)
-        wide = np.ascontiguousarray(array, dtype)
-        flat = wide.reshape(-1)
-        if wide.nbytes < _WORTH_PARTS:
-            parts = [np.frombuffer(came, dtype) for came in self._ranks.gather_bytes(flat)]
-            return _in_order(parts).reshape(array.shape)
-        return self._by_parts(flat).reshape(array.shape)
-
-    def _by_parts(self, flat):
-        # each rank sums its part of the elements, and hands the sum to all
-        size, rank, dtype = self._ranks.size, self.rank, flat.dtype
-        cuts = [flat.size * r // size for r in range(size + 1)]
-        counts = [(high - low) * dtype.itemsize for low, high in zip(cuts, cuts[1:])]
-        came = np.empty(size * counts[rank], np.uint8)
-        self._ranks.scatter(flat.view(np.uint8), counts, came, [counts[rank]] * size)
-        total = _in_order(came.view(dtype).reshape(size, -1))
-        found = np.empty(flat.size, dtype)
-        self._ranks.gather(np.ascontiguousarray(total).view(np.uint8), found.view(np.uint8), counts)
-        return found
-
-    def _rows_over_ranks(self, array):
-        if self._ranks.size == 1:
-            return array
-        dtype = summed_dtype(array.dtype)
-        ids = [np.frombuffer(came, np.int64) for came in self._ranks.gather_bytes(array.indices)]
-        rows = self._ranks.gather_bytes(np.ascontiguousarray(array.data, dtype))
-        data = [np.frombuffer(came, dtype).reshape(-1, *array.shape[1:]) for came in rows]
-        # rows that several ranks have are summed in order of appearance, which is that of ranks
-        return RowSparseArray(np.concatenate(data), np.concatenate(ids), array.shape)
+            return in_order(parts)
+        return sum_over(self._ranks, array)
 
     # -- optimizers --------------------------------------------------------------------------------------
 
@@ -273,14 +238,6 @@ def make(kind, dialect):
     made = Horovod(kind) if kind == "horovod" else DistStore(kind)
     made.dialect = dialect
     return made
-
-
-def _in_order(parts):
-    """The sum of arrays, from the first to the last."""
-    total = np.array(parts[0])
-    for part in parts[1:]:
-        total += part
-    return total
 
 
 def _outline(array):

@@ -39,9 +39,19 @@ class Trainer:
     kvstore : str, KVStore or None
         Only matters for parameters with several copies, whose gradients are summed over them.
     update_on_kvstore : bool, optional
-        Whether the store holds the weights and updates them; only with several copies.
+        Whether the store holds the weights and updates them; only with several copies, or processes.
     compression_params : dict, optional
         As in `KVStore.set_gradient_compression`.
+    sharded : bool, default False
+        Spread the states over the ranks of the job (`mxopt.get_updater` with ``comm=``): gradients are
+        summed over them, and each keeps and steps its part. The ranks begin with rank 0's weights.
+    accumulate : int, optional
+        How many micro-batches make a step; `step` is called once for each, and the weights change at the
+        last. Of several ranks, each calls with its share of them.
+    comm : mpi4py.MPI.Comm, optional
+        The ranks, if not all of the job.
+    transport : {'windows', 'messages'}, optional
+        As for `mxopt.get_updater`.
 
     Examples
     --------
@@ -64,8 +74,15 @@ class Trainer:
         kvstore: Any = "device",
         compression_params: dict[str, Any] | None = None,
         update_on_kvstore: bool | None = None,
+        sharded: bool = False,
+        accumulate: int | None = None,
+        comm: Any = None,
+        transport: str | None = None,
     ) -> None:
         self._params = _parameters(params)
+        self._spread = {"comm": self._ranks_for(sharded, comm, kvstore), "accumulate": accumulate}
+        if transport is not None:
+            self._spread["transport"] = transport
         for parameter in self._params:
             parameter._set_trainer(self)
         self._param2idx = {parameter.name: i for i, parameter in enumerate(self._params)}
@@ -80,6 +97,21 @@ class Trainer:
         self._gathered = None
         self._looked = None
         self._told: set[Any] = set()
+
+    def _ranks_for(self, sharded, comm, kvstore):
+        """The ranks over which the states are spread; None: this process has them all."""
+        if not sharded and comm is None:
+            return None
+        if len(self._params[0].list_ctx()) > 1:
+            raise ValueError("sharded=True needs one device a process; start a process for each")
+        name = kvstore if isinstance(kvstore, str) else getattr(kvstore, "type", "")
+        if "dist" in name or name == "horovod":
+            raise ValueError(
+                f"sharded=True sums the gradients over the ranks itself; leave kvstore={name!r} out"
+            )
+        from ..distributed import world
+
+        return world.world() if comm is None else world.ranks_of(comm)
 
     def _check_contexts(self):
         contexts = self._params[0].list_ctx()
@@ -106,7 +138,7 @@ class Trainer:
             checks.optimizer(optimizer)
             self._optimizer = optimizer
             self._optimizer.param_dict = dict(enumerate(self._params))
-        self._updaters = [self.dialect.get_updater(self._optimizer) for _ in self._contexts]
+        self._updaters = [self.dialect.get_updater(self._optimizer, **self._spread) for _ in self._contexts]
 
     def _reset_kvstore(self):
         self._kv_initialized = False
@@ -134,7 +166,19 @@ class Trainer:
                 self._kvstore.set_optimizer(self._optimizer)
             for i, parameter in enumerate(self._params):
                 self._kvstore.broadcast(i, parameter.data(), parameter.list_data())
+        self._share_weights()
         self._kv_initialized = True
+
+    def _share_weights(self):
+        """Begin with rank 0's weights everywhere, where the states are spread over ranks."""
+        ranks = self._spread["comm"]
+        if ranks is None or ranks.size == 1:
+            return
+        weights = [np.asarray(parameter.data()) for parameter in self._params]
+        built = {p.name: f"{w.dtype} {w.shape}" for p, w in zip(self._params, weights)}
+        ranks.agree("the first step of a Trainer", built)
+        for weight, first in zip(weights, ranks.broadcast(weights)):
+            weight[...] = first
 
     #: Parameters that wait for their shape: there are none.
     _params_to_init = ()

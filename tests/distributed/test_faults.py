@@ -2,11 +2,15 @@
 
 import os
 import random
+import re
+import subprocess
+import sys
 
 import pytest
-from jobs import HERE, code, job
+from jobs import HERE, code, environment, job
 
 import mxopt
+from mxopt.distributed.launch import mpiexec
 
 #: How a rank fails, and what is said of it.
 FAULTS = {
@@ -41,10 +45,7 @@ def test_one_fault_ends_all(number, tmp_path):
     path = tmp_path / "states"
     done = job(ranks, HERE / "job_faults.py", path, how, victim, draw.uniform(0, 0.3))
     assert done.status != 0
-    assert all(
-        gone(pid)
-        for (pid,) in [__import__("json").loads(line) for line in done.out.splitlines() if line[:1] == "["]
-    )
+    assert all(map(gone, map(int, re.findall(r"\[(\d+)\]", done.out))))
     said = "\n".join(done.said())
     assert FAULTS[how].format(victim=victim, ranks=ranks) in said, done.err
     updater = mxopt.get_updater(mxopt.create("adam"))
@@ -114,17 +115,10 @@ kv.barrier()
 
 def test_a_plain_python_is_ended_too(tmp_path):
     # mpiexec -n 2 python script.py, without -m mpi4py
-    from mxopt.distributed.launch import mpiexec
-
     script = tmp_path / "script.py"
     script.write_text(
         "import mxopt\nkv = mxopt.kv.create('dist')\nif kv.rank: raise ValueError('no')\nkv.barrier()\n"
     )
-    import subprocess
-    import sys
-
-    from jobs import environment
-
     done = subprocess.run([mpiexec(), "-n", "2", sys.executable, script], capture_output=True, text=True,
                           timeout=60, env=environment())  # fmt: skip
     assert done.returncode != 0
