@@ -49,16 +49,31 @@ def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: boo
         array if type(array) is np.ndarray else as_array(_stored(array), f"arrays[{i}]")
         for i, array in enumerate(arrays)
     ]
+    plan = planned(parts)
+    norm, factor = limited(squares(plan), max_norm, check_isfinite)
+    if not factor >= 1:
+        scale(plan, factor)
+    return float(norm) if check_isfinite else norm.reshape(1)
+
+
+def planned(arrays):
+    """The engine's plan of some arrays, refused in the words of this module."""
     try:
-        plan = kernels.Plan(kernels.RULES["square_sum"], parts, ordered=True)
+        return kernels.Plan(kernels.RULES["square_sum"], arrays, ordered=True)
     except kernels.Refused as error:
         refused = checks.refused_arrays(error)
-    else:
-        refused = None
-    if refused is not None:
-        raise refused
+    raise refused
+
+
+def squares(plan):
+    """The sum of squares of each array of a plan, float64."""
+    return plan.run(kernels.RULES["square_sum"], [(1.0,)])[:, 0]
+
+
+def limited(sums, max_norm, check_isfinite=True):
+    """The norm that sums of squares make together, and the factor that brings it to `max_norm`; float32."""
     with np.errstate(all="ignore"):
-        norm = np.float32(np.sqrt(plan.run(kernels.RULES["square_sum"], [(1.0,)]).sum()))
+        norm = np.float32(np.sqrt(sums.sum()))
         factor = np.float32(max_norm) / (norm + np.float32(1e-8))
     if check_isfinite and not math.isfinite(norm):
         warnings.warn(
@@ -66,9 +81,12 @@ def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: boo
             UserWarning,
             stacklevel=checks.outside(),
         )
-    if not factor >= 1:
-        plan.run(kernels.RULES["scale"], [(float(factor),)])
-    return float(norm) if check_isfinite else norm.reshape(1)
+    return norm, factor
+
+
+def scale(plan, factor):
+    """Multiply the arrays of a plan, in place."""
+    plan.run(kernels.RULES["scale"], [(float(factor),)])
 
 
 def _stored(array):

@@ -64,7 +64,12 @@ class Dialect:
         self.base, self.updater, self._over = base, updater, over
 
     def get_updater(
-        self, optimizer: Any, comm: Any = None, accumulate: int | None = None, transport: str | None = None
+        self,
+        optimizer: Any,
+        comm: Any = None,
+        accumulate: int | None = None,
+        transport: str | None = None,
+        clip_global_norm: float | None = None,
     ) -> Any:
         """An `Updater` of an optimizer.
 
@@ -81,14 +86,17 @@ class Dialect:
             given. The bits are the same for any number of ranks, one included.
         transport : {'windows', 'messages'}, optional
             How ranks exchange memory. Not given: shared windows on one machine, messages between machines.
+        clip_global_norm : float, optional
+            The most that the norm of all gradients of a step, summed and not rescaled yet, may be: as
+            `mxopt.clip_global_norm` does, but without changing the caller's gradients.
 
         Returns
         -------
         Updater
         """
         if comm is None:
-            return self.updater(optimizer, accumulate)
-        return self._over(comm, self.updater, optimizer, accumulate, transport)
+            return self.updater(optimizer, accumulate, clip_global_norm)
+        return self._over(comm, self.updater, optimizer, accumulate, transport, clip_global_norm)
 
 
 #: the classes of both dialects and what they are made of: mxopt's own, in contrast to what derives from them

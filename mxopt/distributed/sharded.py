@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from .. import checks
+from .. import checks, clipping
 from ..arrays import as_array
 from ..kernels import WHOLE_SUM
 from ..microbatches import Stack, check_alike, merge, share, summed_dtype
@@ -28,12 +28,12 @@ from .transport import Messages, Windows, deepest
 TRANSPORTS = {"messages": Messages, "windows": Windows}
 
 
-def updater_over(comm, updater, optimizer, accumulate=None, transport=None):
+def updater_over(comm, updater, optimizer, accumulate=None, transport=None, clip_global_norm=None):
     """The updater over the ranks of a communicator, the class `updater` over one; see `get_updater`."""
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
-        return updater(optimizer, accumulate)
-    return ShardedUpdater(optimizer, ranks, accumulate, transport)
+        return updater(optimizer, accumulate, clip_global_norm)
+    return ShardedUpdater(optimizer, ranks, accumulate, transport, clip_global_norm)
 
 
 class ShardedUpdater(Updater):
@@ -60,19 +60,19 @@ class ShardedUpdater(Updater):
         By index this rank's part of the state: of its elements in C order, flat, or of its rows.
     """
 
-    def __init__(self, optimizer, ranks, accumulate=None, transport=None):
+    def __init__(self, optimizer, ranks, accumulate=None, transport=None, clip_global_norm=None):
         super().__init__(optimizer)
         self.ranks = ranks
-        refused = None
+        refused, told = None, {"accumulate": accumulate, "transport": transport, "clip": clip_global_norm}
         try:
             self._check(accumulate, transport)
+            if clip_global_norm is not None:
+                self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
         except (TypeError, ValueError) as error:
             refused = error
         self.ranks.agree(
             "get_updater",
-            {"accumulate": accumulate, "transport": transport, **description(optimizer)}
-            if not refused
-            else {},
+            {**told, **description(optimizer)} if not refused else {},
             refused,
         )
         self.shards = Shards(ranks.size)
@@ -230,6 +230,8 @@ class ShardedUpdater(Updater):
             return
         self._agree_to_step(key, call, error)
         sums = call.sums()
+        if self.max_norm is not None:
+            self._clip(call, sums)
         parts = [call.part(i, w) for i, w in enumerate(weights)]
         self._step(call, key, sums, parts)
         call.publish(weights, parts, sums)
@@ -277,6 +279,21 @@ class ShardedUpdater(Updater):
         self.ranks.agree(f"step {self._steps + 1}", details, error)
         self._steps += 1
 
+    def _clip(self, call, sums):
+        """Shorten the gradients of a step whose norm, over all ranks, is too large."""
+        found = np.zeros(len(sums))
+        plan = clipping.planned([sums[i] for i in call.dense])
+        plan.are_parts(call.whole_dense.sizes, call.whole_dense.sums)
+        found[call.dense] = clipping.squares(plan)
+        rows = [i for i, sum_ in enumerate(sums) if isinstance(sum_, RowSparseArray)]
+        for i in rows:  # they are few: every rank sees all of them
+            came = b"".join(self.ranks.gather_bytes(sums[i].data))
+            found[i] = clipping.squares(clipping.planned([np.frombuffer(bytearray(came), sums[i].dtype)]))[0]
+        factor = clipping.limited(found, self.max_norm)[1]
+        if not factor >= 1:
+            clipping.scale(plan, factor)
+            clipping.scale(clipping.planned([sums[i].data for i in rows]), factor)
+
     def _step(self, call, key, sums, parts):
         optimizer = self.optimizer
         optimizer._whole = call.whole
@@ -305,6 +322,7 @@ class Call:
         self.dense = [i for i, sparse in enumerate(self.sparse) if not sparse]
         bounds = [updater.shards.bounds(index) for index in key]
         self.whole = Whole(self.ranks, bounds)
+        self.whole_dense = Whole(self.ranks, [bounds[i] for i in self.dense])
         size = self.ranks.size
         self._summed = Layout(
             [bounds[i] for i in self.dense], [summed_dtype(gradients[i].dtype) for i in self.dense], size

@@ -144,6 +144,11 @@ class DistStore(KVStore):
                 f"gradient compression is only for float32, and key {key!r} is {array.dtype}; leave it out"
             )
 
+    def broadcast(self, key, value, out, priority=0):
+        """`init`, then `pull`: rank 0's values, in the arrays of `out` on all ranks."""
+        self.init(key, value)
+        self.pull(key, out, priority, ignore_sparse=False)
+
     def _summed(self, key, value):
         """The sums over all ranks, of each rank's own sums."""
         error, sums = None, {}
@@ -201,6 +206,8 @@ class DistStore(KVStore):
 
 class Horovod(DistStore):
     """A store that sums over the ranks and leaves the update to each of them: MXNet's ``horovod``."""
+
+    keeps_values = False
 
     keeps_values = False
 

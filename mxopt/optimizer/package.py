@@ -26,11 +26,11 @@ def finish(dialect, base, updater):
     return names + [cls.__name__ for cls in classes]
 
 
-def _over(comm, updater, optimizer, accumulate, transport):
+def _over(comm, updater, *arguments):
     """An updater whose states are spread over the ranks of a communicator."""
     from ..distributed import sharded
 
-    return sharded.updater_over(comm, updater, optimizer, accumulate, transport)
+    return sharded.updater_over(comm, updater, *arguments)
 
 
 def array_functions(package):

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import checks, reprs
 from ..arrays import as_array
+from ..clipping import clip_global_norm
 from ..dialects import V2, is_built_in
-from ..microbatches import Window
+from ..microbatches import Window, copied
 from ..saving import loading, rows, writing
 from ..sparse import all_finite, as_gradient
 
@@ -47,7 +48,9 @@ class Updater:
     array([-0.5, -0.5], dtype=float32)
     """
 
-    def __init__(self, optimizer: Optimizer, accumulate: int | None = None) -> None:
+    def __init__(
+        self, optimizer: Optimizer, accumulate: int | None = None, clip_global_norm: float | None = None
+    ) -> None:
         checks.optimizer(optimizer)
         self.optimizer = optimizer
         self.states: dict[Any, Any] = {}
@@ -56,7 +59,12 @@ class Updater:
         self._loaded = frozenset()
         if accumulate is not None and checks.count("accumulate", accumulate) > 1:
             self._window = Window(accumulate)
+        if clip_global_norm is not None:
+            self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
+            self._window = Window(1) if self._window is None else self._window
 
+    #: The most that the norm of all gradients of a call may be; longer ones are shortened.
+    max_norm: float | None = None
     #: The micro-batches of a step, where there are several.
     _window: Window | None = None
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
@@ -118,7 +126,13 @@ class Updater:
         for index, grad, weight in zip(key, grads, weights):
             if grad.shape != np.shape(weight):
                 raise checks.gradient_shape(optimizer, index, np.asarray(weight), grad)
-        return self._window.add(key, grads)
+        sums = self._window.add(key, grads)
+        if sums is None or self.max_norm is None:
+            return sums
+        if self.accumulate == 1:  # the caller's own
+            sums = [copied(gradient) for gradient in sums]
+        clip_global_norm(sums, self.max_norm)
+        return sums
 
     @property
     def accumulate(self):

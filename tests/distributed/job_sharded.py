@@ -21,10 +21,13 @@ SHAPES = ((70, 50), (40_000,), (3, 1), (130, 170), (97, 101), (64, 64))
 
 
 def trained(name, settings, ranks, count, transport=None, steps=3, dtype="float32", package=mxopt,
-            shapes=SHAPES, one_by_one=False, sparse=False, order="C", grad_dtype=None):  # fmt: skip
+            shapes=SHAPES, one_by_one=False, sparse=False, clip=None, order="C",
+            grad_dtype=None):  # fmt: skip
     package.random.seed(5)
     opt = package.create(name, **settings)
-    updater = package.get_updater(opt, comm=ranks, accumulate=count, transport=transport)
+    updater = package.get_updater(
+        opt, comm=ranks, accumulate=count, transport=transport, clip_global_norm=clip
+    )
     weights = [np.array(w, order=order) for w in runs.tensors(shapes, dtype)]
     begin, end = getattr(updater, "micro_batches", (0, count))
     for step in range(steps):

@@ -42,6 +42,8 @@ def cases(count):
         {"name": "sgd", "settings": {"momentum": 0.9}, "sparse": True, "v1": True},
         {"name": "groupadagrad", "settings": {}, "sparse": True, "shapes": MATRICES},
         {"name": "lamb", "settings": {}, "sparse": True},
+        {"name": "adam", "settings": {}, "clip": 1.0},
+        {"name": "lamb", "settings": {}, "clip": 0.5, "sparse": True},
         {"name": "lars", "settings": {"lazy_update": True, "momentum": 0.9, "eta": 0.1}, "sparse": True},
     ]
     for number, case in enumerate(found):
