@@ -1,4 +1,6 @@
-import sys
+"""A step over ranks, beside bare exchanges of MPI: ``mxopt launch -n 2 -m benchmarks.distributed``."""
+
+import argparse
 import time
 
 import numpy as np
@@ -6,25 +8,65 @@ import numpy as np
 import mxopt
 from mxopt.distributed import world
 
-n = int(float(sys.argv[1])); tr = sys.argv[2]
-ranks = world.world()
-up = mxopt.get_updater(mxopt.create("adam"), comm=ranks, accumulate=2, transport=None if tr == "windows" else tr)
-w = np.ones(n, "f4"); g = np.full(n, 0.5, "f4")
-b, e = getattr(up, "micro_batches", (0, 2))
-def step():
-    for _ in range(b, e): up(0, g, w)
-step(); step(); best = 9
-for _ in range(7):
-    ranks.agree("t"); t = time.perf_counter(); step(); ranks.agree("t"); best = min(best, time.perf_counter() - t)
-if ranks.rank == 0: print(tr, ranks.size, n, f"{best*1e3:.1f} ms")
-if ranks.size > 1 and tr == "messages":
-    # the bare exchanges beside it
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--elements", type=float, default=30e6)
+    parser.add_argument("--transport", choices=("windows", "messages"))
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    ranks, size = world.world(), int(options.elements)
+    weight, grad = np.ones(size, np.float32), np.full(size, 0.5, np.float32)
+    count = max(ranks.size, 2)
+    updater = mxopt.get_updater(
+        mxopt.create("adam"), comm=ranks, accumulate=count, transport=options.transport
+    )
+    begin, end = getattr(updater, "micro_batches", (0, count))
+
+    def step():
+        for _ in range(begin, end):
+            updater(0, grad, weight)
+
+    least = best(ranks, step, options.repeats)
+    if ranks.rank == 0:
+        print(f"{ranks.size} ranks, {size} elements: {least * 1e3:.1f} ms", flush=True)
+    if ranks.size > 1:
+        bare(ranks, weight, grad, options.repeats)
+
+
+def best(ranks, step, repeats):
+    """The least time of some steps, after two more."""
+    step()
+    step()
+    found = []
+    for _ in range(repeats):
+        ranks.agree("the beginning of a step")
+        start = time.perf_counter()
+        step()
+        ranks.agree("the end of a step")
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def bare(ranks, weight, grad, repeats):
+    """Alltoallv, the step of a part, Allgather: what a step by messages cannot do without."""
     from mpi4py import MPI
-    c = MPI.COMM_WORLD; h = n // 2
-    rb = np.empty(n, "f4"); wp = w[ranks.rank*h:(ranks.rank+1)*h].copy(); m = mxopt.get_updater(mxopt.create("adam"));gg=g[:h].copy(); m(0, gg, wp); best = 9
-    for _ in range(7):
-        c.Barrier(); t = time.perf_counter()
-        c.Alltoallv([g, [h, h], [0, h], MPI.FLOAT], [rb, [h, h], [0, h], MPI.FLOAT]); t1=time.perf_counter()
-        m(0, gg, wp); t2=time.perf_counter(); c.Allgather([wp, MPI.FLOAT], [w, MPI.FLOAT]); c.Barrier(); t3=time.perf_counter()
-        if t3-t<best: best=t3-t; parts=(t1-t,t2-t1,t3-t2)
-    if ranks.rank == 0: print("bare", f"{best*1e3:.1f} ms", [round(p*1e3,1) for p in parts])
+
+    part = grad.size // ranks.size
+    counts, starts = [part] * ranks.size, [part * rank for rank in range(ranks.size)]
+    came, own, some = np.empty(part * ranks.size, np.float32), weight[:part].copy(), grad[:part].copy()
+    updater = mxopt.get_updater(mxopt.create("adam"))
+    everything = np.empty(part * ranks.size, np.float32)
+
+    def step():
+        MPI.COMM_WORLD.Alltoallv([grad, counts, starts, MPI.FLOAT], [came, counts, starts, MPI.FLOAT])
+        updater(0, some, own)
+        MPI.COMM_WORLD.Allgather(own, everything)
+
+    least = best(ranks, step, repeats)
+    if ranks.rank == 0:
+        print(f"bare exchanges and the step of a part: {least * 1e3:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()

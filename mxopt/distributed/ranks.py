@@ -250,7 +250,7 @@ class Ranks:
 
     def gather_bytes(self, data):
         """The bytes of every rank, by rank."""
-        data = np.frombuffer(bytes(data), np.uint8)
+        data = _bytes_of(data)
         lengths = np.empty(self.size, np.int64)
         self._finish(self._comm.Iallgather(np.array([data.size], np.int64), lengths), "an exchange")
         found = np.empty(int(lengths.sum()), np.uint8)
@@ -280,7 +280,7 @@ class Ranks:
 
     def exchange(self, parts):
         """Send a buffer to each rank, of any length; returns what each rank has sent here, as bytes."""
-        parts = [np.frombuffer(part, np.uint8) for part in parts]
+        parts = [_bytes_of(part) for part in parts]
         counts = np.array([part.size for part in parts], np.int64)
         received = np.empty(self.size, np.int64)
         self._finish(self._comm.Ialltoall(counts, received), "an exchange")
@@ -315,6 +315,13 @@ class Ranks:
         """What was written to shared memory before ranks agree is seen by all of them after that."""
         for window in self._windows:
             window.Sync()
+
+
+def _bytes_of(data):
+    """An array's elements, or bytes, as a flat uint8 array."""
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(np.asarray(data)).reshape(-1).view(np.uint8)
+    return np.frombuffer(data, np.uint8)
 
 
 def _cores():

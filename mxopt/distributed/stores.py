@@ -209,8 +209,6 @@ class Horovod(DistStore):
 
     keeps_values = False
 
-    keeps_values = False
-
     def __init__(self, kind="horovod"):
         super().__init__(kind)
 

@@ -1,10 +1,10 @@
-"""A job: what MXNet's own tests ask of its ``dist_sync`` store, in our words; every rank checks for itself."""
+"""A job: what MXNet's own tests ask of its ``dist_sync`` store, in our words; every rank checks."""
 
 import sys
 
 import numpy as np
 
-import mxopt as mx
+import mxopt.v1 as mx
 
 RATE = 2
 #: A small array, and one that is summed part by part (MXNet: split over its servers).
@@ -147,10 +147,8 @@ def a_trainer():
 
 
 def a_module():
-    import mxopt.v1 as old
-
     weight = np.full((3, 2), rank + 1, np.float32)
-    module = old.mod.ParameterModule({"fc_weight": weight})
+    module = mx.mod.ParameterModule({"fc_weight": weight})
     module.init_optimizer(kvstore="dist_sync", optimizer="sgd", optimizer_params={"learning_rate": 1.0})
     module.update({"fc_weight": np.full((3, 2), rank + 1, np.float32)})
     np.testing.assert_allclose(

@@ -24,9 +24,15 @@ class Ended(NamedTuple):
     seconds: float
 
     def lines(self):
-        """The JSON values that it printed, one a line; the job must have ended well."""
+        """The JSON values that it printed; the job must have ended well."""
         assert self.status == 0, self.out[-2000:] + self.err[-4000:]
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith(("{", "["))]
+        found = []
+        for line in self.out.splitlines():  # in which the words of several ranks may follow each other
+            while line.startswith(("{", "[")):
+                value, end = json.JSONDecoder().raw_decode(line)
+                found.append(value)
+                line = line[end:]
+        return found
 
     def said(self):
         """The lines in which ranks say why a job ends."""
