@@ -179,8 +179,9 @@ class DistStore(KVStore):
         One rank's call is enough: the others take it over when all next meet. Ranks that are given different
         ones are told so.
         """
+        before = self._updater  # which all ranks have, until they meet
         super().set_optimizer(optimizer)  # refuses what is none
-        self._updater, self._given = None, optimizer
+        self._updater, self._given = before, optimizer
         if self._ranks.size == 1:
             self._install(0)
 
