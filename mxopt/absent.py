@@ -238,7 +238,10 @@ class StandIns:
         return importlib.import_module(name) if _is_a_file(name) else None
 
     def _real(self, module, name):
-        """Ours, where MXNet's package shows by this name what it defines in a module below."""
+        """Ours, where the module has it, or a package above shows by this name what MXNet defines in it."""
+        real = self.real_module(module)
+        if real is not None and name in vars(real):
+            return vars(real)[name]
         parent, shown = module, ("name", f"{module}.{name}")
         while "." in parent:
             parent = parent.rpartition(".")[0]
