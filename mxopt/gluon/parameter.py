@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from typing import Any
 
@@ -191,6 +192,30 @@ class Parameter:
                     f"{what} of parameter {self.name!r} must have the shape of its data, "
                     f"{self._shape}, got {array.shape}"
                 )
+
+    def __deepcopy__(self, memo):
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        apart = ("_trainer", "_sources", "_data", "_grad", "_grad_sources")
+        for name, value in vars(self).items():
+            if name not in apart:
+                made.__dict__[name] = copy.deepcopy(value, memo)
+        made._sources = made._data = made._grad = None
+        made._grad_sources = copy.deepcopy(self._grad_sources, memo)
+        if self._data is not None:
+            made._hold([copy.deepcopy(source, memo) for source in self._sources])
+            for array, other in zip(made._data, self._data):
+                array._context = other._context
+        if self._grad_sources and self._grad is not None:
+            made._grad = [made._seen(as_gradient(g, made._gradient_name)) for g in made._grad_sources]
+        elif self._grad is not None:
+            made._grad = [
+                made._seen(copy.deepcopy(g, memo), getattr(g, "_context", None)) for g in self._grad
+            ]
+        owner = memo.get(id(self._trainer())) if self._trainer is not None else None
+        if owner is not None:
+            made._set_trainer(owner)
+        return made
 
     def __repr__(self):
         return f"Parameter {self.name} (shape={self._shape}, dtype={self._dtype})"

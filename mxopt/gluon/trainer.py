@@ -531,6 +531,10 @@ class Trainer:
             for updater in self._updaters[1:]:
                 updater.load_states(fname, **options)
                 updater.optimizer = self._optimizer
+            for device, updater in enumerate(self._updaters):
+                updater._follow_weights(
+                    range(len(self._params)), [parameter.list_data()[device] for parameter in self._params]
+                )
         self._optimizer.param_dict = dict(enumerate(self._params))
         if type(self._optimizer) is not before:
             warnings.warn(

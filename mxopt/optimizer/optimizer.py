@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import warnings
@@ -255,6 +256,21 @@ class Optimizer:
         vars(self).update(state)
         self.param_dict = {}
         self._found = {}
+
+    def __copy__(self):
+        made = type(self).__new__(type(self))
+        made.__setstate__(self.__getstate__())
+        made.param_dict = self.param_dict
+        return made
+
+    def __deepcopy__(self, memo):
+        # Parameters are not the optimizer's to copy: the copy of a trainer has copies of them already, and
+        # the copy of an optimizer or updater reads its multipliers from the same ones.
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        made.param_dict = {key: memo.get(id(one), one) for key, one in self.param_dict.items()}
+        return made
 
     # -- the registry --------------------------------------------------------------------------------
 

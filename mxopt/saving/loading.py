@@ -6,6 +6,8 @@ import copy
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
 from .. import checks, dialects, reprs
 from ..lr_scheduler import LRScheduler
 from ..states import StateFileError, StateMismatch, files, kind_of, mxnet
@@ -135,6 +137,8 @@ class _Loading:
         states = {
             keys[key]: self._placed(state, keys[key]) for key, state in self.states.items() if key in keys
         }
+        for key, state in states.items():
+            self._check_weight(state, key)
         sparse = {keys[key]: rows.sparse_parts(state) for key, state in self.states.items() if key in keys}
         undecided = {keys[key]: states[keys[key]] for key in self.undecided if key in keys}
         sparse = {key: parts for key, parts in sparse.items() if parts}
@@ -391,6 +395,24 @@ class _Loading:
                     f"and the updater's is {orders.spelled(present)}"
                 )
         return state
+
+    def _check_weight(self, state, key):
+        """Compare the shapes with those that a new state of the parameter would have, where there is one."""
+        shape = getattr(self.live.param_dict.get(key), "shape", None)
+        if shape is None or not getattr(self.optimizer, "built_in", False):
+            return
+        trial = copy.copy(self.optimizer)
+        trial._warned_of_half = True
+        weight = np.empty(shape, self.live.param_dict[key].dtype)
+        try:
+            fresh = trial.create_state_multi_precision(key, weight)
+        except (TypeError, ValueError):  # a weight that the optimizer does not step
+            return
+        if orders.skeleton(fresh) == orders.skeleton(state) and orders.shapes(fresh) != orders.shapes(state):
+            raise StateMismatch(
+                f"the file's state of {checks.who(self.optimizer, key)} is {orders.spelled(state)}, and its "
+                f"weight has shape {tuple(shape)}; load the file into a trainer of the model that wrote it"
+            )
 
     # the end
 

@@ -163,6 +163,11 @@ def skeleton(structure):
     return structure is None or not getattr(structure, "present", True)
 
 
+def shapes(state):
+    """The shapes of a state's arrays, one after the other."""
+    return [getattr(leaf, "shape", None) for leaf in _leaves(state)]
+
+
 def _leaves(state):
     return [leaf for part in state for leaf in _leaves(part)] if isinstance(state, tuple) else [state]
 

@@ -1,11 +1,15 @@
 """Trainer and parameters over plain arrays."""
 
+from copy import copy as shallow
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
 import mxopt
 import mxopt.v1
 from mxopt import gluon, nd
+from mxopt.states import StateMismatch
 
 dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
 
@@ -428,3 +432,95 @@ def test_imports_of_what_is_missing_work(mx):
     assert found["Optimizer"] is mx.optimizer.Optimizer
     exec(f"from {name}.ndarray import NDArray, zeros, clip, sqrt, abs as NDabs, sgd_update", {})
     exec(f"from {name}.gluon.utils import clip_global_norm\nimport {name}.kvstore, {name}.ndarray.sparse", {})
+
+
+# -- copies, and files of other models ---------------------------------------------------------------------
+
+PLACES = pytest.mark.parametrize(
+    ("copies", "options"),
+    [(1, {}), (2, {}), (2, {"update_on_kvstore": False})],
+    ids=["one device", "in the store", "two devices"],
+)
+
+
+def trainer_of(mx, copies, options, shape=(2,)):
+    weights = [np.zeros(shape, np.float32) for _ in range(copies)]
+    parameter = mx.gluon.Parameter("w", weights, lr_mult=0.5, wd_mult=2.0)
+    return parameter, mx.gluon.Trainer([parameter], "adam", {"learning_rate": 0.1}, **options)
+
+
+def stepped(parameter, trainer, value, copies):
+    parameter.set_grad([np.full(parameter.shape, value, np.float32) for _ in range(copies)])
+    trainer.step(1)
+    return [array.asnumpy().tolist() for array in parameter.list_data()]
+
+
+@dialects
+@PLACES
+def test_a_deep_copy_of_a_trainer_goes_on_alone_and_alike(mx, copies, options):
+    parameter, trainer = trainer_of(mx, copies, options)
+    stepped(parameter, trainer, 1.0, copies)
+    other = deepcopy(trainer)
+    (twin,) = other._params
+    assert twin is not parameter
+    assert other.optimizer.param_dict == {0: twin}
+    alone = stepped(twin, other, 2.0, copies)
+    assert stepped(parameter, trainer, 2.0, copies) == alone
+    twin.set_data(np.ones(2, np.float32))
+    twin.lr_mult = 0.0
+    assert stepped(twin, other, 1.0, copies) == [[1, 1]] * copies
+    assert [array.asnumpy().tolist() for array in parameter.list_data()] == alone
+
+
+@dialects
+def test_copies_of_optimizers_and_updaters_keep_their_multipliers(mx):
+    parameter = mx.gluon.Parameter("w", np.zeros(2, np.float32), lr_mult=0.5)
+    opt = mx.optimizer.create("sgd", learning_rate=1.0, param_dict={0: parameter}, param_idx2name={0: "w"})
+    opt.set_wd_mult({"w": 0.25})
+    updater = mx.optimizer.get_updater(opt)
+    for copied in (shallow(opt), deepcopy(opt), deepcopy(updater).optimizer):
+        assert copied is not opt
+        assert copied.param_dict[0] is parameter
+        assert copied._get_lrs([0]) == [0.5]
+        assert copied.wd_mult == {"w": 0.25}
+
+
+@dialects
+@PLACES
+def test_a_file_of_other_shapes_is_refused_when_it_is_loaded(mx, copies, options, tmp_path):
+    path = tmp_path / "trainer.states"
+    parameter, trainer = trainer_of(mx, copies, options)
+    stepped(parameter, trainer, 1.0, copies)
+    trainer.save_states(path)
+    other, wrong = trainer_of(mx, copies, options, shape=(3,))
+    with pytest.raises(StateMismatch, match=r"its weight has shape \(3,\); load the file into a"):
+        wrong.load_states(path)
+    fresh, expected = trainer_of(mx, copies, options, shape=(3,))
+    assert stepped(other, wrong, 1.0, copies) == stepped(fresh, expected, 1.0, copies)
+
+
+@dialects
+@pytest.mark.parametrize("copies", [1, 2])
+def test_loaded_states_are_arrays_of_the_weights_kind(mx, copies, tmp_path):
+    path, options = tmp_path / "trainer.states", {"update_on_kvstore": False}
+    parameter, trainer = trainer_of(mx, copies, options)
+    stepped(parameter, trainer, 1.0, copies)
+    trainer.save_states(path)
+    _, other = trainer_of(mx, copies, options)
+    other.load_states(path)
+    for updater in (*trainer._updaters, *other._updaters):
+        assert {type(array) for array in updater.states[0]} == {mx.nd.NDArray}
+        assert updater.states[0][0].context == mx.cpu(0)
+
+
+@dialects
+def test_a_weight_that_is_set_on_several_devices_starts_with_new_states(mx):
+    # as in MXNet, where the store is made anew
+    parameter, trainer = trainer_of(mx, 2, {})
+    stepped(parameter, trainer, 1.0, 2)
+    parameter.set_data(np.zeros(2, np.float32))
+    again = stepped(parameter, trainer, 1.0, 2)
+    assert trainer.optimizer._index_update_count == {0: 2}
+    states = trainer._kvstore._updater.states[0]
+    assert np.asarray(states[0]).tolist() == pytest.approx([0.2, 0.2])  # of one step: two gradients of 1
+    assert again[0] == again[1]
