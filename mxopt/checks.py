@@ -22,6 +22,14 @@ _DTYPES = " or ".join(", ".join(STORAGE_DTYPES).rsplit(", ", 1))
 _HALVES = [name for name, itemsize in STORAGE_DTYPES.items() if itemsize == 2]
 
 
+#: The largest number of float32, in which MXNet and the kernels take every rate.
+LARGEST = (2 - 2**-23) * 2.0**127
+
+
+def _too_large(value):
+    return " that float32 holds, at most 3.4e38" if math.isfinite(value) else ""
+
+
 def number(
     name: str, value: Any, low: float | None = None, high: float | None = None, open_high: bool = False
 ) -> float:
@@ -35,15 +43,9 @@ def number(
     low, high : float, optional
         Inclusive bounds; `open_high` excludes the upper one.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        given: Any = value
-        try:
-            value = given.item()  # a one-element array, as MXNet's own scripts pass
-        except (AttributeError, ValueError, TypeError):
-            raise TypeError(f"{name} must be a number, got {value!r}") from None
-    result = float(value)
-    if not math.isfinite(result):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    result = _number(name, value)
+    if not abs(result) <= LARGEST:
+        raise ValueError(f"{name} must be a finite number{_too_large(result)}, got {value!r}")
     if (
         low is not None
         and result < low
@@ -56,6 +58,17 @@ def number(
             bounds = f"within [{low:g}, {high:g}{')' if open_high else ']'}"
         raise ValueError(f"{name} must be {bounds}, got {value!r}")
     return result
+
+
+def _number(name, value):
+    """`value`, which may be infinite or nan, as a Python float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        given: Any = value
+        try:
+            value = given.item()  # a one-element array, as MXNet's own scripts pass
+        except (AttributeError, ValueError, TypeError):
+            raise TypeError(f"{name} must be a number, got {value!r}") from None
+    return float(value)
 
 
 def optional_number(name: str, value: Any, **bounds: Any) -> float | None:
@@ -376,11 +389,23 @@ def refused_arrays(error):
 
 
 def scalars(names, row):
-    """Refuse a row of scalars that is not finite (rescale_grad aside: loss scaling skips by it)."""
-    for name, value in zip(names, row):
-        if not math.isfinite(value) and name not in ("rescale_grad", "clip_gradient", "clip_weights"):
+    """Refuse a row of scalars that float32 does not hold.
+
+    Infinity is for loss scaling, which skips an update by it (rescale_grad), and no bound (clip_gradient).
+    """
+    for name, value in zip(names, plain_scalars(names, row)):
+        infinite = name in ("rescale_grad", "clip_gradient", "clip_weights") and not math.isfinite(value)
+        if not (abs(value) <= LARGEST or infinite):
             word = "learning_rate" if name == "lr" else name
-            raise ValueError(f"{word} must be a finite number, got {value!r}")
+            raise ValueError(f"{word} must be a finite number{_too_large(value)}, got {value!r}")
+
+
+def plain_scalars(names, row):
+    """A row of scalars as floats; refuses what is no number, by name."""
+    return tuple(
+        value if isinstance(value, float) else _number("learning_rate" if name == "lr" else name, value)
+        for name, value in zip(names, row)
+    )
 
 
 def zero_rate(optimizer, index, lr):

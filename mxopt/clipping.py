@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: boo
     arrays : list of array
         float32, float64, float16 or bfloat16; of a `RowSparseArray` its rows.
     max_norm : float
+        Infinity only measures.
     check_isfinite : bool, default True
         Warn when the norm is not finite; the arrays are scaled all the same, and hold NaN then.
 
@@ -44,7 +46,8 @@ def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: boo
     """
     if not len(arrays):
         raise ValueError("arrays must not be empty: there is no norm to clip")
-    max_norm = checks.number("max_norm", max_norm, 0)
+    # infinity measures and clips nothing
+    max_norm = math.inf if _is_infinite(max_norm) else checks.number("max_norm", max_norm, 0)
     parts = [
         array if type(array) is np.ndarray else as_array(_stored(array), f"arrays[{i}]")
         for i, array in enumerate(arrays)
@@ -75,6 +78,8 @@ def limited(sums, max_norm, check_isfinite=True):
     with np.errstate(all="ignore"):
         norm = np.float32(np.sqrt(sums.sum()))
         factor = np.float32(max_norm) / (norm + np.float32(1e-8))
+    if max_norm == math.inf:
+        factor = np.float32(1)
     if check_isfinite and not math.isfinite(norm):
         warnings.warn(
             f"the global norm is {norm}; the arrays will hold nan or inf",
@@ -87,6 +92,10 @@ def limited(sums, max_norm, check_isfinite=True):
 def scale(plan, factor):
     """Multiply the arrays of a plan, in place."""
     plan.run(kernels.RULES["scale"], [(float(factor),)])
+
+
+def _is_infinite(max_norm):
+    return isinstance(max_norm, numbers.Real) and float(max_norm) == math.inf
 
 
 def _stored(array):

@@ -9,6 +9,7 @@ update it is asked for first, and one that was used goes where the counts go tha
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from typing import Any
@@ -53,6 +54,9 @@ def _interval(name, value):
     return int(value) if isinstance(value, numbers.Integral) else updates
 
 
+_definitions = itertools.count(1)
+
+
 class LRScheduler:
     """Base class: a warmup from `warmup_begin_lr` to `base_lr`, then whatever the subclass says.
 
@@ -85,6 +89,13 @@ class LRScheduler:
 
     #: Where a schedule of mxopt's own remembers what it moved; not among its attributes, which are MXNet's.
     __slots__ = ("__dict__", "__weakref__", "_before")
+
+    #: Which of all schedulers' classes it is, in the order of their definition.
+    _defined = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._defined = next(_definitions)
 
     def __init__(
         self,
@@ -474,10 +485,11 @@ def nearest_own(cls):
 
 
 def _classes():
-    """All schedulers by class name, those of the user included; the first of equal names."""
+    """All schedulers by class name, those of the user included; the newest of equal names."""
     found, classes = {}, [LRScheduler]
     for cls in classes:
-        found.setdefault(cls.__name__, cls)
+        if cls.__name__ not in found or cls._defined > found[cls.__name__]._defined:
+            found[cls.__name__] = cls
         classes += cls.__subclasses__()
     return {name: cls for name, cls in found.items() if not name.startswith("_")}
 

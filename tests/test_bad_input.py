@@ -1,6 +1,7 @@
 """Bad input: one clear line, and nothing has changed."""
 
 import copy
+import inspect
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from runs import assert_same_bits, everything, gradients, tensors
 
 import mxopt as mx
+import mxopt.v1
 
 SHAPES = [(6, 4)] * 10
 BAD = 2  # the third of ten
@@ -448,3 +450,102 @@ def test_states_within_states_without_end_are_refused(kind):
             mx.create("sgd", momentum=0.9).update(0, np.ones(3), np.ones(3), state)
     while deep is not None:  # not all at once: the interpreter would recurse
         (deep,) = deep
+
+
+# -- numbers that float32 does not hold: MXNet refuses them, and the kernels would make infinity of them
+
+BOTH = pytest.mark.parametrize("package", [mx, mxopt.v1], ids=["2.x", "1.x"])
+
+
+def numbers_of(cls):
+    """The constructor's arguments that are numbers, by name."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if isinstance(p.default, float) and p.name != "rescale_grad"]
+
+
+@BOTH
+def test_a_constructor_takes_what_float32_holds(package):
+    tried = 0
+    for cls in package.optimizer.Optimizer.opt_registry.values():
+        for name in [*numbers_of(cls), "learning_rate", "wd", "clip_gradient"]:
+            with pytest.raises(ValueError, match=f"{name} must be .*got 1e[+]39"):
+                cls(**{name: 1e39})
+            tried += 1
+    assert tried > 60
+    with pytest.raises(ValueError, match="learning_rate must be a finite number that float32 holds"):
+        package.create("sgd").set_learning_rate(-1e39)
+    package.create("sgd", learning_rate=3e38)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["lr", "wd", "momentum", "rescale_grad", "clip_gradient"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_set_later_is_held_by_float32_too(package, name, dtype):
+    optimizer = package.create("sgd", momentum=0.9)
+    updater, weight = package.get_updater(optimizer), np.ones(3, dtype)
+    updater(0, np.ones(3, dtype), weight)
+    before = weight.copy(), dict(optimizer._index_update_count)
+    kept = getattr(optimizer, name)
+    setattr(optimizer, name, 1e39)
+    word = "learning_rate" if name == "lr" else name
+    with pytest.raises(ValueError, match=f"{word} must be a finite number that float32 holds"):
+        updater(0, np.ones(3, dtype), weight)
+    np.testing.assert_array_equal(weight, before[0])
+    assert optimizer._index_update_count == before[1]
+    setattr(optimizer, name, kept)
+    updater(0, np.ones(3, dtype), weight)
+    assert (weight != before[0]).all()
+
+
+@BOTH
+def test_a_schedule_and_multipliers_stay_within_float32(package):
+    weight, grad = np.ones(3, np.float32), np.ones(3, np.float32)
+    optimizer = package.create("sgd", learning_rate=1e30, param_idx2name={0: "w"})
+    optimizer.set_lr_mult({"w": 1e10})
+    with pytest.raises(ValueError, match="learning_rate must be a finite number that float32 holds"):
+        package.get_updater(optimizer)(0, grad, weight)
+    with pytest.raises(ValueError, match="multiplier of 'w' must be a finite number that float32 holds"):
+        optimizer.set_lr_mult({"w": 1e39})
+    scheduled = package.create("sgd", learning_rate=None, lr_scheduler=lambda count: 10.0 ** (38 + count))
+    with pytest.raises(ValueError, match="learning_rate must be a finite number that float32 holds"):
+        package.get_updater(scheduled)(0, grad, weight)
+    assert (weight == 1).all()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "make",
+    [np.float32, np.array, lambda x: np.array([x], np.float32), lambda x: mx.nd.array([x])],
+    ids=["scalar", "0-d", "one", "NDArray"],
+)
+def test_arrays_of_one_element_are_numbers_everywhere(package, make):
+    def stepped(number, later):
+        names = {"learning_rate": 0.5, "wd": 0.25, "momentum": 0.5, "clip_gradient": 2.0}
+        given = {name: number(value) for name, value in names.items()}
+        optimizer = package.create("sgd", **({"momentum": 0.9} if later else given))
+        if later:
+            for name, value in given.items():
+                setattr(optimizer, "lr" if name == "learning_rate" else name, value)
+        optimizer.rescale_grad = number(0.5)
+        updater, weight = package.get_updater(optimizer), np.ones(3, np.float32)
+        for _ in range(3):
+            updater(0, np.full(3, 3, np.float32), weight)
+        optimizer.set_learning_rate(number(0.25))
+        optimizer.lr_scheduler = lambda count: number(0.125)
+        updater(0, np.full(3, 3, np.float32), weight)
+        return weight
+
+    for later in (False, True):
+        np.testing.assert_array_equal(stepped(make, later), stepped(float, later))
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["lr", "wd", "momentum", "clip_gradient"])
+@pytest.mark.parametrize("value", ["0.5", [0.5], object()], ids=["str", "list", "object"])
+def test_what_is_set_later_and_is_no_number_is_named(package, name, value):
+    optimizer, weight = package.create("sgd", momentum=0.9), np.ones(3, np.float32)
+    setattr(optimizer, name, value)
+    word = "learning_rate" if name == "lr" else name
+    with pytest.raises(TypeError, match=f"{word} must be a number, got"):
+        package.get_updater(optimizer)(0, np.ones(3, np.float32), weight)
+    assert (weight == 1).all()

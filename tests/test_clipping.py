@@ -99,3 +99,17 @@ def test_overlapping_arrays_are_refused_and_stay():
     with pytest.raises(ValueError, match=r"arrays\[0\] and arrays\[1\] share memory"):
         mxopt.clip_global_norm([array[:6], array[2:]], 1.0)
     assert (array == 3.0).all()
+
+
+def test_no_limit_only_measures():
+    arrays = [np.array([3.0], np.float32), np.array([4.0], np.float32)]
+    assert mxopt.clip_global_norm(arrays, float("inf")) == 5.0
+    assert [array[0] for array in arrays] == [3, 4]
+    huge = [np.array([np.inf, 1.0], np.float32)]
+    with pytest.warns(UserWarning, match="norm is inf"):
+        mxopt.clip_global_norm(huge, np.float32(np.inf))
+    assert huge[0][1] == 1
+    with pytest.raises(ValueError, match="max_norm must be"):
+        mxopt.clip_global_norm(arrays, float("nan"))
+    with pytest.raises(ValueError, match="max_norm must be"):
+        mxopt.clip_global_norm(arrays, -float("inf"))

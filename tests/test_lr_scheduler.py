@@ -237,3 +237,25 @@ def test_schedulers_of_ones_own_by_name():
 def test_unknown_schedulers(name, error, words):
     with pytest.raises(error, match=words):
         lr_scheduler.create(name)
+
+
+def test_of_two_classes_of_a_name_the_newest_is_made():
+    """As when a cell of a notebook is run again."""
+
+    def define(rate):
+        class NotebookScheduler(lr_scheduler.LRScheduler):
+            def __call__(self, num_update):
+                return rate
+
+        return NotebookScheduler
+
+    classes = [define(0.1), define(0.2)]
+    assert lr_scheduler.create("notebook")(1) == 0.2
+    assert type(lr_scheduler.create("NotebookScheduler")) is classes[1]
+
+    class Deeper(classes[0]):
+        pass
+
+    Deeper.__name__ = "NotebookScheduler"
+    assert lr_scheduler.create("notebook")(1) == 0.1  # newest of all, though it derives from the older one
+    Deeper.__name__ = "Deeper"

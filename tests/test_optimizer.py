@@ -437,3 +437,25 @@ def test_fused_step_of_a_class_without_rules_is_its_step():
     weight = vector(1)
     opt.update([0], [weight], [vector(1)], [None])
     assert weight == 0
+
+
+def test_multipliers_for_many_names_take_little_time():
+    """One look at each name: a look at each pair of 20,000 names takes half a minute."""
+    names = {index: f"layer{index}_weight" for index in range(20_000)}
+    given = dict.fromkeys(names.values(), 0.5)
+    opt = mx.create("sgd", param_idx2name=names)
+    looked = []
+
+    class Name(str):
+        def __eq__(self, other):
+            looked.append(other)
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    from mxopt.optimizer import multipliers
+
+    assert len(opt.set_lr_mult(given)) == len(given)
+    matched = multipliers.matches({Name(name): 1.0 for name in given}, list(given))
+    assert len(matched) == len(given)
+    assert len(looked) < 10 * len(given)

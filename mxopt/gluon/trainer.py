@@ -254,7 +254,7 @@ class Trainer:
         return self._set_multipliers("wd_mult", args_wd_mult)
 
     def _set_multipliers(self, which, given):
-        values = {key: checks.number(f"{which} of {key!r}", value) for key, value in given.items()}
+        values = multipliers.checked(given, which)
         matched = multipliers.matches(values, list(self._param2idx))
         for key, names in matched.items():
             if not names:
@@ -263,9 +263,11 @@ class Trainer:
                     f"{which} is set for {key!r}, which no parameter bears{hint}", UserWarning, stacklevel=3
                 )
         touched = {name for names in matched.values() for name in names}
+        patterns = multipliers.Patterns(values)
         for parameter in self._params:
             if parameter.name in touched:
-                setattr(parameter, which, multipliers.find(values, parameter.name))
+                key = parameter.name if parameter.name in values else patterns.of(parameter.name)
+                setattr(parameter, which, values[key])
         return matched
 
     def __repr__(self):

@@ -9,6 +9,7 @@ from cpython.dict cimport PyDict_GetItemWithError, PyDict_SetItem
 from cpython.mem cimport PyMem_Free
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
+from libc.float cimport FLT_MAX
 
 cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
@@ -148,8 +149,8 @@ def read_row(tuple row not None, tuple read not None, tuple corrections not None
     Returns
     -------
     tuple of float or None
-        `row` itself where nothing differs. None when `checked` is false and a scalar is not finite, but for
-        rescale_grad and clip_gradient (its third and fourth).
+        `row` itself where nothing differs. None when `checked` is false and float32 does not hold a scalar;
+        rescale_grad and clip_gradient (its third and fourth) may be infinite or nan.
     """
     cdef mxopt_control control = mxopt_take_control(False)
     try:
@@ -164,7 +165,7 @@ cdef object _read_row(tuple row, tuple read, tuple corrections, double t, bint c
     if not checked:
         for i in range(PyTuple_GET_SIZE(row)):
             value = row[i]
-            if value - value != 0 and i != 2 and i != 3:
+            if not -FLT_MAX <= value <= FLT_MAX and (i != 2 and i != 3 or value - value == 0):
                 return None
     row = as_read_by_mxnet(row, read)
     return corrected(row, corrections, t) if PyTuple_GET_SIZE(corrections) else row

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import reprs
+from .. import checks, reprs
 
 _WILD = frozenset("*?[")
 
@@ -18,15 +18,62 @@ def is_pattern(key):
     return isinstance(key, str) and not _WILD.isdisjoint(key)
 
 
+def checked(given, what):
+    """A dict of multipliers with numbers that float32 holds.
+
+    Parameters
+    ----------
+    given : dict of (int or str) to number
+    what : str
+        What to call them.
+    """
+    if not isinstance(given, dict):
+        raise TypeError(f"multipliers must be a dict of names or indices to numbers, got {given!r}")
+    # Most are plain, and there may be one for each of very many names.
+    return {
+        key: value
+        if type(value) is float and -checks.LARGEST <= value <= checks.LARGEST
+        else checks.number(f"{what} of {key!r}", value)
+        for key, value in given.items()
+    }
+
+
 def find(multipliers, name):
     """The multiplier of a name: its own, else that of the last pattern that matches, else 1.0."""
     if name in multipliers:
         return multipliers[name]
-    if isinstance(name, str):
-        for key in reversed(multipliers):
-            if is_pattern(key) and fnmatchcase(name, key):
-                return multipliers[key]
-    return 1.0
+    key = Patterns(multipliers).of(name) if isinstance(name, str) else None
+    return 1.0 if key is None else multipliers[key]
+
+
+class Patterns:
+    """The patterns among the keys of a dict of multipliers, and which of them each name is found by.
+
+    Parameters
+    ----------
+    multipliers : dict
+        As it is now; `are_those_of` tells whether it has other keys since. Values may change.
+    """
+
+    def __init__(self, multipliers):
+        self._mark = self._look(multipliers)
+        self._keys = [key for key in reversed(multipliers) if is_pattern(key)]
+        self._found = {}
+
+    @staticmethod
+    def _look(multipliers):
+        # Whatever is entered becomes the last key, so there is no need to look at all of them.
+        return id(multipliers), len(multipliers), next(reversed(multipliers), None)
+
+    def are_those_of(self, multipliers):
+        """Whether a dict is the one that they were taken from, with the keys that it had."""
+        return self._mark == self._look(multipliers)
+
+    def of(self, name):
+        """The last pattern that matches a name, or None."""
+        if name not in self._found:
+            self._found[name] = next((key for key in self._keys if fnmatchcase(name, key)), None)
+        return self._found[name]
 
 
 def matches(multipliers, names):
@@ -37,13 +84,15 @@ def matches(multipliers, names):
     dict of key to list of str
         Keys that are indices stand for themselves.
     """
-    names = [name for name in names if isinstance(name, str)]
-    return {
-        # a name may hold brackets itself
-        key: [key] if key in names else [name for name in names if is_pattern(key) and fnmatchcase(name, key)]
-        for key in multipliers
-        if isinstance(key, str)
-    }
+    known = set(names)
+    # a name may hold brackets itself
+    found = {key: [key] if key in known else [] for key in multipliers if isinstance(key, str)}
+    texts = None
+    for key, matched in found.items():
+        if not matched and is_pattern(key):
+            texts = texts or [name for name in dict.fromkeys(names) if isinstance(name, str)]
+            matched += [name for name in texts if fnmatchcase(name, key)]
+    return found
 
 
 class Effective(NamedTuple):

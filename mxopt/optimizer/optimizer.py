@@ -352,9 +352,7 @@ class Optimizer:
             for name in names:
                 if attribute in attributes.get(name, ()):
                     known[name] = float(attributes[name][attribute])
-        if not isinstance(given, dict):
-            raise TypeError(f"multipliers must be a dict of names or indices to numbers, got {given!r}")
-        known.update({key: checks.number(f"multiplier of {key!r}", value) for key, value in given.items()})
+        known.update(multipliers.checked(given, "multiplier"))
         return known
 
     def _mult(self, index, which):
@@ -535,7 +533,11 @@ class Optimizer:
     def _row(self, t, lr, wd):
         """The scalars of one (t, lr, wd), checked, and those for float32 (the same where they agree)."""
         row = self.scalars(t, lr, wd)
-        single = kernels.read_row(row, self._read_as_text, self._corrections, t)
+        try:
+            single = kernels.read_row(row, self._read_as_text, self._corrections, t)
+        except TypeError:  # something was set later to an array of one element, or to no number at all
+            row = checks.plain_scalars(self.scalar_names, row)
+            single = kernels.read_row(row, self._read_as_text, self._corrections, t)
         if single is None:
             checks.scalars(self.scalar_names, row)
             single = kernels.read_row(row, self._read_as_text, self._corrections, t, True)
@@ -731,7 +733,13 @@ class Optimizer:
     def _clip(self):
         """The bound of clipping; infinite: none."""
         clip = self.clip_gradient
-        return clip if clip is not None and clip > 0 else math.inf
+        try:
+            if clip is not None and clip > 0:
+                return clip
+        except (TypeError, ValueError):
+            pass
+        checks.optional_number("clip_gradient", clip)
+        return math.inf
 
     def between(self, indices, rule, sums, table, rows, singles):
         """Scalars for the next pass (optimizers with norms): every tensor's sums under their names.
