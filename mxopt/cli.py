@@ -127,6 +127,16 @@ def _parser():
     sub.add_argument("-n", type=int, required=True, metavar="RANKS", help="how many processes")
     sub.add_argument("script", nargs=argparse.REMAINDER, help="the script and its arguments, or -m module")
     sub.set_defaults(run=launch)
+    sub = command(plan)
+    sub.add_argument("--parameters", type=float, required=True, help="how many, such as 7e9")
+    sub.add_argument(
+        "--ranks", default="1..64", help="8, or 2,4,6, or 8..1024, doubling (default: %(default)s)"
+    )
+    sub.add_argument("--link", default="100Gb", help="what a rank sends in a second (default: %(default)s)")
+    sub.add_argument("--latency", type=float, default=5e-6, help="seconds a message (default: %(default)s)")
+    sub.add_argument("--optimizer", default="adam", help="its name (default: %(default)s)")
+    sub.add_argument("--accumulate", type=int, help="micro-batches of a step (default: one a rank)")
+    sub.add_argument("--one-machine", action="store_true", help="the ranks share memory")
     sub = command(list_)
     sub.add_argument("pattern", nargs="?", default="*", help="such as 'ada*'")
     sub.add_argument("--dialect", choices=dialects.NAMES, default="2.x")
@@ -144,6 +154,33 @@ def launch(options):
     from .distributed.launch import launch as start
 
     return start(options.n, options.script)
+
+
+def plan(options):
+    """what a step over more ranks would cost each of them, with this machine's rates"""
+    from .distributed import plan as planning
+
+    numbers, link = planning.ranks_of(options.ranks), planning.bandwidth(options.link)
+    optimizer = mxopt.create(options.optimizer)
+    rates = planning.measured(optimizer, link, options.latency)
+    kept = planning.state_bytes(mxopt.create(options.optimizer))
+    plans = [
+        planning.plan(int(options.parameters), number, rates, kept, options.accumulate,
+                      one_machine=options.one_machine)
+        for number in numbers
+    ]  # fmt: skip
+    if options.json:
+        return _print_json({"rates": rates._asdict(), "plans": [one._asdict() for one in plans]})
+    print(
+        f"{options.parameters:.4g} float32 parameters, {options.optimizer} ({kept:.3g} bytes of states "
+        f"each), measured "
+        f"here: copy {rates.copy / 1e9:.3g}, add {rates.add / 1e9:.3g}, step {rates.step / 1e9:.3g} GB/s; "
+        f"link "
+        f"{link / 1e9:.3g} GB/s"
+    )
+    rows = [(str(one.ranks), f"{one.seconds:.4g} s", _bytes(one.sent), _bytes(one.memory)) for one in plans]
+    _table(("ranks", "step", "sent by a rank", "memory of a rank"), rows)
+    return 0
 
 
 def info(options):

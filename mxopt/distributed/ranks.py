@@ -101,6 +101,7 @@ class Ranks:
         self._gone = {}
         self._failed = None
         self._windows = []
+        self.sent = 0  # bytes of exchanges that have gone to other ranks
         self._send = np.zeros(_LENGTH, np.uint8)
         self._records = np.zeros((self.size, _LENGTH), np.uint8)
         flags = self.gather_bytes(struct.pack("<q", self.local_size))
@@ -262,6 +263,7 @@ class Ranks:
         """Join the arrays of all ranks (bytes), in their order, on every rank."""
         counts, byte = list(map(int, counts)), self._MPI.BYTE
         starts = [0, *np.cumsum(counts[:-1]).tolist()]
+        self.sent += counts[self.rank] * (self.size - 1)
         self._finish(self._comm.Iallgatherv([send, byte], [receive, counts, starts, byte]), "an exchange")
 
     def scatter(self, send, counts, receive, received, starts=None):
@@ -273,6 +275,7 @@ class Ranks:
         counts, received = list(map(int, counts)), list(map(int, received))
         one_by_one, places = ([0, *np.cumsum(c[:-1]).tolist()] for c in (counts, received))
         starts = one_by_one if starts is None else starts
+        self.sent += sum(counts) - counts[self.rank]
         self._finish(
             self._comm.Ialltoallv([send, counts, starts, byte], [receive, received, places, byte]),
             "an exchange",

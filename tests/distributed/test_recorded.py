@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from jobs import HERE, job
 
+#: GroupAdaGrad adds the squares of a row in an order of its own, as docs/numerics says.
+IN_ANOTHER_ORDER = "rows of groups"
+
 
 @pytest.mark.parametrize("keys", ["int", "str", "compressed"])
 def test_two_workers_end_in_mxnets_bits(keys, tmp_path):
@@ -16,7 +19,9 @@ def test_two_workers_end_in_mxnets_bits(keys, tmp_path):
         differ = {}
         for name in ours.files:
             assert ours[name].dtype == mxnets[name].dtype
-            if ours[name].tobytes() != mxnets[name].tobytes():
+            if name.startswith(IN_ANOTHER_ORDER):
+                np.testing.assert_array_max_ulp(ours[name], mxnets[name], maxulp=2)
+            elif ours[name].tobytes() != mxnets[name].tobytes():
                 differ.setdefault(name.partition("/")[0], []).append(
                     float(np.abs(ours[name].astype(float) - mxnets[name]).max())
                 )
