@@ -12,6 +12,7 @@ ORDER = (
         "coming-from-mxnet",
         "legacy-scripts",
         "state-files",
+        "many-processes",
         "gallery",
         "numerics",
         "differences",
