@@ -497,6 +497,10 @@ def swapped(optimizer: Any, index: Any) -> ValueError:
 
 def narrow_states(optimizer: Any, index: Any, weight: Any, state: Any) -> None:
     """Warn of float32 states beside a float64 weight: they lose half of its digits."""
+    if not str(getattr(weight, "dtype", "")).endswith("float64"):
+        return
+    if any(slot.dtype == "float32" for slot in getattr(type(optimizer), "state_slots", ())):
+        return  # as the class declares them
     parts = [state]
     while parts:
         part = parts.pop()
@@ -506,13 +510,12 @@ def narrow_states(optimizer: Any, index: Any, weight: Any, state: Any) -> None:
             break
     else:
         return
-    if str(getattr(weight, "dtype", "")).endswith("float64"):
-        warnings.warn(
-            f"states of {who(optimizer, index)} are float32 and its weight is float64 now; keep the weight "
-            "float32, or start with new states: del updater.states[index]",
-            UserWarning,
-            stacklevel=outside(),
-        )
+    warnings.warn(
+        f"states of {who(optimizer, index)} are float32 and its weight is float64 now; keep the weight "
+        "float32, or start with new states: del updater.states[index]",
+        UserWarning,
+        stacklevel=outside(),
+    )
 
 
 def misspelt(optimizer: Any, index: Any, known: Any) -> bool:

@@ -103,7 +103,8 @@ def test_noise_takes_less_than_a_megabyte(dtype):
 
 @either_way
 def test_a_negative_learning_rate_is_refused(fused):
-    updater = mx.get_updater(mx.create("sgld", learning_rate=-0.1, use_fused_step=fused))
+    with pytest.warns(UserWarning, match="learning_rate is negative, -0.1"):
+        updater = mx.get_updater(mx.create("sgld", learning_rate=-0.1, use_fused_step=fused))
     weight = np.ones(3)
     with pytest.raises(
         ValueError, match="learning_rate of index 0 must be 0 or more, since SGLD takes its root"
