@@ -158,12 +158,14 @@ class LRScheduler:
         ``base_lr``.
         """
 
-    def resume_at(self, num_update):
+    def resume_at(self, num_update, begin=0):
         """Stand where a run stands after `num_update` updates: states are loaded that say no more.
 
         Parameters
         ----------
         num_update : int
+        begin : int, default 0
+            Where its counts began.
 
         Notes
         -----
@@ -206,7 +208,7 @@ class _Decaying(_AfterWarmup):
             self._before = start, self.base_lr
         return self.base_lr
 
-    def resume_at(self, num_update):
+    def resume_at(self, num_update, begin=0):
         start, _ = getattr(self, "_before", (None, None))
         if start is not None and num_update <= self.count:
             vars(self).update(start)
@@ -369,8 +371,10 @@ class _ToFinal(_AfterWarmup):
         if num_update > 0:
             self._before = self.base_lr_orig
 
-    def resume_at(self, num_update):
-        if num_update >= self.warmup_steps:
+    def resume_at(self, num_update, begin=0):
+        if begin > self.max_update:
+            self._begin_at(begin)
+        elif num_update >= self.warmup_steps:
             self._move_to(num_update)
 
     def _above_final(self, steps):

@@ -188,6 +188,8 @@ class Optimizer:
                 lr_scheduler.base_lr = learning_rate
         self.wd = checks.number("wd", wd)
         self.clip_gradient = checks.optional_number("clip_gradient", clip_gradient)
+        if isinstance(begin_num_update, np.integer):  # which would round powers otherwise than a Python int
+            begin_num_update = int(begin_num_update)
         self.begin_num_update = begin_num_update
         self.num_update = begin_num_update
         if begin_num_update and isinstance(lr_scheduler, LRScheduler):

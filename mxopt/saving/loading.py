@@ -458,7 +458,10 @@ class _Loading:
                 setattr(optimizer, which, {keys.get(key, key): value for key, value in given.items()})
         scheduler, number = optimizer.lr_scheduler, reached.get("num_update")
         if isinstance(scheduler, LRScheduler) and number is not None:
-            (scheduler.resume_at if optimizer is live else scheduler._begin_at)(number)
+            if optimizer is live:
+                scheduler.resume_at(number, optimizer.begin_num_update)
+            else:
+                scheduler._begin_at(number)
         vars(optimizer).update(reached)
         updater.optimizer = optimizer
         updater.states = states

@@ -313,10 +313,10 @@ def load_version(source):
     holds_row_sparse = reader.holds_row_sparse
     del reader
     if outlined and holds_row_sparse:
-        return load(source.whole)
+        return load_version(source.whole)
     if outlined:
         source.verify(arrays)
-        return tree
+        return version, tree
     _read(source, arrays, "loading")
     for tensor, array, _ in arrays:
         check_booleans(array, f"array {tensor.name!r}")
