@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "states"))
 from attacks.alarms import alarms  # noqa: E402
 
 with atheris.instrument_imports(include=["mxopt.states"]):
-    from mxopt.states import StateFileError, header, mxnet, native
+    from mxopt.states import StateFileError, checksums, header, mxnet, native
     from mxopt.states.dtypes import numpy_dtype
     from mxopt.states.mxnet_arrays import read_array, read_layout
 
@@ -24,13 +24,13 @@ with atheris.instrument_imports(include=["mxopt.states"]):
 def without_checksums(data):
     """Read with all checksums 0, so that mutated documents are not all refused for theirs."""
     kept = header.crc32
-    header.crc32 = native.crc32 = lambda data, value=0: 0
+    header.crc32 = native.crc32 = checksums.crc32 = lambda data, value=0: 0
     try:
         # the length of the header is made right, since mutations rarely do
         end = data.rfind(b"}", 8) + 1
         native.loads((end - 8 if end > 8 else 0).to_bytes(8, "little") + data[8:])
     finally:
-        header.crc32 = native.crc32 = kept
+        header.crc32 = native.crc32 = checksums.crc32 = kept
 
 
 READERS = [

@@ -372,7 +372,7 @@ class _ToFinal(_AfterWarmup):
             self._before = self.base_lr_orig
 
     def resume_at(self, num_update, begin=0):
-        if begin > self.max_update:
+        if begin >= self.max_update:
             self._begin_at(begin)
         elif num_update >= self.warmup_steps:
             self._move_to(num_update)

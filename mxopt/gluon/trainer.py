@@ -139,6 +139,8 @@ class Trainer:
             self._optimizer = optimizer
             self._optimizer.param_dict = dict(enumerate(self._params))
         self._updaters = [self.dialect.get_updater(self._optimizer, **self._spread) for _ in self._contexts]
+        for updater in self._updaters[1:]:  # they share the optimizer's counts
+            updater._lock = self._updaters[0]._lock
 
     def _reset_kvstore(self):
         self._kv_initialized = False
@@ -509,9 +511,8 @@ class Trainer:
         """
         self._ready()
         if self._update_on_kvstore:
-            self._kvstore.save_optimizer_states(fname, dump_optimizer=True, **options)
-        else:
-            self._updaters[0].save_states(fname, dump_optimizer=True, **options)
+            return self._kvstore.save_optimizer_states(fname, dump_optimizer=True, **options)
+        return self._updaters[0].save_states(fname, dump_optimizer=True, **options)
 
     def load_states(self, fname: str | os.PathLike[str], **options: Any) -> Any:
         """Take states and optimizer from a file; multipliers stay those of the trainer's parameters.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from ..clipping import clip_global_norm
 from ..dialects import V2, is_built_in
 from ..microbatches import Window, copied
 from ..saving import loading, rows, writing
+from ..saving.background import Saving
 from ..sparse import all_finite, as_gradient
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ class Updater:
         self.states_synced: dict[Any, bool] = {}
         self._undecided = {}
         self._loaded = frozenset()
+        self._lock = threading.RLock()
         if accumulate is not None and checks.count("accumulate", accumulate) > 1:
             self._window = Window(accumulate)
         if clip_global_norm is not None:
@@ -65,6 +69,10 @@ class Updater:
 
     #: The most that the norm of all gradients of a call may be; longer ones are shortened.
     max_norm: float | None = None
+    #: Held for a step, and while states are copied, saved or loaded: none of these sees half of another.
+    _lock = threading.RLock()
+    #: The last save that was made in the background.
+    _saving: Saving | None = None
     #: The micro-batches of a step, where there are several.
     _window: Window | None = None
     #: Which arrays of the states were row-sparse in a file; they are written as such again.
@@ -88,33 +96,34 @@ class Updater:
         weight : ndarray or list of ndarray
             Written in place.
         """
-        single = not isinstance(index, (list, tuple))
-        indices, grads, weights = ([index], [grad], [weight]) if single else (index, grad, weight)
-        if self._window is not None:
-            grads = self._summed(indices, grads, weights)
-            if grads is None:
-                return
-        if self._undecided:
-            self._undecided.before_step(self.states, indices, weights)
-        if self._loaded:
-            self._follow_weights(indices, weights)
-        if self._young:
-            self._look_again(indices, grads, weights)
-        optimizer, known = self.optimizer, self.states
-        if getattr(type(optimizer), "built_in", False):  # is_built_in, without a call
-            try:
-                states = [known[index]] if single else [known[i] for i in index]
-            except (KeyError, TypeError):
-                pass
-            else:
-                if optimizer.use_fused_step and optimizer._runs_own_rules:
-                    optimizer.fused_step(indices, weights, grads, states)
+        with self._lock:
+            single = not isinstance(index, (list, tuple))
+            indices, grads, weights = ([index], [grad], [weight]) if single else (index, grad, weight)
+            if self._window is not None:
+                grads = self._summed(indices, grads, weights)
+                if grads is None:
+                    return
+            if self._undecided:
+                self._undecided.before_step(self.states, indices, weights)
+            if self._loaded:
+                self._follow_weights(indices, weights)
+            if self._young:
+                self._look_again(indices, grads, weights)
+            optimizer, known = self.optimizer, self.states
+            if getattr(type(optimizer), "built_in", False):  # is_built_in, without a call
+                try:
+                    states = [known[index]] if single else [known[i] for i in index]
+                except (KeyError, TypeError):
+                    pass
                 else:
-                    optimizer.update_multi_precision(indices, weights, grads, states)
-                if optimizer.step_callbacks:
-                    self._report(indices)
-                return
-        self._update_slowly(indices, grads, weights)
+                    if optimizer.use_fused_step and optimizer._runs_own_rules:
+                        optimizer.fused_step(indices, weights, grads, states)
+                    else:
+                        optimizer.update_multi_precision(indices, weights, grads, states)
+                    if optimizer.step_callbacks:
+                        self._report(indices)
+                    return
+            self._update_slowly(indices, grads, weights)
 
     def _summed(self, indices, grads, weights):
         """The sums over the micro-batches of a step after the last of them, None before."""
@@ -295,18 +304,19 @@ class Updater:
         dump_optimizer : bool, default False
             Save the optimizer as well: hyper-parameters, multipliers, scheduler.
         """
-        self._within_a_step("states cannot be saved")
-        return writing.get_states(self, dump_optimizer, **options)
+        with self._lock:
+            self._within_a_step("states cannot be saved")
+            return writing.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states: bytes, **options: Any) -> LoadReport:
         """Take states from bytes; see `mxopt.saving.loading.set_states`."""
-        self._within_a_step("states cannot be loaded")
-        report = loading.set_states(self, states, **options)
-        self._young = {}
-        self._loaded = frozenset(self.states)
-        return report
+        with self._lock:
+            self._within_a_step("states cannot be loaded")
+            return self._taken(loading.set_states(self, states, **options))
 
-    def save_states(self, path: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any) -> None:
+    def save_states(
+        self, path: str | os.PathLike[str], dump_optimizer: bool = False, **options: Any
+    ) -> Saving | None:
         """Write the states to a file, crash-safely; see `mxopt.saving.writing.save_states`.
 
         Parameters
@@ -316,8 +326,11 @@ class Updater:
         dump_optimizer : bool, default False
             Save the optimizer as well: hyper-parameters, multipliers, scheduler.
         """
-        self._within_a_step("states cannot be saved")
-        return writing.save_states(self, path, dump_optimizer, **options)
+        if self._saving is not None and not options.get("background"):
+            self._saving.wait()  # files are written in the order of the calls
+        with self._lock:
+            self._within_a_step("states cannot be saved")
+            return writing.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path: str | os.PathLike[str], **options: Any) -> LoadReport:
         """Take states from a file; see `mxopt.saving.loading.load_states`.
@@ -327,11 +340,52 @@ class Updater:
         path : str or os.PathLike
             The file.
         """
-        self._within_a_step("states cannot be loaded")
-        report = loading.load_states(self, path, **options)
+        if self._saving is not None:
+            self._saving.wait()
+        with self._lock:
+            self._within_a_step("states cannot be loaded")
+            return self._taken(loading.load_states(self, path, **options))
+
+    def _taken(self, report):
         self._young = {}
         self._loaded = frozenset(self.states)
         return report
+
+    # -- copies --------------------------------------------------------------------------------------
+
+    def __copy__(self):
+        with self._lock:
+            return self._with(vars(self))
+
+    def __deepcopy__(self, memo):
+        with self._lock:
+            return self._with({name: copy.deepcopy(vars(self)[name], memo) for name in self._copied()})
+
+    def __getstate__(self):
+        # A pickle is written after this returns: arrays and counts are those of one moment all the same.
+        with self._lock:
+            state = {name: vars(self)[name] for name in self._copied()}
+            memo = {id(self.optimizer): self.optimizer}
+            for name in ("states", "_undecided", "_window"):
+                if name in state:
+                    state[name] = copy.deepcopy(state[name], memo)
+            state["_counts"] = loading.counts_of(self.optimizer)
+            return state
+
+    def __setstate__(self, state):
+        counts = state.pop("_counts", None)
+        vars(self).update(state)
+        self._lock = threading.RLock()
+        loading.give_counts(self.optimizer, counts)
+
+    def _copied(self):
+        return [name for name in vars(self) if name not in ("_lock", "_saving")]
+
+    def _with(self, attributes):
+        new = type(self).__new__(type(self))
+        vars(new).update({name: value for name, value in attributes.items() if name != "_saving"})
+        new._lock = threading.RLock()
+        return new
 
 
 def _lengths(*columns):

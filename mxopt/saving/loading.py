@@ -88,6 +88,22 @@ def load_states(updater, path, num_update=None, strict=True, rename=None, format
         return loading.run(files.FileSource(file))
 
 
+def counts_of(optimizer):
+    """How far an optimizer has come, as values of this moment; None for what only acts like one."""
+    if not isinstance(getattr(optimizer, "_all_index_update_counts", None), dict):
+        return None
+    counts, selected = optimizer._all_index_update_counts, optimizer._index_update_count
+    device = next((device for device, one in counts.items() if one is selected), 0)
+    return {device: dict(one) for device, one in counts.items()}, device, optimizer.num_update
+
+
+def give_counts(optimizer, counts):
+    """Set what `counts_of` gave."""
+    if counts is not None:
+        attributes.count_from(optimizer, counts[0], counts[1])
+        optimizer.num_update = counts[2]
+
+
 def load_from(updater, source, num_update=None, strict=True, rename=None, format=None):
     """As `load_states`, from a source of `mxopt.states.files`."""
     return _Loading(updater, num_update, strict, rename, format).run(source)

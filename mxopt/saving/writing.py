@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 from .. import checks, dialects
 from ..states import StateMismatch, files, mxnet, native
 from . import document, mxnet_objects, orders, rows
+from .background import Saving
 from .undecided import still_undecided
 
 FORMATS = ("mxopt", *mxnet.FORMATS)
@@ -34,7 +37,7 @@ def get_states(updater, dump_optimizer=False, format="mxopt"):
     return b"".join(_pieces(updater, dump_optimizer, format))
 
 
-def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previous=False):
+def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previous=False, background=False):
     """Write the states of an updater to a file; see `get_states`.
 
     The file is written beside its target, synced and renamed: a crash at any moment leaves the old file or
@@ -45,13 +48,36 @@ def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previo
     path : str or os.PathLike
     keep_previous : bool, default False
         Whether a file that is replaced stays as ``<path>.prev``.
+    background : bool, default False
+        Whether to copy the states and return at once, while another thread writes the file. It has the bits
+        of the moment of the call, whatever is stepped meanwhile.
+
+    Returns
+    -------
+    Saving or None
+        With `background`, what tells when the file is there (`mxopt.saving.background.Saving`).
     """
+    path = files.checked_path(path)
     if format != "mxopt":
-        files.write_atomically(path, _pieces(updater, dump_optimizer, format), keep_previous)
-        return
-    tree, names = document.describe(updater, dump_optimizer), document.array_names(updater)
-    with native.draft(tree, names) as (pieces, *head):
-        files.write_atomically(path, pieces, keep_previous, head)
+        pieces = _pieces(updater, dump_optimizer, format)
+        if background:
+            pieces = [bytes(piece) for piece in pieces]
+
+        def write():
+            files.write_atomically(path, pieces, keep_previous)
+    else:
+        tree, names = document.describe(updater, dump_optimizer), document.array_names(updater)
+        if background:
+            tree = copy.deepcopy(tree)
+
+        def write():
+            with native.draft(tree, names) as (pieces, *head):
+                files.write_atomically(path, pieces, keep_previous, head)
+
+    if not background:
+        return write()
+    updater._saving = Saving(write, updater._saving)
+    return updater._saving
 
 
 def _pieces(updater, dump_optimizer, format):

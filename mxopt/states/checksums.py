@@ -1,11 +1,115 @@
-"""CRC-32 as zlib computes it, by ISA-L where that is installed: it is ten times as fast."""
+"""CRC-32 as zlib computes it, by ISA-L where that is installed: it is ten times as fast.
+
+Blocks are checked on other threads while the caller reads or writes. A thread that cannot be had is not
+missed: whoever needs a checksum that nobody has begun computes it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from contextlib import contextmanager
+from queue import SimpleQueue
 
 try:
     from isal.isal_zlib import crc32
 except ImportError:
     from zlib import crc32
 
-__all__ = ["combined", "crc32"]
+from mxopt.states.errors import DamagedStateFile
+from mxopt.states.files import BLOCK
+
+__all__ = ["WORTH_THREADS", "blocks", "checksums", "combined", "compare", "crc32", "is_checksum"]
+
+#: smaller files are checked on the calling thread
+WORTH_THREADS = 2 * BLOCK
+
+
+def blocks(nbytes):
+    """The spans that have a checksum each, so that several threads can check one array."""
+    return [(start, min(start + BLOCK, nbytes)) for start in range(0, nbytes, BLOCK)]
+
+
+def is_checksum(text):
+    """Whether a text is a checksum as headers spell it."""
+    return len(text) == 8 and set(text) <= set("0123456789abcdef")
+
+
+def compare(tensor, start, stop, stored, result):
+    """Refuse bytes of an array whose checksum, which `result` gives, is not the stored one, as numbers."""
+    if stored != result():
+        raise DamagedStateFile(
+            f"array {tensor.name!r}, bytes {tensor.offset + start} to {tensor.offset + stop - 1} of "
+            "the file, does not match its checksum"
+        )
+
+
+@contextmanager
+def checksums(parallel):
+    """A function that starts the checksum of a block and returns a function that gives it.
+
+    Parameters
+    ----------
+    parallel : bool
+        Whether the blocks are worth threads.
+    """
+    count = min(4, os.cpu_count() or 1) if parallel else 0
+    if count < 2:
+        yield _now
+        return
+    waiting = SimpleQueue()
+    started = 0
+    try:
+        for _ in range(count):
+            try:
+                # not a Thread: its start waits for ever where the new thread has no memory to begin in
+                _thread.start_new_thread(_work, (waiting,))
+            except RuntimeError:
+                break
+            started += 1
+
+        def start(block):
+            task = _Task(block)
+            waiting.put(task)
+            return task.result
+
+        yield start if started else _now
+    finally:
+        for _ in range(started):
+            waiting.put(None)
+
+
+def _now(block):
+    value = crc32(block)
+    return lambda: value
+
+
+def _work(waiting):
+    for task in iter(waiting.get, None):
+        task.run()
+
+
+class _Task:
+    """One checksum, computed by whoever takes it first."""
+
+    def __init__(self, block):
+        self._block, self._value = block, None
+        self._taken, self._done = _thread.allocate_lock(), _thread.allocate_lock()
+        self._done.acquire()
+
+    def run(self):
+        if self._taken.acquire(False):
+            try:
+                self._value = crc32(self._block)
+            finally:
+                self._block = None
+                self._done.release()
+
+    def result(self):
+        self.run()
+        with self._done:
+            return self._value
+
 
 #: The polynomial of CRC-32, its bits reversed.
 _POLYNOMIAL = 0xEDB88320

@@ -70,22 +70,20 @@ def replacing(path, keep_previous=False):
     temporary : str
         The file's name meanwhile.
     """
-    target = os.path.realpath(os.fspath(path))
-    mode = _mode_of(target)
+    target = os.path.realpath(checked_path(path))
+    before = _status_of(target)
     folder, name = os.path.split(target)
     _remove_leftovers(folder, name)
-    temporary = os.path.join(folder, _temporary_name(name))
-    # no O_TRUNC and no links followed: the name is new, or the call fails
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)
+    temporary, descriptor = os.path.join(folder, _temporary_name(name)), None
     try:
         try:
+            descriptor = os.open(temporary, _NEW, 0o666 if before is None else 0o600)
+            _prepare(descriptor, before)
             yield descriptor, temporary
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(descriptor, mode)
             _sync(descriptor)
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
         if keep_previous and os.path.exists(target):
             _keep(target)
         _replace(temporary, target)
@@ -94,6 +92,36 @@ def replacing(path, keep_previous=False):
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def checked_path(path):
+    """A path as a string.
+
+    Raises
+    ------
+    IsADirectoryError
+        For one that ends like a folder's.
+    """
+    text = os.fsdecode(path)
+    if text.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+        raise IsADirectoryError(errno.EISDIR, "a file's path cannot end with a slash", text)
+    return text
+
+
+#: no O_TRUNC and no links followed: the name is new, or the call fails
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _prepare(descriptor, before):
+    """Lock a new file as long as its process lives, and give it the owner and permissions of the old one."""
+    if hasattr(fcntl, "flock"):
+        with contextlib.suppress(OSError):  # file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if before is not None and hasattr(os, "fchmod"):
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            with contextlib.suppress(OSError):  # only the superuser gives files away
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 
 def _sync(descriptor):
@@ -129,8 +157,8 @@ def _write_all(descriptor, piece, advance):
         view = view[written:]
 
 
-def _mode_of(target):
-    """The permissions of the file to be replaced; None where there is none."""
+def _status_of(target):
+    """The status of the file to be replaced; None where there is none."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
@@ -140,7 +168,7 @@ def _mode_of(target):
         raise OSError(
             errno.EINVAL, "states are saved to regular files only, and this is something else", target
         )
-    return stat.S_IMODE(status.st_mode)
+    return status
 
 
 def _temporary_name(name):
@@ -156,13 +184,34 @@ def _temporary_prefix(name):
 
 
 def _remove_leftovers(folder, name):
-    """Remove what a save of this file left behind whose process was killed on this machine."""
+    """Remove what a save of this file left behind whose process was killed on this machine.
+
+    In another container of the same host name process numbers mean nothing: a file that is still being
+    written is locked.
+    """
     pattern = re.compile(re.escape(_temporary_prefix(name)) + r"(\d+)\.[0-9a-f]{8}\.tmp")
     for entry in os.listdir(folder):
         match = pattern.fullmatch(entry)
         if match and not _is_running(int(match[1])):
+            path = os.path.join(folder, entry)
             with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, entry))
+                if not _is_locked(path):
+                    os.unlink(path)
+
+
+def _is_locked(path):
+    if not hasattr(fcntl, "flock"):
+        return False
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_running(pid):

@@ -14,16 +14,15 @@ The file is eight bytes with the length of the header, the header (JSON, padded 
 So no bit of a file is without a checksum. `docs/state-files.md` describes the format with a worked example.
 """
 
+import functools
 import json
-import os
 from collections import namedtuple
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 
 from mxopt.sparse import RowSparseArray
-from mxopt.states.checksums import crc32
+from mxopt.states.checksums import WORTH_THREADS, blocks, checksums, compare, crc32, is_checksum
 from mxopt.states.dtypes import (
     ITEMSIZE,
     SAFETENSORS_NAME,
@@ -33,7 +32,7 @@ from mxopt.states.dtypes import (
     name_of,
     numpy_dtype,
 )
-from mxopt.states.errors import DamagedStateFile, ForeignStateFile, StateMismatch
+from mxopt.states.errors import ForeignStateFile, StateMismatch
 from mxopt.states.files import BLOCK, BufferSource, progress
 from mxopt.states.header import FORMAT, MAX_NDIM, SUM, VERSION, as_source, is_size, padded, read_header
 from mxopt.states.jsontext import JSONText
@@ -41,8 +40,6 @@ from mxopt.states.spread import Spread
 
 _MAX_DEPTH = 64
 
-#: smaller files are checked on the calling thread
-_WORTH_THREADS = 2 * BLOCK
 #: how many blocks wait for their checksums where none is kept
 _BLOCKS_AT_ONCE = 8
 
@@ -94,9 +91,9 @@ def draft(tree, names=None):
     entries = sorted(writer.arrays, key=lambda entry: -entry.array.dtype.itemsize)
     elements = [entry.flat for entry in entries if entry.flat.size]
     total = sum(flat.size for flat in elements)
-    with _checksums(total) as checksum:
+    with checksums(total >= WORTH_THREADS) as checksum:
         pending = [
-            [checksum(entry.flat[slice(*span)]) for span in _blocks(entry.flat.size)] for entry in entries
+            [checksum(entry.flat[slice(*span)]) for span in blocks(entry.flat.size)] for entry in entries
         ]
 
         def header():
@@ -104,7 +101,7 @@ def draft(tree, names=None):
                 entry.node[1:] = [f"{result():08x}" for result in results]
             return _header(document, entries)
 
-        if total < _WORTH_THREADS:  # the checksums are there
+        if total < WORTH_THREADS:  # the checksums are there
             made = header()
             yield elements, len(made), lambda: made
         else:
@@ -136,7 +133,7 @@ def frame(tree, names=None):
         return _header(document, entries)
 
     elements = [entry.flat for entry in entries]
-    return elements, len(header([[0] * len(_blocks(flat.size)) for flat in elements])), header
+    return elements, len(header([[0] * len(blocks(flat.size)) for flat in elements])), header
 
 
 def dumps(tree):
@@ -462,7 +459,7 @@ class _Reader:
         name, sums = None, []
         for _ in self._list(wrong):
             text = json.scalar() if json.peek() == '"' else None
-            if text is None or (name is not None and not _is_checksum(text)):
+            if text is None or (name is not None and not is_checksum(text)):
                 raise ForeignStateFile(wrong)
             if name is None:
                 name = text
@@ -473,7 +470,7 @@ class _Reader:
         tensor = self._tensors[name]
         if tensor is None:
             raise ForeignStateFile(f"the document names the array {name!r} twice")
-        if len(sums) != len(_blocks(tensor.nbytes)):
+        if len(sums) != len(blocks(tensor.nbytes)):
             raise ForeignStateFile(
                 f"array {name!r} has {len(sums)} checksums; one is due for every {BLOCK} bytes"
             )
@@ -522,10 +519,6 @@ class _Reader:
     }
 
 
-def _is_checksum(text):
-    return len(text) == 8 and set(text) <= set("0123456789abcdef")
-
-
 def _read(source, arrays, doing):
     """Read arrays in the order of the file and compare them with their checksums.
 
@@ -537,18 +530,18 @@ def _read(source, arrays, doing):
     arrays.sort(key=lambda one: one[0].offset)
     total = sum(tensor.nbytes for tensor, _, _ in arrays)
     pending = []
-    with _checksums(total) as checksum, progress(doing, total) as advance:
+    with checksums(total >= WORTH_THREADS) as checksum, progress(doing, total) as advance:
         for tensor, array, sums in arrays:
             flat = None if array is None else array.reshape(-1).view(np.uint8)
-            for (start, stop), stored in zip(_blocks(tensor.nbytes), sums):
+            for (start, stop), stored in zip(blocks(tensor.nbytes), sums):
                 block = np.empty(stop - start, np.uint8) if flat is None else flat[start:stop]
                 source.read_into(tensor.offset + start, block)
                 pending.append((tensor, start, stop, stored, checksum(block)))
                 if len(pending) > _BLOCKS_AT_ONCE:
-                    _compare(*pending.pop(0))
+                    compare(*pending.pop(0))
                 advance(stop - start)
         for one in pending:
-            _compare(*one)
+            compare(*one)
 
 
 def verify_blocks(source, arrays, rank, size):
@@ -560,20 +553,12 @@ def verify_blocks(source, arrays, rank, size):
     """
     number = 0
     for tensor, _, sums in arrays:
-        for (start, stop), stored in zip(_blocks(tensor.nbytes), sums):
+        for (start, stop), stored in zip(blocks(tensor.nbytes), sums):
             if number % size == rank:
                 block = np.empty(stop - start, np.uint8)
                 source.read_into(tensor.offset + start, block)
-                _compare(tensor, start, stop, stored, _checksum_now(block))
+                compare(tensor, start, stop, stored, functools.partial(crc32, block))
             number += 1
-
-
-def _compare(tensor, start, stop, stored, result):
-    if stored != result():
-        raise DamagedStateFile(
-            f"array {tensor.name!r}, bytes {tensor.offset + start} to {tensor.offset + stop - 1} of "
-            "the file, does not match its checksum"
-        )
 
 
 _Rows = namedtuple("_Rows", "name tensor values indices shape")
@@ -600,29 +585,3 @@ def check_rows(indices, rows, where):
     """Refuse row numbers that are outside the array, repeated or out of order."""
     if indices.size and (indices[0] < 0 or indices[-1] >= rows or not (indices[1:] > indices[:-1]).all()):
         raise ForeignStateFile(f"{where}: row numbers must ascend from 0 to {rows - 1}")
-
-
-# checksums
-
-
-def _blocks(nbytes):
-    """The spans that have a checksum each, so that several threads can check one array."""
-    return [(start, min(start + BLOCK, nbytes)) for start in range(0, nbytes, BLOCK)]
-
-
-@contextmanager
-def _checksums(total):
-    """A function that starts a block's checksum and returns a function that gives it.
-
-    Blocks are checked on other threads while the caller reads or writes; small files are not worth threads.
-    """
-    if total < _WORTH_THREADS or (os.cpu_count() or 1) == 1:
-        yield _checksum_now
-        return
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        yield lambda block: pool.submit(crc32, block).result
-
-
-def _checksum_now(block):
-    value = crc32(block)
-    return lambda: value
