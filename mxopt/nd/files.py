@@ -11,6 +11,7 @@ from ..sparse import RowSparseArray
 from ..states.errors import DamagedStateFile, ForeignStateFile
 from ..states.files import write_atomically
 from ..states.mxnet_arrays import V2, V3, array_at, read_layout, write_array
+from . import npz
 from .ndarray import view
 
 _MAGIC = 0x112
@@ -24,18 +25,27 @@ def save(fname, data, format="mxnet-2.x"):
     ----------
     fname : str or os.PathLike
     data : array, list of arrays, or dict of str to array
-    format : {'mxnet-2.x', 'mxnet-1.x'}
+    format : {'mxnet-2.x', 'mxnet-1.x', 'npz'}
         Each generation reads its own only (unless its NumPy shapes are switched). A file that holds a
-        row-sparse array is always written in the form of 1.x, the only one that has it.
+        row-sparse array is always written in the form of 1.x, the only one that has it. 'npz' is what MXNet
+        2 writes under NumPy shapes and NumPy reads; arrays without names are called ``arr_0``, ``arr_1``...
     """
-    if format not in _LAYOUTS:
-        raise ValueError(f"format must be 'mxnet-1.x' or 'mxnet-2.x', got {format!r}")
+    if format not in (*_LAYOUTS, "npz"):
+        raise ValueError(f"format must be 'mxnet-1.x', 'mxnet-2.x' or 'npz', got {format!r}")
     names, arrays = [], data
     if isinstance(data, dict):
         names, arrays = [str(name) for name in data], list(data.values())
     elif not isinstance(data, (list, tuple)):
         arrays = [data]
     arrays = [x if isinstance(x, RowSparseArray) else np.asarray(x, order="C") for x in arrays]
+    if format == "npz":
+        if any(isinstance(x, RowSparseArray) for x in arrays):
+            raise TypeError(
+                "npz has no row-sparse arrays; save them in another format, or .tostype('default')"
+            )
+        names = names or [f"arr_{i}" for i in range(len(arrays))]
+        write_atomically(fname, [npz.dumps(names, arrays)])
+        return
     layout = V2 if any(isinstance(x, RowSparseArray) for x in arrays) else _LAYOUTS[format]
     pieces = [struct.pack("<QQQ", _MAGIC, 0, len(arrays))]
     for i, x in enumerate(arrays):
@@ -48,12 +58,12 @@ def save(fname, data, format="mxnet-2.x"):
 
 
 def load(fname):
-    """Read a ``.params`` file that MXNet or `save` wrote.
+    """Read a ``.params`` file that MXNet or `save` wrote, in any of their formats.
 
     Returns
     -------
     list of NDArray, or dict of str to NDArray
-        As it was saved.
+        As it was saved; of an ``.npz`` a dict.
 
     Raises
     ------
@@ -67,6 +77,10 @@ def load(fname):
 def load_frombuffer(buf, where="buffer"):
     """As `load`, from the bytes of a file."""
     data = memoryview(buf).cast("B")
+    if data[:4] in (npz.ZIP, npz.EMPTY_ZIP):
+        return {name: view(array) for name, array in npz.loads(data, where).items()}
+    if data[:6] == npz.NPY:
+        return [view(npz.npy(data, where))]
     position = 0
 
     def number():
