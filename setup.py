@@ -14,8 +14,10 @@ MXOPT_VECTORIZATION_REPORT  a folder for GCC's account of every loop that it vec
                             C text that it speaks of
 """
 
+import ast
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -120,10 +122,17 @@ class BuildKernels(build_ext):
         """Make C of the .pyx files; as late as this, so that an sdist carries the .pyx and no C."""
         from Cython.Build import cythonize
 
+        generated = Path(self.build_temp)
+        generated.mkdir(parents=True, exist_ok=True)
+        text = narrow_rules()
+        path = generated / "narrow_rules.pxi"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
         translated = cythonize(
             extensions,
             compiler_directives=DIRECTIVES,
-            include_path=[KERNELS],
+            include_path=[KERNELS, str(generated)],
             build_dir=str(REPORT or self.build_temp),
             force=self.force,
             nthreads=0 if sys.platform == "win32" else self.parallel,
@@ -203,6 +212,57 @@ def cure():
     return "install GCC or Clang, and the headers of Python"
 
 
+def narrow_rules():
+    """Cython text: every elementwise rule once more, inlined into a loop over 16-bit storage (see storage.h).
+
+    The rules' own `register` calls say all that is needed, so nobody writes anything for it.
+    """
+    made = []
+    for path in RULES:
+        for call in re.findall(r"^register\(.*?\)$", path.read_text(), re.MULTILINE | re.DOTALL):
+            call = ast.parse(call.replace("<rule_fn>", "")).body[0].value
+            names = (
+                "name",
+                "single",
+                "double_",
+                "scalar_bytes",
+                "arrays",
+                "scalars",
+                "writes",
+                "sums",
+                "on_master",
+            )
+            given = {**dict(zip(names, call.args)), **{k.arg: k.value for k in call.keywords}}
+            arrays = given["arrays"].value.split()
+            if "sums" in given and given["sums"].value or any("/" in array for array in arrays):
+                continue
+            written = given["writes"].value if "writes" in given else None
+            uses = sum(1 << k for k, array in enumerate(arrays) if array != "-")
+            writes = sum(
+                1 << k
+                for k, array in enumerate(arrays)
+                if (array in written.split() if written is not None else k != 1 and array != "-")
+            )
+            name, single = given["name"].value, ast.unparse(given["single"])
+            size = ast.unparse(given["scalar_bytes"])
+            loops = []
+            for dtype in ("FLOAT16", "BFLOAT16"):
+                loop = f"mxopt_narrow_{name}_{dtype.lower()}"
+                loops.append(loop)
+                made.append(
+                    f"""
+cdef extern from *:
+    \"\"\"static void {loop}(void **, ptrdiff_t, const double *) MXOPT_FLATTEN;\"\"\"
+
+cdef void {loop} "{loop}"(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    mxopt_narrow_span(<rule_fn>{single}, {len(arrays)}, {uses}, {writes}, {dtype},
+                      <int>({size} // sizeof(double)), arrays, n, scalars)
+"""
+                )
+            made.append(f"\nregister_narrow({name!r}, {', '.join(loops)})\n")
+    return "# Written by setup.py from the rules.\n" + "".join(made)
+
+
 def say(line):
     print(f"mxopt: {line}", flush=True)
 
@@ -229,9 +289,9 @@ def report_folder():
 def extension(name):
     texts = ["prefetch.h", "dtypes.h", "control.h"]
     if "_rules_" in name:
-        texts += ["storage.h", "lanes.h", *(f"rules/{p.name}" for p in RULES)]
+        texts += ["storage.h", "lanes.h", "noise.h", *(f"rules/{p.name}" for p in RULES)]
     elif name == "_engine":
-        texts += ["threads.h", *(f"engine/{p.name}" for p in ENGINE)]
+        texts += ["threads.h", "clock.h", *(f"engine/{p.name}" for p in ENGINE)]
     return Extension(
         f"mxopt.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],

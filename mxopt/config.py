@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
 import platform
 import sys
@@ -74,6 +75,7 @@ def show_config(mode: str = "print") -> dict[str, Any] | None:
         "available": ", ".join(kernels.available_instruction_sets()),
         "openmp": str(openmp) if openmp else "none (serial kernels)",
         "threads": get_num_threads(),
+        "tuning": _described_tuning(),
     }
     if mode == "dict":
         return config
@@ -110,8 +112,39 @@ def _default():
     """0: what OpenMP itself would use, which OMP_NUM_THREADS steers."""
     text = os.environ.get("MXOPT_NUM_THREADS", "").strip()
     if not text:
-        return 0
+        return 0 if os.environ.get("OMP_NUM_THREADS") else _granted()
     return _count("MXOPT_NUM_THREADS", int(text) if text.isdecimal() else text)
+
+
+def _granted():
+    """Threads that a container's limit of processor time keeps busy; 0: no limit, or as many as cores."""
+    shares = []
+    try:
+        with open("/proc/self/cgroup", encoding="ascii") as lines:
+            folders = [line.strip().split(":", 2) for line in lines]
+        for _, controllers, path in folders:
+            if not controllers:  # version 2: the limits of all folders above count too
+                parts = path.strip("/").split("/")
+                for depth in range(len(parts) + 1):
+                    with contextlib.suppress(OSError):
+                        name = os.path.join("/sys/fs/cgroup", *parts[:depth], "cpu.max")
+                        with open(name, encoding="ascii") as file:
+                            shares.append(file.read().split())
+            elif "cpu" in controllers.split(","):
+                for folder in (path.lstrip("/"), ""):
+                    with contextlib.suppress(OSError):
+                        values = []
+                        for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"):
+                            with open(
+                                os.path.join("/sys/fs/cgroup/cpu", folder, name), encoding="ascii"
+                            ) as file:
+                                values.append(file.read().strip())
+                        shares.append(values)
+        granted = [int(quota) / int(period) for quota, period in shares if quota not in ("max", "-1")]
+    except (OSError, ValueError):  # not Linux, or a system that says it otherwise
+        return 0
+    threads = max(1, math.ceil(min(granted))) if granted else 0
+    return threads if threads < (os.cpu_count() or 1) else 0
 
 
 def _forget_half_imports():
@@ -130,4 +163,24 @@ def _forget_half_imports():
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_half_imports)
 
+
+def _described_tuning():
+    """What the engine's choices are, and what they came to."""
+    chosen = [
+        f"{rule.name} from {size} {way}"
+        for rule in kernels.RULES.values()
+        for size, way in sorted(rule.chosen.items())
+    ]
+    return ", ".join([kernels.get_tuning(), *chosen])
+
+
+def _tuning():
+    """The word in ``MXOPT_TUNE``: auto, off (fixed), or one way for all large steps: prefetch, plain."""
+    word = os.environ.get("MXOPT_TUNE", "").strip().lower() or "auto"
+    if word not in kernels.tuning_words():
+        raise ValueError(f"MXOPT_TUNE must be one of {', '.join(kernels.tuning_words())}, got {word!r}")
+    return word
+
+
+kernels.set_tuning(_tuning())
 set_num_threads(None)

@@ -1,26 +1,42 @@
-"""The one stream of random numbers: SGLD's noise and `mxopt.random` draw from it."""
+"""The one stream of random numbers: SGLD's noise and `mxopt.random` draw from it.
+
+Normal numbers are a function of the seed and of their place (see kernels/noise.h), so that threads can make
+them at once and SGLD need not have them in memory; all others come from NumPy's generator.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
-_stream = None
-_owner = None
+from . import kernels
+
+_stream: np.random.Generator | None = None
+_normals: Any = None
+_owner: int | None = None
 
 
 def seed(seed_state, ctx="all"):
-    """Restart the stream; the numbers are those of NumPy's generator, not MXNet's.
+    """Restart the stream; the numbers are not MXNet's.
 
     Parameters
     ----------
     seed_state : int
+        Any integer; equal ones give equal numbers.
     ctx : ignored
         Accepted because MXNet has a stream for each device.
     """
-    global _stream, _owner
-    _stream, _owner = np.random.default_rng(int(seed_state) % 2**64), os.getpid()
+    _start(int(seed_state) % 2**64)
+
+
+def _start(entropy):
+    global _stream, _normals, _owner
+    sequence = np.random.SeedSequence(entropy)
+    _stream = np.random.Generator(np.random.PCG64(sequence))
+    _normals = kernels.Stream(int(sequence.spawn(1)[0].generate_state(1, np.uint64)[0]))
+    _owner = os.getpid()
 
 
 def generator() -> np.random.Generator:
@@ -29,10 +45,30 @@ def generator() -> np.random.Generator:
     A forked child draws from a stream of its own: two workers that drew the same noise would be no help to a
     sampler. It is spawned from the parent's, so it is as reproducible as the parent is.
     """
-    global _stream, _owner
-    pid = os.getpid()
     if _stream is None:
-        _stream, _owner = np.random.default_rng(), pid
-    elif _owner != pid:
-        _stream, _owner = np.random.default_rng([*_stream.bit_generator.random_raw(4), pid]), pid
+        _start(None)
+    elif _owner != os.getpid():
+        _start([*(int(word) for word in _stream.bit_generator.random_raw(4)), _normals.place, os.getpid()])
+    assert _stream is not None
     return _stream
+
+
+def places(n):
+    """The key and the place of the next `n` normal numbers, which are taken from the stream.
+
+    Returns
+    -------
+    tuple of int
+    """
+    generator()
+    return _normals.take(n)
+
+
+def fill(out):
+    """Write the next normal numbers into a flat float32 or float64 array."""
+    kernels.normals(*places(out.size), out)
+
+
+def state():
+    """What decides the numbers to come, to compare or to note."""
+    return repr((generator().bit_generator.state, _normals.key, _normals.place))

@@ -282,3 +282,58 @@ def test_storage_dtypes_are_one_table():
         weight = np.ones(5, dtype)
         sgd_once(weight, np.ones(5, dtype), lr=0.5)
         assert (weight == 0.5).all()
+
+
+@pytest.mark.filterwarnings("ignore:states of")
+@pytest.mark.parametrize("dtype", HALVES, ids=lambda d: d.name)
+@pytest.mark.parametrize("name", ["adam", "sgd", "ftrl", "rmsprop"])
+def test_16_bit_arrays_have_the_bits_of_blocks_in_scratch(name, dtype):
+    """All contiguous: in registers. Every second element of larger arrays: gathered into scratch."""
+    ends = []
+    for apart in (1, 2):
+        weight, grad = (np.zeros(apart * 5003, dtype)[::apart] for _ in range(2))
+        updater = mx.get_updater(mx.create(name, learning_rate=0.1, wd=0.01, clip_gradient=1.0))
+        numbers = np.random.default_rng(9)
+        weight[...] = numbers.standard_normal(5003)
+        for _ in range(3):
+            grad[...] = numbers.standard_normal(5003)
+            grad[[7, 40, 5001]] = np.nan, np.inf, -0.0
+            updater(0, grad, weight)
+        ends.append(np.ascontiguousarray(weight).view(np.uint16))
+    nan = np.isnan(ends[0].view(dtype).astype(np.float32))
+    assert 0 < nan.sum() < 5 and (ends[0][~nan] == ends[1][~nan]).all()
+
+
+@pytest.mark.parametrize("word", kernels.tuning_words())
+def test_every_way_of_running_gives_the_same_bits(word):
+    before = kernels.get_tuning()
+    try:
+        kernels.set_tuning("off")
+        expected = large_run()
+        kernels.set_tuning(word)
+        assert large_run() == expected
+    finally:
+        kernels.set_tuning(before)
+
+
+def large_run():
+    rng = np.random.default_rng(3)
+    weight, grad = rng.standard_normal((2, 600_000), np.float32)
+    updater = mx.get_updater(mx.create("nadam"))
+    for _ in range(10):
+        updater(0, grad, weight)
+    return weight.tobytes()
+
+
+def test_the_engine_settles():
+    before = kernels.get_tuning()
+    try:
+        kernels.set_tuning("auto")
+        large_run()
+        chosen = kernels.RULES["nadam"].chosen
+        assert chosen and set(chosen.values()) <= {"prefetch", "plain"}
+        large_run()
+        assert kernels.RULES["nadam"].chosen == chosen
+        assert f"nadam from {min(chosen)}" in mx.show_config("dict")["tuning"]
+    finally:
+        kernels.set_tuning(before)

@@ -201,3 +201,19 @@ zeros[:] = 2
 print((pickle.loads(pickle.dumps(zeros)) == 2).all())
 """
     assert printed(code).split() == ["0", "False", "True"]
+
+
+# --- tuning -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", kernels.tuning_words())
+def test_tuning_is_chosen_by_a_word(word):
+    code = "import mxopt; print(mxopt.show_config('dict')['tuning'])"
+    assert printed(code, MXOPT_TUNE=word.upper()) == word
+
+
+def test_another_tuning_word_is_refused_in_a_line():
+    done = python("import mxopt", MXOPT_TUNE="fast")
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == "ValueError: MXOPT_TUNE must be one of auto, off, prefetch, plain, got 'fast'"

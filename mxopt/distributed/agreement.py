@@ -38,8 +38,8 @@ def description(optimizer):
             for index, one in owners.items()
         ]
     if optimizer._draw is not None:
-        generator = getattr(optimizer, "generator", None) or stream.generator()
-        state = repr(generator.bit_generator.state).encode()
+        generator = getattr(optimizer, "generator", None)
+        state = (stream.state() if generator is None else repr(generator.bit_generator.state)).encode()
         found["the noise (seed all ranks alike: mx.random.seed)"] = hashlib.blake2b(
             state, digest_size=8
         ).hexdigest()

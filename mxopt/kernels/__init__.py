@@ -22,19 +22,25 @@ from ._engine import (
     Plan,
     Refused,
     Rule,
+    Stream,
     get_num_threads,
     get_num_threads_setting,
+    get_tuning,
+    normals,
     openmp_version,
     set_num_threads,
+    set_tuning,
+    tuning_words,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
 from ._scalars import as_read_by_mxnet, corrected, count_up, give_back, read_row, take_control
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Plan", "Refused", "Rule", "as_read_by_mxnet",
-    "available_instruction_sets", "corrected", "count_up", "get_num_threads", "get_num_threads_setting",
-    "give_back", "group_rows", "openmp_version", "read_row", "reduce_rows", "set_num_threads", "sum_rows",
-    "take_control",
+    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Plan", "Refused", "Rule", "Stream",
+    "as_read_by_mxnet", "available_instruction_sets", "corrected", "count_up", "get_num_threads",
+    "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals", "openmp_version",
+    "read_row", "reduce_rows", "set_num_threads", "set_tuning", "sum_rows", "take_control",
+    "tuning_words",
 ]  # fmt: skip
 
 #: From the plainest to the widest.
@@ -77,6 +83,7 @@ def _choose():
 
 INSTRUCTION_SET = _choose()
 _module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
+_engine.use_normals(_module.NORMALS)
 
 #: Bytes an element of every dtype that the engine steps, by name, in the order of their numbers.
 STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)

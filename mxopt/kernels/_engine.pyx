@@ -49,6 +49,7 @@ class Refused(Exception):
 
 
 include "engine/threads.pxi"
+include "engine/tuning.pxi"
 include "engine/rule.pxi"
 include "engine/running.pxi"
 include "engine/planning.pxi"

@@ -1,2 +1,3 @@
 # The rules, built for the instruction set "avx2" (see setup.py).
 include "rules/all.pxi"
+include "narrow_rules.pxi"  # setup.py writes it

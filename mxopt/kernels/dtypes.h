@@ -4,6 +4,7 @@
 #define MXOPT_DTYPES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     MXOPT_F32,
@@ -14,6 +15,7 @@ enum {
 };
 
 typedef void (*mxopt_convert)(const void *, void *, ptrdiff_t);
+typedef void (*mxopt_normals)(uint64_t key, uint64_t place, void *, ptrdiff_t); /* by type of the arithmetic */
 typedef int (*mxopt_finite)(const void *, ptrdiff_t);
 
 typedef struct {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import namespace
-from ..stream import generator, seed
+from ..stream import fill, generator, seed
 from .ops import _dtype, _give, _placed
 
 __all__ = [
@@ -57,8 +59,9 @@ def _value(x):
 
 def _normal(size, dtype, loc, scale):
     # float32 is drawn as float32, so that these are the numbers that SGLD adds
-    drawn = generator().standard_normal(size, np.float32 if dtype == np.float32 else np.float64)
-    return loc + scale * drawn
+    drawn = np.empty(math.prod(size), np.float32 if dtype == np.float32 else np.float64)
+    fill(drawn)
+    return loc + scale * drawn.reshape(size)
 
 
 def normal(loc=0, scale=1, shape=None, dtype=None, ctx=None, out=None, name=None):

@@ -122,6 +122,9 @@ class Optimizer:
     #: Fills an array with the drawn input of rules that have one (noise).
     _draw: Callable[[np.ndarray], None] | None = None
 
+    def _noise(self, n):
+        """The (key, place) of `n` normal numbers that the kernel makes itself; None: `_draw` fills arrays."""
+
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
 
@@ -874,7 +877,8 @@ class Optimizer:
                 rule = kernels.RULES[name]
                 sums = whole.run(rule, table, rows, singles)
                 table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
-        plan.run(last, table, rows, singles, self._draw)
+        noise = None if self._draw is None else self._noise(plan.elements)
+        plan.run(last, table, rows, singles, self._draw, noise)
 
     def _table_by_rows(self, by_rows, table, rows, singles):
         """Scalars, as from `_table`, when some tensors (`by_rows`: which) are updated by rows."""

@@ -88,8 +88,14 @@ class SGLD(Optimizer):
         return lr, wd, self._rescale, self._clip, math.sqrt(lr)
 
     def _draw(self, out):
-        generator = stream.generator() if self.generator is None else self.generator
-        generator.standard_normal(out=out, dtype=out.dtype)
+        if self.generator is None:
+            stream.fill(out)
+        else:
+            self.generator.standard_normal(out=out, dtype=out.dtype)
+
+    def _noise(self, n):
+        # Made where it is used, unless somebody draws in another way.
+        return stream.places(n) if self.generator is None and "_draw" not in vars(self) else None
 
     def step(self, indices, weights, grads, states):
         for weight, grad, _, _, lr, wd in self._each(indices, weights, grads, states):

@@ -1,5 +1,6 @@
 """SGLD's noise: what it is, where it comes from, and that it costs no memory."""
 
+import math
 import threading
 import tracemalloc
 
@@ -9,6 +10,7 @@ from runs import assert_same_bits
 
 import mxopt as mx
 import mxopt.v1 as v1
+from mxopt import kernels
 
 packages = pytest.mark.parametrize("package", [mx, v1], ids=["2.x", "1.x"])
 either_way = pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
@@ -101,6 +103,7 @@ def test_noise_takes_less_than_a_megabyte(dtype):
     assert (weight != 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate is negative")
 @either_way
 def test_a_negative_learning_rate_is_refused(fused):
     with pytest.warns(UserWarning, match="learning_rate is negative, -0.1"):
@@ -128,3 +131,63 @@ def test_threads_may_step_at_the_same_time():
     for thread in threads:
         thread.join()
     assert all(np.isfinite(weight).all() and weight.std() > 0.1 for weight in weights)
+
+
+# --- the normal numbers themselves --------------------------------------------------------------------------
+
+
+def normals(n, key=7, place=0, dtype=np.float32):
+    out = np.empty(n, dtype)
+    kernels.normals(key, place, out)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_depend_on_their_place_alone(dtype):
+    whole = normals(10_000, dtype=dtype)
+    for begin, end in ((0, 1), (1, 130), (63, 64), (127, 129), (500, 9_999)):
+        assert_same_bits([normals(end - begin, place=begin, dtype=dtype)], [whole[begin:end]])
+    far = 2**40 + 5
+    assert_same_bits([normals(50, place=far + 10, dtype=dtype)], [normals(60, place=far, dtype=dtype)[10:]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_are_normal_and_independent(dtype):
+    n = 1_000_000
+    numbers = normals(n, dtype=dtype).astype(float)
+    # Kolmogorov and Smirnov: one stream in 8,000 passes the distance of 2.2 / sqrt(n); this stream is fixed.
+    numbers.sort()
+    cumulated = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in numbers[:: n // 20_000]])
+    assert np.abs(cumulated - np.arange(0, n, n // 20_000) / n).max() < 2.2 / math.sqrt(n)
+    tails = (np.abs(numbers) > 4).mean() / math.erfc(4 / math.sqrt(2))
+    assert 0.3 < tails < 2
+    # Neighbours, other steps, other streams: correlations of independent numbers, and of their squares.
+    rows = [
+        normals(n, key, place, dtype).astype(float)
+        for key, place in ((7, 0), (7, 1), (7, 32), (7, n), (8, 0))
+    ]
+    for row in rows[1:]:
+        for power in (1, 2):
+            assert abs(np.corrcoef(rows[0] ** power, row**power)[0, 1]) < 5 / math.sqrt(n)
+
+
+def test_seed_and_step_is_seed_and_draw():
+    """What MXNet's own test of SGLD relies on."""
+    stepped = noise(np.zeros((40, 301), np.float32), learning_rate=0.25)
+    mx.random.seed(3)
+    assert_same_bits([stepped], [np.asarray(mx.random.normal(0, 0.5, shape=(40, 301), dtype="float32"))])
+
+
+def test_any_number_of_threads_makes_the_same_noise():
+    ends = []
+    for threads in (1, 2, 3):
+        with mx.num_threads(threads):
+            ends.append(noise(np.zeros(300_001, np.float32)))
+    assert_same_bits(ends[:1] * 2, ends[1:])
+
+
+def test_lists_and_generators_of_one_s_own_take_the_numbers_in_order():
+    mx.random.seed(3)
+    weights = [np.zeros(n, np.float32) for n in (5, 100_000, 77)]
+    mx.get_updater(mx.create("sgld", learning_rate=0.04))([0, 1, 2], [w.copy() for w in weights], weights)
+    assert_same_bits([np.concatenate(weights)], [noise(np.zeros(100_082, np.float32))])

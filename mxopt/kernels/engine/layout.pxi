@@ -9,6 +9,7 @@ cdef extern from "dtypes.h" nogil:
         DTYPES "MXOPT_DTYPES"
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
     ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
+    ctypedef void (*normals_fn "mxopt_normals")(uint64_t key, uint64_t place, void* target, Py_ssize_t n) noexcept nogil
     ctypedef struct Storage "mxopt_storage":
         const char* name
         Py_ssize_t itemsize
@@ -89,12 +90,14 @@ cdef struct Tensor:
     Py_ssize_t size       # elements that the rule visits
     Py_ssize_t start      # its place on the line
     Py_ssize_t first_sum  # its first partial sum
+    Py_ssize_t before     # elements of the tensors before it
     char* data[SLOTS]
     Layout* layout        # NULL: everything is FLAT
     int row               # its row in the table of scalars
     unsigned char dtype[SLOTS]
     unsigned char kind[SLOTS]
     unsigned char compute
+    unsigned char narrow  # 0, or which of Pass.narrow runs on its arrays as they are, plus one
     unsigned char plain   # every pointer can be used as it is
     unsigned char ranged  # its memory ranges are in Plan.ranges, not those of its data
     unsigned char lanes   # its sums are taken in lanes: it is larger than a block, or part of what is
@@ -107,6 +110,7 @@ cdef struct Range:
     bint written
 
 cdef struct Pass:
+    rule_fn narrow[2]  # on float16, on bfloat16; NULL: there is none
     rule_fn rules[3]  # by compute type; the last one runs on float32 masters
     Tensor* tensors
     Py_ssize_t ntensors
@@ -120,11 +124,14 @@ cdef struct Pass:
     unsigned int writes
     bint by_row
     bint mirrored
+    int noisy           # the array that is drawn here, by its elements' places in a stream; 0: there is none
+    uint64_t key, place
     Py_ssize_t scratch_items
     bint far     # the arrays are larger than the caches
     int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 # The table of storage dtypes, by number: of the chosen instruction set (see storage.h).
 cdef const Storage* STORAGE = NULL
+cdef normals_fn NORMALS[2]
 cdef object float32 = np.dtype(np.float32), float64 = np.dtype(np.float64)
 cdef int bfloat16_num = -1  # NumPy's number of it, once one was met

@@ -274,6 +274,7 @@ cdef class Plan:
         t.size = size
         t.start = self.total
         t.first_sum = self.nsum_blocks
+        t.before = self.nelements
         self.total += round_up(size, LINE)
         self.nsum_blocks += (size + SUM_BLOCK - 1) // SUM_BLOCK
         t.lanes = size > SUM_BLOCK
@@ -353,6 +354,7 @@ cdef class Plan:
         t.plain = t.data[MIRROR] == NULL
         for a in range(self.narrays):
             t.plain = t.plain and t.dtype[a] == t.compute
+        t.narrow = self.narrowness(t)
         if sparse or self.by_row or not (all_c or all_f):
             t.layout = <Layout*>calloc(1, sizeof(Layout))
             if t.layout == NULL:
@@ -379,13 +381,24 @@ cdef class Plan:
                     self.lay(i, 2 + a, found[a], sparse and self.lazy)
             t.layout.in_place = sparse and self.lazy and t.data[MIRROR] == NULL
             for a in range(self.narrays):
-                t.layout.in_place = (t.layout.in_place and t.dtype[a] == t.compute
+                t.layout.in_place = (t.layout.in_place and (t.dtype[a] == t.compute or t.narrow)
                                      and (t.kind[a] == FLAT or t.kind[a] == ROWS))
             if not t.plain and self.by_row:
                 self.widest = max(self.widest, t.layout.width)
         self.staged = self.staged or not t.plain
         self.settle(t, cnp.PyArray_SIZE(g) if sparse and self.lazy else cnp.PyArray_SIZE(w))
         return 0
+
+    cdef int narrowness(self, const Tensor* t) noexcept:
+        # See Tensor.narrow: one 16-bit type throughout. Beside float32 masters it is not worth it: seven arrays of two
+        # widths in registers take a sixth longer than blocks in scratch do.
+        cdef int a, dtype = t.dtype[WEIGHT]
+        if dtype != F16 and dtype != BF16 or self.by_row or self.ndrawn:
+            return 0
+        for a in range(self.narrays):
+            if t.dtype[a] != dtype:
+                return 0
+        return 1 + (dtype == BF16)
 
     cdef int check_rows(self, Py_ssize_t i, cnp.ndarray w, cnp.ndarray g, object rows) except -1:
         cdef cnp.ndarray array
@@ -480,13 +493,14 @@ cdef class Plan:
         cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
         c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
         c.by_row, c.nsums, c.narrays, c.far = False, 0, 1, False
+        c.noisy = 0
         self.compare()
         with nogil:
             run_threads(&c, 0, self.total, threads, NULL, 0)
         return not spoilt
 
     def run(self, Rule rule not None, object scalars not None, const int[::1] rows=None, object singles=None,
-            object draw=None):
+            object draw=None, tuple noise=None):
         """Run one rule over the plan.
 
         Parameters
@@ -501,6 +515,8 @@ cdef class Plan:
             What float32 arithmetic takes instead.
         draw : callable, optional
             Fills an array with a rule's drawn input; called tensor by tensor, in the order of elements.
+        noise : (key, place), optional
+            Instead: the drawn input is of normal numbers (see `normals`), of all tensors one after the other.
 
         Returns
         -------
@@ -515,6 +531,9 @@ cdef class Plan:
         cdef double few[2][MAX_SCALARS]
         cdef Py_ssize_t nrows = len(scalars), k, block
         cdef tuple only, only_single
+        cdef Choice* choice = NULL
+        cdef bint second = False
+        cdef double begin
         cdef mxopt_control control
         if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
@@ -550,10 +569,15 @@ cdef class Plan:
                 self.tensors[i].row = rows[i]
             self.rowed = True
         c.spoilt = NULL
-        c.far = self.nelements >= FAR_FROM
+        c.narrow = rule.narrow
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
+        c.far = self.nelements >= FAR_FROM and tuning != TUNE_PLAIN
+        if c.far and not self.ndrawn:
+            choice = &rule.choices[size_class(self.nelements * c.narrays)]
+            second = second_way(choice)
+            c.far = not second
         c.sums_weight = rule.sums_weight
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
         c.mirrored = self.mirrored and (rule.writes & 1)
@@ -564,18 +588,26 @@ cdef class Plan:
             c.sums = &sums[0, 0]
         if self.total * c.narrays >= SERIAL_BELOW:
             threads = get_num_threads()
-        if self.staged:
+        c.noisy = 0
+        if noise is not None and self.ndrawn:
+            c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
+        if self.staged or c.noisy:
             scratch = <char*>malloc(threads * (SLOTS + 1) * c.scratch_items * 8)
             if scratch == NULL:
                 raise MemoryError
         per_thread = (SLOTS + 1) * c.scratch_items * 8
         try:
             self.compare()
-            if self.ndrawn:
+            if self.ndrawn and not c.noisy:
                 self.run_drawn(&c, draw, threads, scratch, per_thread)
             else:
                 with nogil:
-                    run_threads(&c, 0, self.total, threads, scratch, per_thread)
+                    if choice != NULL and tuning == TUNE_AUTO and choice.tried < 2 * TRIES:
+                        begin = mxopt_now()
+                        run_threads(&c, 0, self.total, threads, scratch, per_thread)
+                        note_time(choice, second, (mxopt_now() - begin) / self.nelements)
+                    else:
+                        run_threads(&c, 0, self.total, threads, scratch, per_thread)
         finally:
             free(scratch)
         if not rule.nsums:

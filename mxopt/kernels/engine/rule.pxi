@@ -1,5 +1,59 @@
 # Rules as the engine sees them, and the table of storage dtypes that comes with them.
 
+ctypedef fused real:
+    float
+    double
+
+
+def use_normals(tuple functions):
+    """Take the functions that were built for the chosen instruction set."""
+    for compute in range(2):
+        NORMALS[compute] = <normals_fn>PyCapsule_GetPointer(functions[compute], "mxopt.normals")
+
+
+def normals(uint64_t key, uint64_t place, real[::1] out not None):
+    """Fill an array with the normal numbers of a stream from a place on.
+
+    Parameters
+    ----------
+    key : int
+        Which stream.
+    place : int
+        Of the first number. A number depends on key, place and type alone.
+    out : float32 or float64 array (n,)
+    """
+    cdef Py_ssize_t n = out.shape[0]
+    cdef mxopt_control control
+    if n == 0:
+        return
+    with nogil:
+        control = mxopt_take_control(False)
+        NORMALS[0 if real is float else 1](key, place, &out[0], n)
+        mxopt_give_back(control)
+
+
+cdef class Stream:
+    """Places in a stream of normal numbers, given out one after the other.
+
+    Parameters
+    ----------
+    key : int
+        Which stream, 0 to 2**64 - 1.
+    place : int, default 0
+        The next number's.
+    """
+
+    cdef readonly uint64_t key, place
+
+    def __init__(self, uint64_t key, uint64_t place=0):
+        self.key, self.place = key, place
+
+    def take(self, Py_ssize_t n):
+        """The (key, place) of the next `n` numbers, which no other call gets."""
+        cdef uint64_t place = self.place
+        self.place = place + <uint64_t>n
+        return self.key, place
+
 
 def use_storage(table):
     """Take the table of storage dtypes that was built for the chosen instruction set.
@@ -18,6 +72,8 @@ cdef class Rule:
     """One registered rule: its loops for float and double and what they read and write."""
 
     cdef rule_fn single, double_, on_master
+    cdef rule_fn narrow[2]
+    cdef Choice choices[CLASSES]
     cdef unsigned int uses, writes, per_row
     cdef int nscalars
     cdef readonly str name
@@ -34,6 +90,8 @@ cdef class Rule:
         self.single = <rule_fn>PyCapsule_GetPointer(entry["float32"], "mxopt.rule")
         self.double_ = <rule_fn>PyCapsule_GetPointer(entry["float64"], "mxopt.rule")
         self.on_master = <rule_fn>PyCapsule_GetPointer(entry["on_master"], "mxopt.rule")
+        for i, loop in enumerate(entry.get("narrow", ())):
+            self.narrow[i] = <rule_fn>PyCapsule_GetPointer(loop, "mxopt.rule")
         self.arrays = tuple(a.partition("/")[0] for a in entry["arrays"])
         self.scalars = entry["scalars"]
         self.nscalars = len(self.scalars)
@@ -57,6 +115,16 @@ cdef class Rule:
             if (i != GRAD and array != "-" and not array.endswith("/drawn")) if writes is None else (
                     self.arrays[i] in writes):
                 self.writes |= 1u << i
+
+    @property
+    def chosen(self):
+        """What its large calls settled on: 'prefetch' or 'plain', by the elements of all arrays from which on."""
+        cdef int k
+        found = {}
+        for k in range(CLASSES):
+            if self.choices[k].tried >= 2 * TRIES:
+                found[1 << (k + CLASS_FROM)] = "plain" if self.choices[k].second else "prefetch"
+        return found
 
     @property
     def streams(self):

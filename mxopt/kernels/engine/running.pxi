@@ -67,9 +67,9 @@ cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end)
     cdef char* table[MAX_ARRAYS]
     cdef int mapped[MAX_ARRAYS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
-    cdef rule_fn rule = c.rules[t.compute]
+    cdef rule_fn rule = c.narrow[t.narrow - 1] if t.narrow else c.rules[t.compute]
     cdef const int64_t* rows = t.layout.rows
-    cdef Py_ssize_t width = t.layout.width, itemsize = STORAGE[t.compute].itemsize, length = width * itemsize
+    cdef Py_ssize_t width = t.layout.width, itemsize = STORAGE[t.dtype[WEIGHT]].itemsize, length = width * itemsize
     cdef Py_ssize_t row = p // width, last = (end - 1) // width, asked = row, part = p - row * width, n
     cdef Py_ssize_t head = min(length, ROW_HEAD)
     cdef int a, count = 0
@@ -100,6 +100,29 @@ cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end)
         for a in range(c.narrays):
             if t.kind[a] != ROWS and arrays[a] != NULL:
                 arrays[a] = <char*>arrays[a] + n * itemsize
+        p += n
+
+
+cdef void run_narrow(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
+    # Contiguous arrays that are all float16 or all bfloat16.
+    cdef void* arrays[POINTERS]
+    cdef const double* scalars = c.scalars[F32] + t.row * c.nscalars
+    cdef rule_fn rule = c.narrow[t.narrow - 1]
+    cdef Py_ssize_t n, k
+    cdef int a
+    for a in range(c.narrays):
+        arrays[a] = t.data[a] + 2 * p if (c.uses >> a) & 1 else NULL
+    while p < end:
+        n = min(<Py_ssize_t>PART, end - p) if c.far else end - p
+        if c.far:
+            for k in range(0, 2 * n, 64):
+                for a in range(c.narrays):
+                    if arrays[a] != NULL:
+                        mxopt_prefetch(<char*>arrays[a] + 2 * FAR_AHEAD * PART + k)
+        rule(arrays, n, scalars)
+        for a in range(c.narrays):
+            if arrays[a] != NULL:
+                arrays[a] = <char*>arrays[a] + 2 * n
         p += n
 
 
@@ -218,7 +241,7 @@ cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t
     cdef Py_ssize_t step[SLOTS]
     cdef int a, count = 0
     for a in range(SLOTS):
-        if t.data[a] == NULL or not (a == MIRROR or (c.uses >> a) & 1):
+        if t.data[a] == NULL or a == c.noisy and a or not (a == MIRROR or (c.uses >> a) & 1):
             continue
         itemsize = STORAGE[t.dtype[a]].itemsize
         if t.kind[a] == FLAT:
@@ -275,10 +298,14 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     cdef char* raw = scratch + SLOTS * stride
     cdef unsigned int staged
     cdef int a
-    if t.layout != NULL and t.layout.in_place and not c.nsums and not c.by_row:
+    if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and (
+            not t.narrow or c.narrow[t.narrow - 1] != NULL):
         run_rows(c, t, p, end)
         return
-    if c.far and t.plain and t.layout == NULL and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
+    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL:
+        run_narrow(c, t, p, end)
+        return
+    if c.far and t.plain and t.layout == NULL and not c.noisy and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
         run_far(c, t, p, end)
         return
     if c.by_row:
@@ -286,7 +313,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if t.plain:  # all at once
             rows = (end - p) // step
         arrays[c.narrays] = &rows
-    elif t.plain:
+    elif t.plain and not c.noisy:
         step = end - p
     else:
         step = BLOCK
@@ -299,7 +326,10 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         staged = 0
         for a in range(c.narrays):
             arrays[a] = NULL
-            if (c.uses >> a) & 1:
+            if a == c.noisy and a:
+                arrays[a] = scratch + a * stride
+                NORMALS[t.compute](c.key, c.place + <uint64_t>(t.before + p), arrays[a], n)
+            elif (c.uses >> a) & 1:
                 arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
                 if arrays[a] == scratch + a * stride:
                     staged |= 1u << a

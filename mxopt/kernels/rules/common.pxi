@@ -9,6 +9,7 @@
 # operations is MXNet's, each rounded to the working type, so the text of a rule is the specification.
 
 from cpython.pycapsule cimport PyCapsule_New
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 cdef extern from "<math.h>" nogil:
@@ -18,14 +19,19 @@ cdef extern from "<math.h>" nogil:
     double fabs(double)
     const float INFINITY
 
+ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
+
 cdef extern from "storage.h" nogil:
     enum:
         FLOAT16 "MXOPT_F16"
+        BFLOAT16 "MXOPT_BF16"
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
     ctypedef struct Storage "mxopt_storage":
         convert_fn load[2]
         convert_fn store[2]
     const Storage* mxopt_storage_table()
+    void mxopt_narrow_span(rule_fn rule, int count, unsigned int uses, unsigned int writes, int dtype, int nscalars,
+                           void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
 
 cdef extern from "prefetch.h" nogil:
     void mxopt_prefetch(const void*)
@@ -33,8 +39,6 @@ cdef extern from "prefetch.h" nogil:
 ctypedef fused real:
     float
     double
-
-ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
 
 
 cdef inline real root(real x) noexcept nogil:
@@ -131,6 +135,20 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
         "by_row": "/row" in arrays,
     }
 
+
+cdef register_narrow(str name, rule_fn f16, rule_fn bf16):
+    """Enter a rule's loops over arrays that are all float16, and all bfloat16."""
+    RULES[name]["narrow"] = (PyCapsule_New(<void*>f16, "mxopt.rule", NULL), PyCapsule_New(<void*>bf16, "mxopt.rule", NULL))
+
+
+cdef extern from "noise.h" nogil:
+    ctypedef void (*normals_fn "mxopt_normals")(uint64_t key, uint64_t place, void* target, Py_ssize_t n) noexcept nogil
+    void mxopt_normals_f32(uint64_t key, uint64_t place, void* target, Py_ssize_t n) noexcept nogil
+    void mxopt_normals_f64(uint64_t key, uint64_t place, void* target, Py_ssize_t n) noexcept nogil
+
+# Normal numbers by their place in a stream, for float and for double.
+NORMALS = (PyCapsule_New(<void*>mxopt_normals_f32, "mxopt.normals", NULL),
+           PyCapsule_New(<void*>mxopt_normals_f64, "mxopt.normals", NULL))
 
 # The table of storage dtypes (see dtypes.h), built for this instruction set: one for the rules and the engine.
 cdef const Storage* STORED_AS = mxopt_storage_table()
