@@ -23,6 +23,16 @@ cimport numpy as cnp
 
 cnp.import_array()
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    ctypedef struct PyInterpreterState:
+        pass
+    PyThreadState* PyThreadState_Get()
+    PyInterpreterState* PyThreadState_GetInterpreter(PyThreadState*)
+    PyThreadState* PyInterpreterState_ThreadHead(PyInterpreterState*)
+    PyThreadState* PyThreadState_Next(PyThreadState*)
+
 cdef extern from "prefetch.h" nogil:
     void mxopt_prefetch(const void*)
 

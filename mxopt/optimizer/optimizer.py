@@ -488,8 +488,8 @@ class Optimizer:
                 for index, (_, lr, wd) in zip(indices, rates):
                     self.check_rates(index, lr, wd)
             made = make(rates)
-            if plan is not None:
-                plan.compare()
+            if plan is not None and (scheduler is not None or apart or not self.built_in):
+                plan.compare()  # after code that may be the user's
             return made
         except BaseException as error:
             self._take_back(indices, counts, before)

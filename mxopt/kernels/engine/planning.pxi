@@ -460,8 +460,9 @@ cdef class Plan:
     cpdef int compare(self) except -1:
         """Refuse to run if an array was given other memory after it was looked at.
 
-        By a scheduler, for instance, or by another thread. `run` compares by itself, after its last line of Python; who
-        wants to know before does so here.
+        By a scheduler, for instance, or by another thread. `run` compares by itself, after its last line of Python, what
+        costs nothing to compare, and everything where there are other threads. Who has run code of the user's
+        since the plan was made calls this.
         """
         cdef Py_ssize_t i, k
         cdef int a, count = 1 if self.alone else 2 + self.nstates
@@ -471,6 +472,8 @@ cdef class Plan:
         cdef Tensor* t
         for i in range(self.ntensors):
             t = &self.tensors[i]
+            if self.ntensors > FEW:
+                self.look_ahead(<list>self.owners[0], <list>self.owners[1], <list>self.owners[2], i)
             if t.ranged:
                 continue
             state = PyList_GET_ITEM(<list>self.owners[2], i)
@@ -597,7 +600,8 @@ cdef class Plan:
                 raise MemoryError
         per_thread = (SLOTS + 1) * c.scratch_items * 8
         try:
-            self.compare()
+            if self.ntensors <= FEW or other_threads():
+                self.compare()
             if self.ndrawn and not c.noisy:
                 self.run_drawn(&c, draw, threads, scratch, per_thread)
             else:

@@ -62,3 +62,8 @@ def get_num_threads():
                 RuntimeWarning, stacklevel=2)
         return 1
     return threads
+
+
+cdef inline bint other_threads() noexcept:
+    # Whether Python code can run in another thread; the GIL keeps the list still.
+    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(PyThreadState_Get()))) != NULL
