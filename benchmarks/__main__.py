@@ -9,7 +9,7 @@ from pathlib import Path
 import mxopt
 
 from . import peers, report
-from .cases import GROUPS
+from .cases import APART, GROUPS
 
 
 def main():
@@ -35,7 +35,7 @@ def main():
     lines = [f"{key}: {value}" for key, value in head.items()]
     print("\n".join(lines), flush=True)
     rows = []
-    for name in options.groups or GROUPS:
+    for name in options.groups or [name for name in GROUPS if name not in APART]:
         print(f"\n{name}", flush=True)
         lines += ["", name]
         for row in GROUPS[name](options.seconds):

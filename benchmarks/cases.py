@@ -458,6 +458,35 @@ def memory(seconds):
                   f"{grown} KB beyond the arrays, {mxopt.get_num_threads()} threads")  # fmt: skip
 
 
+def machine(seconds, size=FULL):
+    """What this machine reaches, in a minute: the limit, torch on the same dtype, what the engine chose."""
+    import ml_dtypes
+
+    dtypes = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float64": float}
+    cases = [("adam", dtype) for dtype in dtypes] + [("sgd", "float32"), ("adagrad", "float32")]
+    for name, label in cases:
+        weights, grads = drawn([size], dtypes[label]), drawn([size], dtypes[label])
+        found, absent = contestants(name, weights, grads, ("torch fused",), label in ("float32", "float64"))
+        if label.endswith("16"):
+            wide = [weights[0].astype(np.float32)], [grads[0].astype(np.float32)]
+            found["mxopt float32"] = peers.ours(name, *wide)
+        for _ in range(10):  # the engine's own trials
+            found["mxopt"]()
+        yield Row(
+            "machine", f"{name} {label} {size:,}", race(found, seconds / 4, (5, 40)), None, absent, size
+        )
+        del weights, grads, found
+        gc.collect()
+    weights, grads = drawn([size]), drawn([size])
+    step = peers.ours("sgld", weights, grads)
+    found = {"mxopt": step, "limit": stream([weights], [grads])}
+    yield Row("machine", f"sgld {size:,}", race(found, seconds / 4, (3, 20)), {"limit": 0.2}, None, size)
+    yield Row("machine", "chosen", {}, note=mxopt.show_config("dict")["tuning"])
+
+
+#: Those that a run of everything leaves out: it has their cases elsewhere.
+APART = ("machine",)
+
 GROUPS = {
     function.__name__: function
     for function in (
@@ -473,5 +502,6 @@ GROUPS = {
         subnormal,
         threads,
         memory,
+        machine,
     )
 }

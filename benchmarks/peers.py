@@ -68,12 +68,19 @@ def ours(name, weights, grads, fused=True, package=mxopt, **options):
     return step
 
 
+def torch_tensor(lib, array):
+    """torch's tensor over an array; NumPy's bfloat16 through an integer of its width."""
+    if array.dtype.name == "bfloat16":
+        return lib.from_numpy(array.view(np.int16)).view(lib.bfloat16)
+    return lib.from_numpy(array)
+
+
 def torch(name, weights, grads, **options):
     lib = _need("torch")
     lib.set_num_threads(mxopt.get_num_threads())
-    parameters = [lib.nn.Parameter(lib.from_numpy(w.copy())) for w in weights]
+    parameters = [lib.nn.Parameter(torch_tensor(lib, w.copy())) for w in weights]
     for parameter, grad in zip(parameters, grads):
-        parameter.grad = lib.from_numpy(grad)
+        parameter.grad = torch_tensor(lib, grad)
     cls = TORCH.get(name)
     if cls is None:
         raise Absent(f"no {name}")
