@@ -8,11 +8,12 @@ import numpy as np
 
 from .. import checks
 from ..slots import NONE, StateSlot
-from .optimizer import Optimizer, register
+from .momentum import Momentum
+from .optimizer import register
 
 
 @register
-class DCASGD(Optimizer):
+class DCASGD(Momentum):
     """DCASGD: a gradient that comes late is corrected for how far the weight has moved meanwhile.
 
     Updates are applied by::
@@ -82,10 +83,6 @@ class DCASGD(Optimizer):
         self.lamda = checks.number("lamda", lamda)
         self.lazy_update = checks.lazy_update(self, lazy_update)
         self.weight_previous: dict[Any, Any] = {}  # never filled, there as well
-
-    @property
-    def passes(self):
-        return self.rules[1:] if self.momentum else self.rules[:1]
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale, self._clip, self.lamda, self.momentum

@@ -176,7 +176,7 @@ class LBSGD(Momentum):
             self.lbmult = 1.0 + (scale - 1) * math.sqrt(number / whole)
         return self.lbmult
 
-    def fused_step(self, indices, weights, grads, states):
+    def _fused_step(self, indices, weights, grads, states):
         rule = kernels.RULES[self.passes[0]]
         plan = self._plan(indices, weights, grads, states, rule)
         if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):

@@ -1,7 +1,7 @@
 """What the optimizers with a momentum buffer have in common."""
 
 from ..slots import NONE, StateSlot
-from .optimizer import Optimizer
+from .optimizer import Optimizer, is_half
 
 
 class Momentum(Optimizer):
@@ -15,9 +15,67 @@ class Momentum(Optimizer):
     text_scalars = scalar_names
     momentum: float
 
+    #: Whether momentum rests while `momentum` is 0, rather than being multiplied by 0.
+    rests = False
+    #: Whether the states of this call have momentum although `momentum` is 0.
+    _goes_on = False
+
     @property
     def passes(self):
-        return self.rules[-1:] if self.momentum else self.rules[-2:-1]
+        return self.rules[-1:] if self.momentum or self._goes_on else self.rules[-2:-1]
+
+    def fused_step(self, indices, weights, grads, states):
+        try:
+            self._fused_step(indices, weights, grads, states)
+        except (TypeError, ValueError):  # refused, and nothing has changed
+            kept = [] if self.momentum else [self._has_momentum(*pair) for pair in zip(weights, states)]
+            if not any(kept) or self._goes_on:
+                raise
+        else:
+            return
+        # A schedule has set momentum to 0. As in MXNet, states that exist go on: with a momentum of 0, or
+        # untouched until there is momentum again.
+        if self.rests:
+            self._fused_step(indices, weights, grads, list(map(self._without, weights, states)))
+            return
+        for there in (True, False):
+            part = [call for call, has in zip(zip(indices, weights, grads, states), kept) if has == there]
+            if part:
+                self._goes_on = there
+                try:
+                    self._fused_step(*map(list, zip(*part)))
+                finally:
+                    del self._goes_on
+
+    fused_step.__doc__ = Optimizer.fused_step.__doc__
+    _fused_step = Optimizer.fused_step
+
+    def _each(self, indices, weights, grads, states):
+        kept = not self.momentum and any(map(self._has_momentum, weights, states))
+        if kept and self.rests:
+            kept, states = False, list(map(self._without, weights, states))
+        if not kept:
+            yield from super()._each(indices, weights, grads, states)
+            return
+        self._goes_on = True
+        try:
+            yield from super()._each(indices, weights, grads, states)
+        finally:
+            del self._goes_on
+
+    def _has_master(self, weight, state):
+        return self.multi_precision and is_half(weight.dtype) and isinstance(state, (tuple, list))
+
+    def _without(self, weight, state):
+        if not self._has_master(weight, state):
+            return None
+        master = state[self.master_position]
+        return (master, None) if self.master_position == 0 else (None, master)
+
+    def _has_momentum(self, weight, state):
+        if self._has_master(weight, state):
+            state = state[1 - self.master_position]
+        return (state[0] if isinstance(state, (tuple, list)) else state) is not None
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale, self._clip, self.momentum

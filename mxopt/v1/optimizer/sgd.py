@@ -54,6 +54,7 @@ class SGD(Optimizer, sgd.SGD):
 
     rules = ("sgd_v1", "sgd_mom_v1")
     master_position = 1
+    rests = True
 
     def __init__(
         self,
