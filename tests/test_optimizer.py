@@ -459,3 +459,40 @@ def test_multipliers_for_many_names_take_little_time():
     matched = multipliers.matches({Name(name): 1.0 for name in given}, list(given))
     assert len(matched) == len(given)
     assert len(looked) < 10 * len(given)
+
+
+@pytest.mark.parametrize("which", ["lr_mult", "wd_mult"])
+def test_multipliers_may_be_written_to(which):
+    """As scripts do: by name, by index, by pattern, a new dict, and taking one away."""
+    opt = mx.create("sgd", learning_rate=1.0, wd=1.0, param_idx2name={0: "fc_weight", 1: "fc_bias"})
+
+    def now():
+        return [getattr(opt, "_get_lr" if which == "lr_mult" else "_get_wd")(index) for index in (0, 1)]
+
+    assert now() == [1, 1]
+    getattr(opt, which)["fc_weight"] = 0.0
+    assert now() == [0, 1]
+    getattr(opt, which)["*_bias"] = 0.5
+    assert now() == [0, 0.5]
+    getattr(opt, which)["*_bias"] = 0.25
+    assert now() == [0, 0.25]
+    del getattr(opt, which)["fc_weight"]
+    assert now() == [1, 0.25]
+    getattr(opt, which)[0] = 3.0
+    assert now() == [3, 0.25]
+    setattr(opt, which, {"fc_bias": 0.75})
+    assert now() == [1, 0.75]
+    setattr(opt, which, {})
+    assert now() == [1, 1]
+
+
+def test_a_step_uses_the_multipliers_of_now():
+    opt = mx.create("sgd", learning_rate=1.0, param_idx2name={0: "a", 1: "b"})
+    updater, weights = mx.get_updater(opt), [np.ones(1, np.float32) for _ in range(2)]
+    grads = [np.full(1, 0.125, np.float32)] * 2
+    updater([0, 1], grads, weights)
+    opt.lr_mult["a"] = 0
+    updater([0, 1], grads, weights)
+    opt.lr_mult = {"b": 2}
+    updater([0, 1], grads, weights)
+    assert [float(weight[0]) for weight in weights] == [0.75, 0.5]

@@ -368,12 +368,16 @@ class Optimizer:
         if index in given:
             return given[index]
         name = self.idx2name.get(index, index)
-        if name not in given and not isinstance(name, str):
+        if name in given:
+            return given[name]
+        if not given or not isinstance(name, str):
             return 1.0
-        found = self._found.get((which, name))
-        if found is None:
-            found = self._found[which, name] = multipliers.find(given, name)
-        return found
+        # Scripts also write to the dict, or put another in its place.
+        patterns = self._found.get(which)
+        if patterns is None or not patterns.are_those_of(given):
+            patterns = self._found[which] = multipliers.Patterns(given)
+        key = patterns.of(name)
+        return 1.0 if key is None else given[key]
 
     def _has_multipliers(self):
         if self.lr_mult or self.wd_mult:
