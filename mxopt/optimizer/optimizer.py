@@ -238,6 +238,8 @@ class Optimizer:
     _checks_rates = False
     _rates_apart = False
     takes_lists = True
+    #: Whether MXNet 1.9 hands `update_multi_precision` tuples of tensors, whatever its parameters are called.
+    aggregates = False
     #: Whether `state_slots` says how states are built, rather than a `create_state` of the class's own.
     declares_states = True
     _texts: tuple[bool, ...] = (False,) * 4
@@ -1066,7 +1068,7 @@ def _takes_lists(cls):
     """
     for base in cls.__mro__:
         own = vars(base)
-        if "step" in own or "fused_step" in own:
+        if "step" in own or "fused_step" in own or ("update_multi_precision" in own and cls.aggregates):
             return True
         for name in ("update", "update_multi_precision"):
             if name in own:

@@ -273,7 +273,9 @@ class Updater:
     def _update_own_class(self, indices, weights, grads, states):
         # The forms that classes of both generations expect.
         optimizer = self.optimizer
-        if not getattr(optimizer, "takes_lists", False):
+        together = getattr(optimizer, "takes_lists", False)
+        aggregates = getattr(optimizer, "aggregates", False)
+        if not together or (aggregates and not optimizer.aggregate_num):
             for arguments in zip(indices, weights, grads, states):
                 optimizer.update_multi_precision(*arguments)
             return
@@ -284,9 +286,11 @@ class Updater:
         for positions in groups.values():
             for start in range(0, len(positions), size):
                 some = positions[start : start + size]
-                optimizer.update_multi_precision(
-                    *([column[p] for p in some] for column in (indices, weights, grads, states))
-                )
+                columns = ([column[p] for p in some] for column in (indices, weights, grads, states))
+                if aggregates:
+                    *columns, part = columns
+                    columns = (*map(tuple, columns), part)
+                optimizer.update_multi_precision(*columns)
 
     def __repr__(self):
         return reprs.updater_text(self)

@@ -447,3 +447,66 @@ def test_a_callback_that_fails_does_so_after_the_step():
     with pytest.raises(LookupError, match="0"):
         step(optimizer, weight, ones(1))
     assert (weight.tolist(), optimizer.num_update) == ([-1], 1)
+
+
+def handed(mx, base, count=6, **settings):
+    """What a subclass that overrides update_multi_precision is handed by one call with many tensors."""
+    calls = []
+
+    def update_multi_precision(self, index, weight, grad, state):
+        calls.append((type(index), len(index) if isinstance(index, (list, tuple)) else 1))
+        base.update_multi_precision(self, index, weight, grad, state)
+
+    cls = type(f"Watched{base.__name__}", (base,), {"update_multi_precision": update_multi_precision})
+    updater = mx.optimizer.get_updater(cls(learning_rate=0.5, **settings))
+    weights = [np.ones(2, np.float32) for _ in range(count)]
+    updater(list(range(count)), [np.ones(2, np.float32)] * count, weights)
+    return calls, weights
+
+
+def test_subclasses_of_classes_that_aggregate_get_what_1x_hands_them():
+    """As measured on MXNet 1.9.1."""
+    optimizer = mxopt.v1.optimizer
+    calls, weights = handed(mxopt.v1, optimizer.SGD)
+    assert calls == [(tuple, 4), (tuple, 2)]
+    assert all((weight == 0.5).all() for weight in weights)
+    assert handed(mxopt.v1, optimizer.LARS)[0] == [(tuple, 4), (tuple, 2)]
+    assert handed(mxopt.v1, optimizer.LAMB)[0] == [(tuple, 6)]
+    assert handed(mxopt.v1, optimizer.SGD, aggregate_num=1)[0] == [(tuple, 1)] * 6
+    assert handed(mxopt.v1, optimizer.SGD, aggregate_num=0)[0] == [(int, 1)] * 6  # one tensor, as they ask
+    assert handed(mxopt.v1, optimizer.Adam)[0] == [(int, 1)] * 6
+
+
+@dialects
+def test_lookahead_around_sgd_made_by_type(mx):
+    """As published: it wraps any class, by type(), and keeps slow weights beside the states."""
+
+    def lookahead(base, steps=2, share=0.5):
+        def create_state(self, index, weight):
+            return base.create_state(self, index, weight), weight.copy()
+
+        def update(self, index, weight, grad, state):
+            if not isinstance(index, (list, tuple)):
+                index, weight, grad, state = [index], [weight], [grad], [state]
+            base.update(self, index, weight, grad, [inner for inner, _ in state])
+            for one, fast, (_, slow) in zip(index, weight, state):
+                if self._index_update_count[one] % steps == 0:
+                    slow[:] = slow + share * (fast - slow)
+                    fast[:] = slow
+
+        def update_multi_precision(self, index, weight, grad, state):
+            update(self, index, weight, grad, state)
+
+        methods = {"create_state": create_state, "update": update}
+        return type(
+            f"Lookahead{base.__name__}",
+            (base,),
+            {**methods, "update_multi_precision": update_multi_precision},
+        )
+
+    updater = mx.optimizer.get_updater(lookahead(mx.optimizer.SGD)(momentum=0.9, learning_rate=0.1))
+    weights = [np.array([1, 2], np.float32) for _ in range(6)]
+    for _ in range(4):
+        updater(list(range(6)), [np.ones(2, np.float32)] * 6, weights)
+    for weight in weights:  # what MXNet 1.9.1 and 2.0 give
+        np.testing.assert_allclose(weight, [0.5475500226020813, 1.5475499629974365], rtol=1e-7)

@@ -68,6 +68,7 @@ class LAMB(Optimizer, lamb.LAMB):
     """
 
     rules = ("lamb_moments_v1", "lamb_v1")
+    aggregates = True
     state_slots = (StateSlot("mean"), StateSlot("var"))
 
     def __init__(

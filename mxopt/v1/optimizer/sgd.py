@@ -55,6 +55,7 @@ class SGD(Optimizer, sgd.SGD):
     rules = ("sgd_v1", "sgd_mom_v1")
     master_position = 1
     rests = True
+    aggregates = True
 
     def __init__(
         self,
