@@ -1,5 +1,7 @@
 """The gallery of optimizers, made from the registry: a table, and a picture of their paths down a valley."""
 
+import functools
+
 import numpy as np
 
 import mxopt
@@ -24,6 +26,7 @@ def path(name, rate):
     return np.array(places)
 
 
+@functools.cache
 def best_path(name):
     """The path at that of the `RATES` which ends lowest."""
     paths = [(rate, path(name, rate)) for rate in RATES]
@@ -55,12 +58,13 @@ def panel(name, left, top):
     return "\n".join(lines)
 
 
-def picture():
-    """The picture, as SVG."""
-    names = mxopt.list_optimizers()
-    rows = -(-len(names) // COLUMNS)
-    width, height = PANEL[0] * COLUMNS, PANEL[1] * rows
-    panels = [panel(name, i % COLUMNS * PANEL[0], i // COLUMNS * PANEL[1]) for i, name in enumerate(names)]
+def picture(names=None):
+    """The picture of some optimizers, as SVG; of all by default."""
+    names = names or mxopt.list_optimizers()
+    columns = min(COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    width, height = PANEL[0] * columns, PANEL[1] * rows
+    panels = [panel(name, i % columns * PANEL[0], i // columns * PANEL[1]) for i, name in enumerate(names)]
     style = (
         "text{font:12px sans-serif;fill:#222}.level{fill:none;stroke:#bbb}"
         ".path{fill:none;stroke:#1f5fa8;stroke-width:1.3}.end{fill:#c0392b}"
@@ -86,7 +90,7 @@ def table():
     old = mxopt.v1.list_optimizers()
     for name in mxopt.list_optimizers():
         told = mxopt.describe(name)
-        link = f":class:`{name} <{told.cls.__module__}.{told.cls.__name__}>`"
+        link = f":doc:`{name} </generated/optimizers/{name}>`"
         lines += [
             f"   * - {link}",
             f"     - {told.summary}",

@@ -1,23 +1,28 @@
 """Text that is made from the sources, so that it cannot go stale: the contents, the files, the optimizers."""
 
+import html
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-#: The order of the pages; others follow.
+#: The pages by door; others follow.
 ORDER = (
-    *(
-        "quickstart",
-        "coming-from-mxnet",
-        "legacy-scripts",
-        "state-files",
-        "many-processes",
-        "gallery",
-        "numerics",
-        "differences",
+    (
+        "Start",
+        (
+            "quickstart",
+            "coming-from-mxnet",
+            "legacy-scripts",
+            "porting",
+            "pytorch",
+            "looking",
+            "state-files",
+            "many-processes",
+        ),
     ),
-    *("api", "architecture", "contributing"),
+    ("Know", ("gallery", "differences", "numerics", "performance")),
+    ("Look up", ("api", "api-extending", "architecture", "contributing")),
 )
 
 
@@ -57,17 +62,62 @@ def files_page():
 
 def contents_page():
     pages = {path.stem for path in (ROOT / "docs").iterdir() if path.suffix in (".rst", ".md")} - {"index"}
-    ordered = [name for name in ORDER if name in pages] + sorted(pages - set(ORDER))
-    return "\n".join([".. toctree::", "   :maxdepth: 2", "", *(f"   {name}" for name in ordered)]) + "\n"
+    named = {name for _, names in ORDER for name in names}
+    lines = []
+    for title, names in (*ORDER, ("More", tuple(sorted(pages - named)))):
+        kept = [name for name in names if name in pages]
+        if kept:
+            lines += [
+                ".. toctree::",
+                f"   :caption: {title}",
+                "   :hidden:",
+                "",
+                *(f"   {n}" for n in kept),
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def optimizer_classes():
+    from mxopt.optimizer import opt_registry
+
+    return sorted(opt_registry.values(), key=lambda cls: cls.__name__.lower())
 
 
 def optimizers_page():
-    from mxopt.optimizer import opt_registry
+    """A link to the page of each optimizer."""
+    names = [f"optimizers/{cls.__name__.lower()}" for cls in optimizer_classes()]
+    return (
+        "\n".join([".. toctree::", "   :maxdepth: 1", "", *(f"   generated/{name}" for name in names)]) + "\n"
+    )
 
-    lines = []
-    for cls in sorted(opt_registry.values(), key=lambda cls: cls.__name__.lower()):
-        lines += [f".. autoclass:: {cls.__module__}.{cls.__name__}", ""]
-    return "\n".join(lines)
+
+def optimizer_page(cls, drawn):
+    """One optimizer: what it is, a run of it, its class, and what the other dialect does, folded away."""
+    import mxopt
+    import mxopt.v1
+
+    name = cls.__name__.lower()
+    told = mxopt.describe(name)
+    lines = [cls.__name__, "=" * len(cls.__name__), "", told.summary, "", f"*State:* {told.state}", ""]
+    lines += [f".. image:: {drawn}", "   :class: picture", f"   :alt: a run of {name} down a long valley", ""]
+    lines += [f".. autoclass:: {cls.__module__}.{cls.__name__}", ""]
+    if name not in mxopt.v1.list_optimizers():
+        return "\n".join([*lines, "MXNet 1.9.1 does not have it.", ""])
+    if not told.differences and not told.other_formula:
+        return "\n".join([*lines, "In MXNet 1.9.1, and so in `mxopt.v1`, it is the same.", ""])
+    rows = "".join(
+        f"<tr><td><code>{parameter}</code></td><td>{_html(values['2.x'])}</td><td>{_html(values['1.x'])}</td></tr>"
+        for parameter, values in told.differences.items()
+    )
+    table = f"<table><tr><th>argument</th><th>2.x</th><th>1.x</th></tr>{rows}</table>" if rows else ""
+    formula = f"<pre>{html.escape(told.other_formula)}</pre>" if told.other_formula else ""
+    folded = f"<details><summary>In MXNet 1.9.1, and so in mxopt.v1</summary>{table}{formula}</details>"
+    return "\n".join([*lines, ".. raw:: html", "", *(f"   {line}" for line in folded.splitlines()), ""])
+
+
+def _html(value):
+    return html.escape(value if value == "absent" else repr(value))
 
 
 def arrays_page():
@@ -113,7 +163,12 @@ def write(folder):
         "dialects.txt": gallery.dialects(),
         "paths.svg": gallery.picture(),
     }
+    for cls in optimizer_classes():
+        name = cls.__name__.lower()
+        pages[f"optimizers/{name}.svg"] = gallery.picture([name])
+        pages[f"optimizers/{name}.rst"] = optimizer_page(cls, f"{name}.svg")
     for name, text in pages.items():
         path = folder / name
+        path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

@@ -131,7 +131,13 @@ class Optimizer(torch.optim.Optimizer):
         super().__init__(params, self._vocabulary.defaults)
 
     def add_param_group(self, param_group):
-        """Add a group, as in torch; its options may be in MXNet's words or in torch's."""
+        """Add a group, as in torch.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``params``, and options in MXNet's words or in torch's.
+        """
         if isinstance(param_group, dict):
             param_group = self._vocabulary.group(param_group)
         super().add_param_group(param_group)
@@ -164,6 +170,11 @@ class Optimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict):
         """Take states and options; those of torch's own class where the layout is shared, too.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From `state_dict` of this class or of torch's.
 
         Raises
         ------

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -13,12 +14,15 @@ import mxopt
 from mxopt import context, namespace, sparse
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+PAGE = "\n".join(
+    (ROOT / "docs" / f"{name}.rst").read_text(encoding="utf-8")
+    for name in ("api", "api-extending", "looking", *(["pytorch"] if find_spec("torch") else []))
+)
 
 #: Modules without names of their own for users; all others need a place on the page.
 INTERNAL = {
     *("absent", "arrays", "checks", "cli", "dialects", "kernels", "microbatches", "namespace", "paths"),
-    *("mxnet", "named", "registry", "saving", "slots", "spelling", "stores", "stream", "v1"),
+    *("loggers", "named", "registry", "reprs", "saving", "slots", "spelling", "stores", "stream", "v1"),
 }
 
 
