@@ -88,5 +88,10 @@ _engine.use_normals(_module.NORMALS)
 #: Bytes an element of every dtype that the engine steps, by name, in the order of their numbers.
 STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)
 
+# FTML divides a negated sum, and where that is NaN compilers turn its sign as they like, one way in a loop of
+# its own and another in one over tiles: let 16-bit arrays of any layout take the same loop.
+for _name in ("ftml", "ftml_v1"):
+    _module.RULES[_name].pop("narrow", None)
+
 #: Every rule of the chosen instruction set, by name.
 RULES = {name: Rule(name, entry) for name, entry in _module.RULES.items()}
