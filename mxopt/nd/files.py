@@ -15,6 +15,9 @@ from . import npz
 from .ndarray import view
 
 _MAGIC = 0x112
+#: what an array takes with its name, however small it is, and what arrays may take beside four files
+_COST = 600
+_FREE = 3 << 24
 _LAYOUTS = {"mxnet-1.x": V2, "mxnet-2.x": V3}
 
 
@@ -95,8 +98,10 @@ def load_frombuffer(buf, where="buffer"):
     if len(data) < 8 or number() != _MAGIC:
         raise ForeignStateFile(f"{where}: not a file of MXNet arrays, which begins with the number 0x112")
     number()  # reserved
-    arrays = []
-    for i in range(_count(number(), 8, data, where)):
+    arrays, count = [], _count(number(), 8, data, where)
+    if count * _COST > 4 * len(data) + _FREE:
+        raise ForeignStateFile(f"{where}: {count} arrays, more than a file of {len(data)} bytes may have")
+    for i in range(count):
         rest, place = data[position:], f"{where}, array {i}"
         found = read_layout(rest, place, whole=False)
         if found.stype == "csr":
@@ -105,8 +110,10 @@ def load_frombuffer(buf, where="buffer"):
             )
         arrays.append(view(array_at(found, rest, place)))
         position += found.end
-    names = []
-    for _ in range(_count(number(), 8, data, where)):
+    names, count = [], _count(number(), 8, data, where)
+    if count not in (0, len(arrays)):
+        raise ForeignStateFile(f"{where}: {len(arrays)} arrays with {count} different names")
+    for _ in range(count):
         length = _count(number(), 1, data, where)
         names.append(_text(data[position : position + length], where))
         position += length

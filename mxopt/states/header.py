@@ -38,6 +38,8 @@ _FREE = 3 << 23
 
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
 _WIDE = re.compile(rb"[\xc4-\xef]|\\u(?!00)")
+#: an escape of a printable ASCII character, which would hide brackets and further escapes from `cost`
+_DISGUISED = re.compile(rb"(?<!\\)(?:\\\\)*\\u00[2-7]")
 _WIDEST = re.compile(rb"[\xf0-\xff]|\\u[dD][89abAB]")
 
 Tensor = namedtuple("Tensor", "name dtype shape offset nbytes")
@@ -122,6 +124,8 @@ def _text(source, length, ours):
             crc = crc32(view[place.stop :], crc32(b"00000000", crc))
         if data[place] != b"%08x" % crc:
             raise DamagedStateFile(f"the header, bytes 0 to {7 + length}, does not match its checksum")
+        if _DISGUISED.search(data):
+            raise ForeignStateFile("the header spells ASCII characters as escapes, which no writer does")
     if cost(data) > allowance(length, source.size):
         raise ForeignStateFile(f"the header has more entries than a file of {source.size} bytes may have")
     end = length - _padding(data)
