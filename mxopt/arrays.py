@@ -146,6 +146,8 @@ def _foreign(x, name):
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array, whose mask an update cannot respect; pass its .data")
         return x.view(np.ndarray)
+    if hasattr(type(x), "whole"):  # a RowSparseArray, which is above this module
+        return x.whole()
     package = type(x).__module__.partition(".")[0]
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):

@@ -120,6 +120,16 @@ class RowSparseArray:
 
     ctx = device = context
 
+    def whole(self):
+        """The values of all rows, which are its own memory: absent rows are stored as zeros from now on.
+
+        So a weight that is row-sparse is stepped; its numbers do not change by this.
+        """
+        if len(self.indices) != self.shape[0]:
+            dense, rows = np.asarray(self.todense()), np.arange(self.shape[0])
+            self.data, self.indices = dense.view(type(self.data)), rows.view(type(self.indices))
+        return np.asarray(self.data)
+
     def todense(self) -> np.ndarray:
         """The whole tensor as an ndarray, absent rows zero."""
         dense = np.zeros(self.shape, self.dtype)

@@ -6,7 +6,7 @@ Not a tensor library: enough of MXNet's array namespace that an optimizer writte
 from .. import namespace
 from . import _internal, contrib, ops, random, sparse
 from .files import load, load_frombuffer, save
-from .ndarray import NDArray, RowSparseNDArray, view, view_state
+from .ndarray import NDArray, RowSparseNDArray, stored_rows, view, view_state
 from .ops import *  # noqa: F403
 from .updates import operators
 

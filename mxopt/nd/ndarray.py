@@ -407,6 +407,34 @@ class RowSparseNDArray(RowSparseArray):
     __hash__ = object.__hash__
 
 
+class StoredRows(NDArray):
+    """A row-sparse array that stores every row, over the memory of its values.
+
+    What a row-sparse weight is to an optimizer, and states of such a weight are.
+    """
+
+    stype = "row_sparse"
+
+    @property
+    def array_type(self):
+        """States for it that have rows are of this kind."""
+        return StoredRows
+
+    @property
+    def indices(self):
+        """All rows."""
+        return view(np.arange(len(self)))
+
+    def tostype(self, stype):
+        """The dense array over the same memory for ``'default'``, its non-zero rows for ``'row_sparse'``."""
+        return np.asarray(self).view(NDArray).tostype(stype)
+
+
+def stored_rows(x):
+    """The values of a row-sparse weight, whose absent rows are stored as zeros from now on."""
+    return x.whole().view(StoredRows)
+
+
 def view(x):
     """The same memory as an NDArray (row-sparse: as a `RowSparseNDArray`).
 

@@ -61,6 +61,7 @@ class AdaGrad(Optimizer):
     (array([0.5, 1.5, 1. ], dtype=float32), array([16.,  4.,  0.], dtype=float32))
     """
 
+    states_have_rows = True
     rules = ("adagrad",)
     state_slots: tuple[StateSlot, ...] = (StateSlot("history", WIDE),)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")

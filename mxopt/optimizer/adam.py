@@ -86,6 +86,11 @@ class Adam(Optimizer):
         self._keep_moments(beta1, beta2, epsilon)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
+    @property
+    def states_have_rows(self):
+        """Whether states of a row-sparse weight are row-sparse: where its updates are lazy."""
+        return self.lazy_update
+
     def _corrected(self, t, lr):
         # In double: 1 - beta2**t cancels in float32 while t is small.
         return lr * (math.sqrt(1.0 - self.beta2**t) / (1.0 - self.beta1**t))

@@ -98,6 +98,7 @@ class GroupAdaGrad(AdaGrad):
            [1. , 1. ]], dtype=float32)
     """
 
+    states_have_rows = True
     rules = ("groupadagrad",)
     state_slots = (StateSlot("history", WIDE, ROW),)
     _sum_of_rows = staticmethod(sum_of_rows)

@@ -63,6 +63,7 @@ class Ftrl(Optimizer):
     array([-0.375 ,  0.1875, -0.    ], dtype=float32)
     """
 
+    states_have_rows = True
     rules = ("ftrl",)
     state_slots = (StateSlot("z", WIDE), StateSlot("n", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda1", "beta")

@@ -76,6 +76,7 @@ class LANS(Optimizer):
     array([0.45, 0.45, 0.55, 0.55], dtype=float32)
     """
 
+    states_have_rows = True
     rules = ("lans_grad", "lans_moments", "lans")
     state_slots = (StateSlot("mean", WIDE), StateSlot("var", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "lower_bound",

@@ -109,6 +109,7 @@ class LBSGD(Momentum):
     [0.5 0.5]
     """
 
+    states_have_rows = True
     rules = ("sgd_single_v1", "sgd_mom_v1")
     progress = {"cumgrads": _checked_gradients}
 

@@ -661,8 +661,24 @@ class Optimizer:
         index : int or str
         weight : ndarray
         """
+        weight = self._as_states_see(weight)
         self.check_weight(index, weight)
         return slots.create(self, weight)
+
+    #: Whether states of a row-sparse weight are row-sparse, as MXNet makes them.
+    states_have_rows = False
+
+    def _as_states_see(self, weight):
+        """A weight as its states are made from it: of a row-sparse one all rows."""
+        if isinstance(weight, RowSparseArray):
+            from ..nd import stored_rows
+
+            weight = stored_rows(weight)
+        if getattr(weight, "stype", "default") == "row_sparse" and not self.states_have_rows:
+            from ..nd import NDArray
+
+            weight = weight.view(NDArray)
+        return weight
 
     @property
     def state_names(self):
@@ -690,6 +706,8 @@ class Optimizer:
         weight : ndarray
             The weight; only its shape and dtype matter.
         """
+        if isinstance(weight, RowSparseArray) and type(self).built_in:
+            weight = self._as_states_see(weight)
         if is_half(weight.dtype):
             if self.multi_precision:
                 master = zeros_like(weight, np.float32)
@@ -922,6 +940,8 @@ class Optimizer:
                 return plan
             except kernels.Refused as error:
                 if error.args[0] == "array" and rows is None:
+                    if lazy is None and self.lazy_on_stored_rows and not self.lazy_update:
+                        lazy = _stored_as_rows(weights)
                     # Something is not an ndarray: row-sparse gradients, arrays of other libraries.
                     weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
                     grads = [_gradient(g, self, i) for g, i in zip(grads, indices)]
@@ -1035,6 +1055,14 @@ class _Symbol(NamedTuple):
 
     def list_arguments(self):
         return self.arguments
+
+
+def _stored_as_rows(weights):
+    """Whether the weights of a call are row-sparse, by which Ftrl chooses its update as in MXNet."""
+    found = {getattr(weight, "stype", "default") == "row_sparse" for weight in weights}
+    if len(found) > 1:
+        raise ValueError("row-sparse and dense weights are updated otherwise; hand them over in two calls")
+    return found == {True}
 
 
 def _view(array, name, optimizer, index):

@@ -77,6 +77,7 @@ class RMSProp(Optimizer):
     array([0.8, 1.2, 1. ], dtype=float32)
     """
 
+    states_have_rows = True
     rules = ("rmsprop", "rmsprop_centered")
     state_slots: tuple[StateSlot, ...] = (
         StateSlot("g", WIDE, when="centered"),

@@ -85,6 +85,11 @@ class SGD(Momentum):
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
     @property
+    def states_have_rows(self):
+        """Whether states of a row-sparse weight are row-sparse: where its updates are lazy."""
+        return self.lazy_update
+
+    @property
     def _read_as_text(self):
         # MXNet's multi-tensor kernels, which aggregate_num selects, get lists of lr and wd as numbers.
         return (False, False, *self._texts[2:]) if self.aggregate_num > 1 else self._texts

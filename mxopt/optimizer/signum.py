@@ -63,6 +63,7 @@ class Signum(Momentum):
     array([0.75, 1.25, 1.  ], dtype=float32)
     """
 
+    states_have_rows = True
     rules = ("signsgd", "signum")
     scalar_names = (*Momentum.scalar_names, "wd_lh")
     text_scalars = scalar_names

@@ -16,7 +16,7 @@ from ..dialects import V2, is_built_in
 from ..microbatches import Window, copied
 from ..saving import loading, rows, writing
 from ..saving.background import Saving
-from ..sparse import all_finite, as_gradient
+from ..sparse import RowSparseArray, all_finite, as_gradient
 
 if TYPE_CHECKING:
     from ..saving.loading import LoadReport
@@ -212,8 +212,15 @@ class Updater:
         optimizer = self.optimizer
         indices = [checks.key(i) for i in indices]
         built_in = is_built_in(optimizer)
+        if any(isinstance(w, RowSparseArray) for w in weights):
+            from ..nd import stored_rows
+
+            # a class of the user's own is handed it as it is
+            weights = [stored_rows(w) if built_in and isinstance(w, RowSparseArray) else w for w in weights]
         weights = [
-            as_array(w, f"weight of {checks.who(optimizer, i)}") if not isinstance(w, np.ndarray) else w
+            w
+            if isinstance(w, (np.ndarray, RowSparseArray))
+            else as_array(w, f"weight of {checks.who(optimizer, i)}")
             for w, i in zip(weights, indices)
         ]
         if not built_in:
@@ -259,7 +266,7 @@ class Updater:
         from ..nd import view
 
         for weight, index in zip(weights, indices):
-            if not weight.flags.writeable:
+            if not (isinstance(weight, RowSparseArray) or weight.flags.writeable):
                 as_array(weight, f"weight of {checks.who(self.optimizer, index)}")
         grads = [
             g if isinstance(g, np.ndarray) else as_gradient(g, f"gradient of {checks.who(self.optimizer, i)}")
