@@ -161,6 +161,8 @@ def test_descriptions_of_initializers():
     assert made == mxopt.init.Xavier(magnitude=2.0)
     assert mxopt.init.create(made.dumps()) == made
     assert made != mxopt.init.Xavier()
+    array = mxopt.init.Constant(nd.ones((2,)))
+    assert mxopt.init.create(array.dumps()) == array
     with pytest.warns(DeprecationWarning, match="InitDesc"):
         made("fc_weight", np.zeros((2, 2)))
 
@@ -242,6 +244,12 @@ def test_a_loader_shuffles_as_numpy_is_seeded():
         orders.append(np.concatenate([batch.asnumpy() for batch in loader]).tolist())
     assert orders[0] == orders[1]
     assert sorted(orders[0]) == list(range(8))
+
+
+def test_pinned_batches_say_so():
+    data = mxopt.gluon.data.ArrayDataset(np.arange(4.0), np.arange(4))
+    loader = mxopt.gluon.data.DataLoader(data, 2, pin_memory=True, pin_device_id=1)
+    assert {x.context for batch in loader for x in batch} == {mxopt.cpu_pinned(1)}
 
 
 def test_an_error_in_a_worker_comes_out():

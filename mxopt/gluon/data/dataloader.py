@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 
+from ...context import cpu_pinned
 from .batchify import Stack
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
@@ -37,8 +38,11 @@ class DataLoader:
         How many batches are made ahead; by default two for each worker.
     timeout : float, default 120
         Seconds to wait for a worker.
-    pin_memory, pin_device_id, thread_pool, try_nopython : ignored
-        There is no other memory, and workers are threads.
+    pin_memory : bool
+        Batches bear the context ``cpu_pinned(pin_device_id)``; the memory is the same.
+    pin_device_id : int, default 0
+    thread_pool, try_nopython, auto_reload : ignored
+        Workers are threads, and batches are made when they are asked for.
 
     Examples
     --------
@@ -50,7 +54,8 @@ class DataLoader:
 
     def __init__(self, dataset, batch_size=None, shuffle=False, sampler=None, last_batch=None,
                  batch_sampler=None, batchify_fn=None, num_workers=0, pin_memory=False, pin_device_id=0,
-                 prefetch=None, thread_pool=False, timeout=120, try_nopython=None):  # fmt: skip
+                 prefetch=None, thread_pool=False, timeout=120, try_nopython=None,
+                 auto_reload=False):  # fmt: skip
         if timeout <= 0:
             raise ValueError(f"timeout must be positive, got {timeout}")
         if batch_sampler is not None:
@@ -68,10 +73,12 @@ class DataLoader:
         self._dataset, self._batch_sampler, self._timeout = dataset, batch_sampler, timeout
         self._batchify_fn = batchify_fn or default_batchify_fn
         self._num_workers = max(0, num_workers)
+        self._pin = cpu_pinned(pin_device_id) if pin_memory else None
         self._prefetch = max(1, 2 * self._num_workers if prefetch is None else int(prefetch))
 
     def _batch(self, indices):
-        return self._batchify_fn([self._dataset[i] for i in indices])
+        batch = self._batchify_fn([self._dataset[i] for i in indices])
+        return batch if self._pin is None else _placed(batch, self._pin)
 
     def __iter__(self):
         if not self._num_workers:
@@ -92,3 +99,9 @@ class DataLoader:
 
     def __len__(self):
         return len(self._batch_sampler)
+
+
+def _placed(batch, context):
+    if hasattr(batch, "as_in_context"):
+        return batch.as_in_context(context)
+    return [_placed(part, context) for part in batch] if isinstance(batch, (list, tuple)) else batch
