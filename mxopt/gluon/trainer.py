@@ -472,11 +472,18 @@ class Trainer:
             sparse = []
             if getattr(self._optimizer, "lazy_on_stored_rows", False):
                 sparse = [parameter.stype == "row_sparse" for parameter in gathered.parameters]
-            devices = zip(self._updaters, gathered.gradients, gathered.weights)
-            for device, (updater, gradients, weights) in enumerate(devices):
-                if len(self._updaters) > 1:  # every copy counts its own updates
-                    self._optimizer._set_current_context(device)
-                update(updater, gathered.indices, gradients, weights, sparse)
+            devices = list(zip(self._updaters, gathered.gradients, gathered.weights))
+            stepped = []
+            try:
+                for device, (updater, gradients, weights) in enumerate(devices):
+                    if len(devices) > 1:  # every copy counts its own updates
+                        self._optimizer._set_current_context(device)
+                        stepped.append(_Before(updater, gathered.indices, weights))
+                    update(updater, gathered.indices, gradients, weights, sparse)
+            except BaseException:
+                for before in reversed(stepped):
+                    before.restore()
+                raise
         for parameter in gathered.parameters:
             parameter.mark_used()
         if self._of_torch:
@@ -571,6 +578,41 @@ class _Rescaled:
     def __exit__(self, error, *_):
         if error is not None:
             self.optimizer.rescale_grad = self.before
+
+
+class _Before:
+    """One copy of the parameters as it was, so that a step that fails at another copy changes none."""
+
+    def __init__(self, updater, indices, weights):
+        self.updater, self.optimizer = updater, updater.optimizer
+        self.states = {index: updater.states[index] for index in indices if index in updater.states}
+        self.new = [index for index in indices if index not in self.states]
+        arrays = [*weights, *_arrays(list(self.states.values()))]
+        self.kept = [(array, array.copy()) for array in arrays]
+        self.counts = dict(self.optimizer._index_update_count)
+        self.device_counts, self.num_update = self.optimizer._index_update_count, self.optimizer.num_update
+        self.schedule = getattr(self.optimizer.lr_scheduler, "__dict__", None)
+        self.scheduled = dict(self.schedule or ())
+
+    def restore(self):
+        for array, values in self.kept:
+            array[...] = values
+        for index in self.new:
+            self.updater.states.pop(index, None)
+            self.updater.states_synced.pop(index, None)
+        self.updater.states.update(self.states)
+        self.device_counts.clear()
+        self.device_counts.update(self.counts)
+        self.optimizer.num_update = self.num_update
+        if self.schedule is not None:
+            self.schedule.clear()
+            self.schedule.update(self.scheduled)
+
+
+def _arrays(state):
+    if isinstance(state, (tuple, list)):
+        return [array for part in state for array in _arrays(part)]
+    return [state] if isinstance(state, np.ndarray) else []
 
 
 def _parameters(params):

@@ -524,3 +524,46 @@ def test_a_weight_that_is_set_on_several_devices_starts_with_new_states(mx):
     states = trainer._kvstore._updater.states[0]
     assert np.asarray(states[0]).tolist() == pytest.approx([0.2, 0.2])  # of one step: two gradients of 1
     assert again[0] == again[1]
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["later", "at the first step"])
+def test_a_step_that_fails_at_one_copy_changes_none(first):
+    """The second copy's states are of another shape: neither copy moves, and no update is counted."""
+    schedule = mxopt.lr_scheduler.FactorScheduler(1, 0.5, base_lr=1.0)
+    params = [gluon.Parameter(name, [np.zeros(2, np.float32) for _ in range(2)]) for name in "ab"]
+    settings = {"learning_rate": 1.0, "lr_scheduler": schedule}
+    trainer = gluon.Trainer(params, "adam", settings, update_on_kvstore=False)
+
+    def step():
+        for param in params:
+            param.set_grad([ones(2), ones(2)])
+        trainer.step(1)
+
+    if not first:
+        step()
+    optimizer = trainer._optimizer
+    before = [[copy.copy() for copy in param.list_data()] for param in params]
+    states = [sorted(updater.states) for updater in trainer._updaters]
+    told = (
+        str(optimizer._all_index_update_counts),
+        optimizer.num_update,
+        str(vars(schedule)),
+    )
+    whole = trainer._updaters[1].states.get(1)
+    trainer._updaters[1].states[1] = np.zeros(3, np.float32), np.zeros(2, np.float32)
+    trainer._updaters[1].states_synced[1] = True
+    with pytest.raises(ValueError, match="state 'mean' of index 1"):
+        step()
+    for param, copies in zip(params, before):
+        for now, then in zip(param.list_data(), copies):
+            np.testing.assert_array_equal(now, then)
+    assert sorted(trainer._updaters[0].states) == states[0]
+    counts = {device: count for device, count in optimizer._all_index_update_counts.items() if count}
+    assert str(counts) == told[0] or (first and not counts)
+    assert (optimizer.num_update, str(vars(schedule))) == told[1:]
+    if whole is None:
+        del trainer._updaters[1].states[1]
+    else:
+        trainer._updaters[1].states[1] = whole
+    step()
+    assert all((copy < 0).all() for param in params for copy in param.list_data())
