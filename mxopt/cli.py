@@ -38,7 +38,7 @@ def main(arguments=None):
     int
         The exit status: 0; 1 for a damaged file, or a difference; 2 for what cannot be done.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_script_apart(sys.argv[1:] if arguments is None else list(arguments)))
     _survive_narrow_encodings()
     try:
         with warnings.catch_warnings():
@@ -125,7 +125,9 @@ def _parser():
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
     sub = commands.add_parser("launch", help=launch.__doc__, description=launch.__doc__)
     sub.add_argument("-n", type=int, required=True, metavar="RANKS", help="how many processes")
-    sub.add_argument("script", nargs=argparse.REMAINDER, help="the script and its arguments, or -m module")
+    sub.add_argument(
+        "script", nargs=argparse.REMAINDER, help="the script (or -m and a module), and its arguments"
+    )
     sub.set_defaults(run=launch)
     sub = command(plan)
     sub.add_argument("--parameters", type=float, required=True, help="how many, such as 7e9")
@@ -153,7 +155,15 @@ def launch(options):
     """start a script as several processes that train together, on MPI"""
     from .distributed.launch import launch as start
 
-    return start(options.n, options.script)
+    return start(options.n, [one for at, one in enumerate(options.script) if at or one != "--"])
+
+
+def _script_apart(arguments):
+    """Arguments of ``launch`` whose ``-m module ...`` is not taken for options of its own."""
+    at = 1
+    while arguments[:1] == ["launch"] and at < len(arguments) and arguments[at].startswith("-n"):
+        at += 2 if arguments[at] == "-n" else 1
+    return [*arguments[:at], "--", *arguments[at:]] if arguments[at : at + 1] == ["-m"] else arguments
 
 
 def plan(options):

@@ -266,6 +266,13 @@ class Ranks:
         self.sent += counts[self.rank] * (self.size - 1)
         self._finish(self._comm.Iallgatherv([send, byte], [receive, counts, starts, byte]), "an exchange")
 
+    def gather_in_place(self, memory, counts):
+        """As `gather`, where each rank's own part is already in its place in `memory` (bytes)."""
+        counts, MPI = list(map(int, counts)), self._MPI
+        starts = [0, *np.cumsum(counts[:-1]).tolist()]
+        self.sent += counts[self.rank] * (self.size - 1)
+        self._finish(self._comm.Iallgatherv(MPI.IN_PLACE, [memory, counts, starts, MPI.BYTE]), "an exchange")
+
     def scatter(self, send, counts, receive, received, starts=None):
         """Send to each rank its part of `send` (bytes), and get from each what it sends here.
 

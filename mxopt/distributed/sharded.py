@@ -25,6 +25,9 @@ from .agreement import description, keeps_rows, refuse_what_needs_whole_tensors
 from .shards import Layout, Shards, unit_of
 from .transport import Messages, Windows, deepest
 
+#: From this many bytes on, a tensor is sent from where it is rather than packed with others.
+LARGE = 1 << 20
+
 TRANSPORTS = {"messages": Messages, "windows": Windows}
 
 
@@ -324,10 +327,13 @@ class Call:
         self.whole = Whole(self.ranks, bounds)
         self.whole_dense = Whole(self.ranks, [bounds[i] for i in self.dense])
         size = self.ranks.size
-        self._summed = Layout(
-            [bounds[i] for i in self.dense], [summed_dtype(gradients[i].dtype) for i in self.dense], size
-        )
-        self._shared = Layout([bounds[i] for i in self.dense], [self.dtypes[i] for i in self.dense], size)
+        self.sums_in = [summed_dtype(grad.dtype) for grad in gradients]
+        sends = updater.transport == "messages"
+        self.large = [i for i in self.dense if sends and weights[i].nbytes >= LARGE]
+        self.packed = [i for i in self.dense if i not in self.large]
+        packed = [bounds[i] for i in self.packed]
+        self._summed = Layout(packed, [self.sums_in[i] for i in self.packed], size)
+        self._shared = Layout(packed, [self.dtypes[i] for i in self.packed], size)
         # The memory of a transport is made by all ranks together, which are first together at the end of
         # a step.
         self.transport = None
@@ -379,29 +385,37 @@ class Call:
 
     def add(self, gradients):
         """Add one micro-batch; True after the last one of this rank."""
-        dense = [np.ascontiguousarray(gradients[i]).reshape(-1) for i in self.dense]
+        dense = [np.ascontiguousarray(gradients[i]).reshape(-1) for i in self.packed]
+        large = [np.ascontiguousarray(gradients[i]).reshape(-1) for i in self.large]
         rows = [grad for grad, sparse in zip(gradients, self.sparse) if sparse]
         end = self.stack.end + 1
         if self.stack.joins(end):
-            value = dense, rows
+            value = dense, rows, large
         else:
             slot = len(self.stack.nodes)
             for part, view in self._views[slot]:
                 np.copyto(view, dense[part.tensor][part.begin : part.end], casting="same_kind")
-            value = slot, [grad.astype(summed_dtype(grad.dtype), copy=True) for grad in rows]
+            if self._end - self._begin > 1:  # the only one need not outlive this call
+                large = [np.array(one, self.sums_in[i]) for one, i in zip(large, self.large)]
+            else:
+                large = [np.asarray(one, self.sums_in[i]) for one, i in zip(large, self.large)]
+            rows = [grad.astype(summed_dtype(grad.dtype), copy=True) for grad in rows]
+            value = slot, rows, large
         self.stack.add(value, end)
         return end == self._end
 
     def _merge(self, left, right):
-        slot, rows = left
-        dense, others = right
+        slot, rows, large = left
+        dense, others, larger = right
+        for one, other in zip(large, larger):
+            np.add(one, other, out=one, casting="same_kind")
         if isinstance(dense, list):
             for part, view in self._views[slot]:
                 np.add(view, dense[part.tensor][part.begin : part.end], out=view, casting="same_kind")
         else:
             for (_, view), (_, other) in zip(self._views[slot], self._views[dense]):
                 np.add(view, other, out=view)
-        return slot, [merge(one, other) for one, other in zip(rows, others)]
+        return slot, [merge(one, other) for one, other in zip(rows, others)], large
 
     @contextlib.contextmanager
     def drawing(self, optimizer):
@@ -434,13 +448,30 @@ class Call:
             total.add([part.of(memory) for part in parts], end)
         found = [np.empty(self._part_shape(i), self.first[i].dtype) for i in range(len(self.key))]
         for part, view in zip(parts, total.nodes[0][2]):
-            i = self.dense[part.tensor]
+            i = self.packed[part.tensor]
             found[i] = view.reshape(self._part_shape(i))
+        for at, i in enumerate(self.large):
+            found[i] = self._large_sum(i, [node[2][2][at] for node in nodes]).reshape(self._part_shape(i))
         if any(self.sparse):
             for i, rows in zip([i for i, s in enumerate(self.sparse) if s], self._row_sums(nodes)):
                 found[i] = rows
         self._restart()
         return found
+
+    def _large_sum(self, i, nodes):
+        """As `sums`, of a tensor that is sent from where it is; a gradient of the caller's is only read."""
+
+        def add(left, right):
+            new = left if left.flags.writeable else None
+            return np.add(left, right, out=new)
+
+        total = Stack(self.count, 0, add)
+        flat = [node.view(np.uint8) for node in nodes]
+        for one in flat:
+            one.flags.writeable = False
+        for end, memory in self.transport.collect_tensor(flat, self._cuts(i), self.sums_in[i].itemsize):
+            total.add(memory.view(self.sums_in[i]), end)
+        return total.nodes[0][2]
 
     def _part_shape(self, i):
         begin, end = self.own[i]
@@ -455,7 +486,7 @@ class Call:
         parts = []
         for to in range(size):
             pieces = []
-            for _, _, (_, rows) in nodes:
+            for _, _, (_, rows, _) in nodes:
                 for i, grad in zip(which, rows):
                     begin, end = (cut // self._width(i) for cut in self._cuts(i)[to : to + 2])
                     low, high = np.searchsorted(grad.indices, (begin, end))
@@ -501,30 +532,29 @@ class Call:
 
     def publish(self, weights, parts, sums):
         """Give all ranks the new weights."""
-        rank = self.ranks.rank
-        layout = self.transport.weights
-        targets = {
-            i: weights[i].reshape(-1)
-            if weights[i].flags.c_contiguous
-            else np.empty(weights[i].size, weights[i].dtype)
-            for i in self.dense
-        }
+        rank, layout = self.ranks.rank, self.transport.weights
+        flat = {i: weights[i].reshape(-1) for i in self.dense if weights[i].flags.c_contiguous}
+        copies = {i: np.empty(weights[i].size, self.dtypes[i]) for i in self.dense if i not in flat}
+        for i, copy in copies.items():
+            begin, end = self.own[i]
+            copy[begin:end] = parts[i].reshape(-1)
+        flat.update(copies)
 
         def fill(memory):
             for part in layout.parts[rank]:
-                own = parts[self.dense[part.tensor]].reshape(-1)
-                part.of(memory)[...] = own
-                if not weights[self.dense[part.tensor]].flags.c_contiguous:
-                    targets[self.dense[part.tensor]][part.begin : part.end] = own
+                part.of(memory)[...] = flat[self.packed[part.tensor]][part.begin : part.end]
 
         def take(other, memory):
             for part in layout.parts[other]:
-                targets[self.dense[part.tensor]][part.begin : part.end] = part.of(memory)
+                flat[self.packed[part.tensor]][part.begin : part.end] = part.of(memory)
 
         self.transport.publish(fill, take)
-        for i, flat in targets.items():
-            if not weights[i].flags.c_contiguous:
-                weights[i][...] = flat.reshape(weights[i].shape)
+        for i in self.large:
+            cuts, itemsize = self._cuts(i), self.dtypes[i].itemsize
+            counts = [(high - low) * itemsize for low, high in zip(cuts, cuts[1:])]
+            self.ranks.gather_in_place(flat[i].view(np.uint8), counts)
+        for i, copy in copies.items():
+            weights[i][...] = copy.reshape(weights[i].shape)
         if any(self.sparse):
             self._publish_rows(weights, parts, sums)
 

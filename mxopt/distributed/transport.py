@@ -95,6 +95,40 @@ class Messages(Transport):
             for turn, (_, end) in enumerate(nodes)
         ]
 
+    def collect_tensor(self, nodes, cuts, itemsize):
+        """As `collect`, of one tensor that is sent from where it is.
+
+        Parameters
+        ----------
+        nodes : list of uint8 arrays
+            The tensor in each node of this rank.
+        cuts : tuple of int
+            Where the ranks' parts of it begin, and its size.
+        """
+        rank, size = self.ranks.rank, self.ranks.size
+        starts = [cut * itemsize for cut in cuts]
+        lengths = [high - low for low, high in zip(starts, starts[1:])]
+        own, found, empty = lengths[rank], {}, np.empty(0, np.uint8)
+        for turn in range(max(map(len, self.nodes))):
+            sends = turn < len(nodes)
+            counts = [length if sends and to != rank else 0 for to, length in enumerate(lengths)]
+            received = [
+                own if turn < len(of) and source != rank else 0 for source, of in enumerate(self.nodes)
+            ]
+            came = np.empty(sum(received), np.uint8)
+            self.ranks.scatter(nodes[turn] if sends else empty, counts, came, received, starts[:-1])
+            at = 0
+            for source, length in enumerate(received):
+                found[source, turn] = came[at : at + length]
+                at += length
+            if sends:
+                found[rank, turn] = nodes[turn][starts[rank] : starts[rank + 1]]
+        return [
+            (end, found[source, turn])
+            for source, ends in enumerate(self.nodes)
+            for turn, (_, end) in enumerate(ends)
+        ]
+
     def _room(self, turn, length):
         self._received += [np.empty(0, np.uint8)] * (turn + 1 - len(self._received))
         if self._received[turn].size != length:
@@ -102,6 +136,7 @@ class Messages(Transport):
         return self._received[turn]
 
     def publish(self, fill, take):
+        self.ranks.agree("the new weights")
         fill(self._sent)
         self.ranks.gather(self._sent, self._came, self.weights.lengths)
         for rank, (start, end) in enumerate(zip(self.weights.starts, self.weights.starts[1:])):

@@ -129,3 +129,10 @@ def test_a_plain_python_is_ended_too(tmp_path):
 def test_a_parameter_server_ends_at_once(role, tmp_path):
     done = code(1, "import mxopt; mxopt.kv.create('dist_sync'); print('went on')", tmp_path, DMLC_ROLE=role)
     assert "every process is a worker" in done.err and "went on" not in done.out
+
+
+def test_a_module_is_started_with_its_own_options(tmp_path):
+    (tmp_path / "some_module.py").write_text("import sys; print(sys.argv[1:])\n")
+    done = job(2, "-m", "some_module", "-n", "--flag", cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert done.out.count("['-n', '--flag']") == 2
