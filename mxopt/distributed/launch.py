@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -94,28 +95,60 @@ def launch(number, arguments):
 
 def _wait(job, folder):
     """Wait for the job; when a rank vanishes without having ended, say which, and do not wait for long."""
-    fallen, until = None, None
+    fallen, until, watch = [], None, _Watch(folder)
     while True:
         status = job.poll()
-        if fallen is None:
-            fallen = _fallen(folder)
-            if fallen is not None and status is None:
+        if not fallen:
+            fallen = watch.fallen()
+            if fallen and status is None:
                 until = time.monotonic() + _GRACE
         if status is not None:
             break
         if until is not None and time.monotonic() > until:
             status = 1
             break
-        time.sleep(0.02)
-    if fallen is not None and not _said(folder):
-        rank, pid = fallen
+        watch.wait(0.02)
+    if fallen and not _said(folder):
+        who = ", ".join(f"rank {rank} (process {pid})" for rank, pid in fallen)
         print(
-            f"mxopt: rank {rank} (process {pid}) has died without a word: it was killed, for instance for "
-            "want of memory, or crashed; all ranks end",
+            f"mxopt: {who} died without a word: killed, for instance for want of memory, or crashed; all end",
             file=sys.stderr,
             flush=True,
         )
-    return status or (1 if fallen is not None else 0)
+    return status or (1 if fallen else 0)
+
+
+class _Watch:
+    """Notices ranks that vanish, at once if it can: MPI ends the others soon after the first."""
+
+    def __init__(self, folder):
+        self._folder, self._open = folder, {}
+        known = hasattr(os, "pidfd_open") and hasattr(select, "poll")
+        self._poll = select.poll() if known else None
+
+    def wait(self, seconds):
+        """Wait for a rank to vanish, or for some time."""
+        if self._poll is None:
+            time.sleep(seconds)
+            return
+        for _, pid in _processes(self._folder):
+            if pid not in self._open:
+                try:
+                    self._open[pid] = os.pidfd_open(pid)
+                except OSError:  # it has gone, or the system is too old
+                    continue
+                self._poll.register(self._open[pid], select.POLLIN)
+        for descriptor, _ in self._poll.poll(seconds * 1000):
+            self._poll.unregister(descriptor)
+            os.close(descriptor)
+
+    def fallen(self):
+        """The ranks that have vanished without having ended: (rank, process id)."""
+        return [
+            (rank, pid)
+            for rank, pid in _processes(self._folder)
+            if not _runs(pid) and not os.path.exists(os.path.join(self._folder, f"{rank}.ended"))
+        ]
 
 
 def _processes(folder):
@@ -124,13 +157,6 @@ def _processes(folder):
         rank, _, pid = name.partition(".")
         if pid.isdecimal() and not os.path.exists(os.path.join(folder, f"{rank}.ended")):
             yield int(rank), int(pid)
-
-
-def _fallen(folder):
-    for rank, pid in _processes(folder):
-        if not _runs(pid) and not os.path.exists(os.path.join(folder, f"{rank}.ended")):
-            return rank, pid
-    return None
 
 
 def _runs(pid):

@@ -199,7 +199,7 @@ class Ranks:
             if one != two:
                 return (
                     f"at {self._line(odd)}, rank {odd} has {_apart(one, two, name)}, rank {other} has "
-                    + _apart(two, one)
+                    + _apart(two, one, name)
                 )
         return f"at {self._line(odd)}, ranks {odd} and {other} differ"
 

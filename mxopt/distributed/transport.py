@@ -105,7 +105,7 @@ class Messages(Transport):
         cuts : tuple of int
             Where the ranks' parts of it begin, and its size.
         """
-        rank, size = self.ranks.rank, self.ranks.size
+        rank = self.ranks.rank
         starts = [cut * itemsize for cut in cuts]
         lengths = [high - low for low, high in zip(starts, starts[1:])]
         own, found, empty = lengths[rank], {}, np.empty(0, np.uint8)
