@@ -324,10 +324,29 @@ class FileSource:
             done += count
 
 
+def _bar_of_notebooks():
+    """tqdm's bar in a notebook, where it is installed."""
+    if "ipykernel" not in sys.modules:
+        return None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
 @contextlib.contextmanager
 def progress(doing, total):
     """A progress bar on a terminal, for what takes long enough to need one; yields ``advance(count)``."""
-    if total < _WORTH_A_BAR or sys.stderr is None or not sys.stderr.isatty():
+    if total < _WORTH_A_BAR or sys.stderr is None:
+        yield lambda count: None
+        return
+    bar_of_notebooks = _bar_of_notebooks()
+    if bar_of_notebooks is not None:
+        with bar_of_notebooks(total=total, desc=doing, unit="B", unit_scale=True) as shown_there:
+            yield shown_there.update
+        return
+    if not sys.stderr.isatty():
         yield lambda count: None
         return
     done, shown = 0, -1

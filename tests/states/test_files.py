@@ -7,6 +7,7 @@ import signal
 import stat
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -319,6 +320,37 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch, capsys):
         advance(1 << 29)
         advance(1 << 29)
     assert "saving [###############               ]  50% of 1.1 GB" in capsys.readouterr().err
+
+
+def test_progress_in_a_notebook_is_tqdm_s(monkeypatch):
+    shown = []
+
+    class Bar:
+        def __init__(self, **options):
+            shown.append(options)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            shown.append("closed")
+
+        def update(self, count):
+            shown.append(count)
+
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
+    auto = types.ModuleType("tqdm.auto")
+    auto.tqdm = Bar
+    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
+    with files.progress("saving", 1 << 30) as advance:
+        advance(5)
+    assert shown[0]["total"] == 1 << 30
+    assert shown[1:] == [5, "closed"]
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # not installed: as elsewhere
+    with files.progress("saving", 1 << 30) as advance:
+        advance(5)
+    assert shown[1:] == [5, "closed"]
 
 
 # --- other systems, simulated -------------------------------------------------------------------------------
