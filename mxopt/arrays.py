@@ -55,6 +55,11 @@ def zeros_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     return room[begin : begin + array.size * dtype.itemsize].view(dtype).reshape(array.shape, order=order)
 
 
+def is_half(dtype):
+    """Whether a dtype has 16 bits, so that `multi_precision` gives it a float32 master."""
+    return dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
+
+
 #: Bytes from which on memory is asked for in huge pages, where the system has them.
 HUGE = 1 << 22
 

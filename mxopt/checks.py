@@ -393,11 +393,22 @@ def scalars(names, row):
 
     Infinity is for loss scaling, which skips an update by it (rescale_grad), and no bound (clip_gradient).
     """
-    for name, value in zip(names, plain_scalars(names, row)):
-        infinite = name in ("rescale_grad", "clip_gradient", "clip_weights") and not math.isfinite(value)
-        if not (abs(value) <= LARGEST or infinite):
-            word = "learning_rate" if name == "lr" else name
-            raise ValueError(f"{word} must be a finite number{_too_large(value)}, got {value!r}")
+    limits, anything = ("clip_gradient", "clip_weights"), ("rescale_grad",)
+    may_be = [2 if name in anything else int(name in limits) for name in names]
+    error = not_finite(names, plain_scalars(names, row), may_be)
+    if error is not None:
+        raise error
+
+
+def not_finite(names, row, may_be):
+    """The error for a scalar that is not what it may be: 0 a finite number, 1 also infinity, 2 anything."""
+    for name, value, kind in zip(names, row, may_be):
+        finite = math.isfinite(value)
+        if abs(value) <= LARGEST or (not finite and (kind == 2 or (kind == 1 and value > 0))):
+            continue
+        word = "learning_rate" if name == "lr" else name
+        return ValueError(f"{word} must be a finite number{_too_large(value)}, got {value!r}")
+    return None
 
 
 def plain_scalars(names, row):

@@ -366,7 +366,8 @@ class KVStore(KVStoreBase):
             keys = list(sums)
             stored = [self._stored[key] for key in keys]
             sparse = [weight.stype == "row_sparse" for weight in stored]
-            update(self._updater, keys, list(sums.values()), [weight.array for weight in stored], sparse)
+            lazy = self._updater.lazy_for(sparse)
+            self._updater(keys, list(sums.values()), [weight.array for weight in stored], lazy)
             for weight in stored:
                 weight.rows = None
         else:
@@ -547,35 +548,6 @@ class KVStore(KVStoreBase):
         if not isinstance(self._updater, Updater):
             raise RuntimeError(f"{what} needs an optimizer in the store; call set_optimizer first")
         return self._updater
-
-
-def update(updater, keys, grads, weights, sparse):
-    """Call an updater for weights of which some count as row-sparse.
-
-    All in one call, so that if one gradient is wrong no weight has changed; but an optimizer that is lazy for
-    row-sparse weights only gets these by themselves.
-
-    Parameters
-    ----------
-    updater : Updater
-    keys, grads, weights : list
-    sparse : list of bool
-        Which; empty: none.
-    """
-    optimizer = updater.optimizer
-    chooses = getattr(optimizer, "lazy_on_stored_rows", False) and optimizer.use_fused_step
-    if not chooses or optimizer.lazy_update or not any(sparse):
-        updater(keys, grads, weights)
-        return
-    for lazy in (False, True):
-        columns = [
-            [x for x, rows in zip(column, sparse) if rows is lazy] for column in (keys, grads, weights)
-        ]
-        optimizer.lazy_update = lazy
-        try:
-            updater(*columns)
-        finally:
-            optimizer.lazy_update = False
 
 
 class Stored:

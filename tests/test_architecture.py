@@ -32,6 +32,7 @@ LAYERS = [
     {"mxopt.saving"},
     {"mxopt.nd"},
     {"mxopt.random", "mxopt.optimizer.multipliers"},
+    {"mxopt.optimizer.rates", "mxopt.optimizer.scalars", "mxopt.optimizer.turns"},
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
     {

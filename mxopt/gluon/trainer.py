@@ -15,7 +15,6 @@ from ..dialects import V2, is_built_in
 from ..kvstore import KVStore, KVStoreBase, for_devices
 from ..optimizer import multipliers
 from ..sparse import RowSparseArray
-from ..stores import update
 from . import stale_gradients
 from .parameter import Parameter
 
@@ -479,7 +478,7 @@ class Trainer:
                     if len(devices) > 1:  # every copy counts its own updates
                         self._optimizer._set_current_context(device)
                         stepped.append(_Before(updater, gathered.indices, weights))
-                    update(updater, gathered.indices, gradients, weights, sparse)
+                    updater(gathered.indices, gradients, weights, updater.lazy_for(sparse))
             except BaseException:
                 for before in reversed(stepped):
                     before.restore()

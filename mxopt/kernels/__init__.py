@@ -33,14 +33,25 @@ from ._engine import (
     tuning_words,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
-from ._scalars import as_read_by_mxnet, corrected, count_up, give_back, read_row, take_control
+from ._scalars import (
+    Ledger,
+    Scalars,
+    as_read_by_mxnet,
+    corrected,
+    give_back,
+    put_back,
+    read_row,
+    remember,
+    restore,
+    take_control,
+)
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Plan", "Refused", "Rule", "Stream",
-    "as_read_by_mxnet", "available_instruction_sets", "corrected", "count_up", "get_num_threads",
+    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Ledger", "Plan", "Refused", "Rule", "Scalars",
+    "Stream", "are_plain", "as_read_by_mxnet", "available_instruction_sets", "corrected", "get_num_threads",
     "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals", "openmp_version",
-    "read_row", "reduce_rows", "set_num_threads", "set_tuning", "sum_rows", "take_control",
-    "tuning_words",
+    "put_back", "read_row", "reduce_rows", "remember", "restore", "set_num_threads", "set_tuning", "sum_rows",
+    "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest to the widest.

@@ -20,6 +20,7 @@ import warnings
 import numpy as np
 
 cimport numpy as cnp
+from ._scalars cimport Ledger, Scalars
 
 cnp.import_array()
 

@@ -1,15 +1,22 @@
-# The numbers of a step: update counts, and how MXNet's operators read their float parameters.
+# The numbers of a step: how MXNet's operators read their float parameters, and what changes beside the arrays.
 #
 # A number travels from Python to an MXNet operator as its shortest decimal text, which the operator reads
 # with a parser of its own: digits before the point one by one in float32, up to 19 digits after it as a
 # quotient of two doubles, a power of ten as float32 factors of 1e8 and 10. One number in eight comes out
 # a unit in the last place away from correct rounding, and a training run with it differs in the last bits.
 
-from cpython.dict cimport PyDict_GetItemWithError, PyDict_SetItem
+from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError, PyDict_SetItem, PyDict_Update
+from cpython.list cimport PyList_SetSlice
 from cpython.mem cimport PyMem_Free
+from cpython.object cimport PyObject_Hash
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.float cimport FLT_MAX
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+import numpy as np
 
 cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
@@ -143,70 +150,350 @@ def corrected(tuple row not None, tuple corrections not None, double t):
     return tuple(changed)
 
 
-def read_row(tuple row not None, tuple read not None, tuple corrections not None, double t, bint checked=False):
+cdef enum:  # what a scalar may be; see `read_row`
+    FINITE = 0
+    LIMIT = 1
+    ANYTHING = 2
+
+
+def read_row(tuple row not None, tuple read not None, tuple corrections not None, double t, bytes may_be=None):
     """A row of scalars for float32 arithmetic: `as_read_by_mxnet`, then `corrected`.
+
+    Parameters
+    ----------
+    may_be : bytes, optional
+        What each scalar may be: 0 a number that float32 holds, 1 also infinity (a limit that is none), 2 also
+        infinite or nan. Not given: all may be anything.
 
     Returns
     -------
     tuple of float or None
-        `row` itself where nothing differs. None when `checked` is false and float32 does not hold a scalar;
-        rescale_grad and clip_gradient (its third and fourth) may be infinite or nan.
+        `row` itself where nothing differs; None when a scalar is what it may not be.
     """
     cdef mxopt_control control = mxopt_take_control(False)
     try:
-        return _read_row(row, read, corrections, t, checked)
+        return _read_row(row, read, corrections, t, may_be)
     finally:
         mxopt_give_back(control)
 
 
-cdef object _read_row(tuple row, tuple read, tuple corrections, double t, bint checked):
-    cdef Py_ssize_t i
+cdef object _read_row(tuple row, tuple read, tuple corrections, double t, bytes may_be):
+    cdef Py_ssize_t i, n = PyTuple_GET_SIZE(row)
+    cdef const unsigned char* kinds
     cdef double value
-    if not checked:
-        for i in range(PyTuple_GET_SIZE(row)):
-            value = row[i]
-            if not -FLT_MAX <= value <= FLT_MAX and (i != 2 and i != 3 or value - value == 0):
-                return None
+    if may_be is not None:
+        if len(may_be) < n:
+            raise ValueError(f"may_be must have an entry for each of the {n} scalars, got {len(may_be)}")
+        kinds = may_be
+    for i in range(n if may_be is not None else 0):
+        value = row[i]
+        if not -FLT_MAX <= value <= FLT_MAX and (
+                value - value == 0 or kinds[i] == FINITE or (kinds[i] == LIMIT and not value > 0)):
+            return None
     row = as_read_by_mxnet(row, read)
     return corrected(row, corrections, t) if PyTuple_GET_SIZE(corrections) else row
 
 
-def count_up(dict counts not None, indices, begin):
-    """Add one to each index's update count, new ones starting at `begin`.
+cdef class Scalars:
+    """The scalars of a call: rows of numbers, and which of them each tensor takes.
 
-    Returns
-    -------
-    tuple
-        (old counts by index as they were, None for new ones; the new count if it is the same for all, else None)
+    Parameters
+    ----------
+    table : list of k tuples of float, or float64 array (k, m)
+        The rows, for arithmetic in double.
+    rows : int32 array (number of tensors,), optional
+        Each tensor's row; all take the first when not given.
+    singles : like `table`, optional
+        What float32 arithmetic takes instead.
     """
-    cdef list before = []
-    cdef object same = None, new
-    cdef bint uniform = True
-    cdef PyObject* found
+
+    def __init__(self, table, rows=None, singles=None):
+        self.table, self.rows, self.singles = table, rows, singles
+
+    def each(self, Py_ssize_t n):
+        """The same with a row of its own for each of `n` tensors, in arrays that may be written to."""
+        rows = np.zeros(n, np.int32) if self.rows is None else self.rows
+        table = np.array(self.table, np.float64)[rows]
+        singles = table.copy() if self.singles is None else np.array(self.singles, np.float64)[rows]
+        return Scalars(table, np.arange(n, dtype=np.int32), singles)
+
+    def by_choice(self, chosen, singles):
+        """The same with other `singles`, row by row, for the tensors that are `chosen` (list of bool)."""
+        rows = np.zeros(len(chosen), np.int32) if self.rows is None else self.rows
+        rows = rows + len(self.table) * np.array(chosen, np.int32)
+        return Scalars([*self.table, *self.table], rows, [*(self.singles or self.table), *singles])
+
+
+# ---------------------------------------------------------------------------------------------------
+# What a step changes beside the arrays
+
+
+cdef enum:
+    FEW = 64  # places of a table that needs no memory of its own
+
+
+cdef bint has_twice(object indices, Py_ssize_t n) except -1:
+    # Whether an index stands twice. Hashes go to a table, cut to 32 bits; equal ones are looked at again.
+    cdef uint32_t few[FEW]
+    cdef uint32_t* table = few
+    cdef Py_ssize_t size = FEW, at
+    cdef uint32_t cut
+    cdef bint met = False
+    while size < 2 * n:
+        size *= 2
+    if size > FEW:
+        table = <uint32_t*>malloc(size * sizeof(uint32_t))
+        if table == NULL:
+            raise MemoryError
+    memset(table, 0, size * sizeof(uint32_t))
     try:
+        for index in indices:
+            cut = <uint32_t>(PyObject_Hash(index) + 1)
+            if cut == 0:
+                cut = 1
+            at = cut & (size - 1)
+            while table[at] != 0 and table[at] != cut:
+                at = (at + 1) & (size - 1)
+            if table[at] == cut:
+                met = True
+                break
+            table[at] = cut
+    finally:
+        if table != few:
+            free(table)
+    return met and len(set(indices)) < n
+
+
+cdef class Ledger:
+    """What a step will have changed beside the arrays: worked out first, written in one go.
+
+    Parameters
+    ----------
+    counts : dict
+        Update counts by index.
+    indices : sequence
+    begin : int
+        Where new indices start.
+    owner : object, optional
+        The optimizer.
+
+    Attributes
+    ----------
+    rate : float or None
+        The learning rate without multipliers, for classes that ask for it; not written.
+    t : int or None
+        The new count, if it is the same for all.
+    new : list of int or None
+        The new count of each index, where they differ.
+    fresh : list of int or None
+        Which of the indices, by position, had no count.
+    twice : bool
+        Whether an index stands there twice; then `t` is None.
+    number : int or None
+        The new `num_update` of `owner`; None: it stays.
+    attributes : dict or None
+        Further new attributes of `owner`.
+    schedule : list of (dict or list, its new content), or None
+        As `put_back` returns it.
+    added : list of (dict, dict), or ()
+        What is added to which dicts.
+    """
+
+    @property
+    def added(self):
+        return self.more or ()
+
+    @added.setter
+    def added(self, value):
+        self.more = value
+
+    def __init__(self, dict counts not None, indices, begin, owner=None):
+        cdef PyObject* found
+        cdef PyObject* last = NULL
+        cdef object one = None
+        cdef Py_ssize_t k = 0
+        self.counts, self.indices, self.owner = counts, indices, owner
         for index in indices:
             found = PyDict_GetItemWithError(counts, index)
             if found == NULL:
-                new = begin + 1
-                PyDict_SetItem(counts, index, new)
-                before.append(None)
+                one = begin + 1
+                if self.fresh is None:
+                    self.fresh = []
+                self.fresh.append(k)
+            elif found != last:
+                one = <object>found + 1
+            last = found
+            if k == 0:
+                self.t = one
+            elif self.new is not None:
+                self.new.append(one)
+            elif one is not self.t and one != self.t:
+                self.new = [self.t] * k
+                self.new.append(one)
+            k += 1
+        if self.new is not None:
+            self.t = None
+        if k > 1 and has_twice(indices, k):
+            self.twice, self.t = True, None
+
+    def count_of(self, Py_ssize_t position):
+        """The new count of one index, by its position."""
+        return self.t if self.new is None else self.new[position]
+
+    cpdef write(self):
+        """Change everything that the ledger holds; an error leaves all as it was.
+
+        No Python code runs here as long as indices and attributes are ordinary ones, so that neither an
+        interrupt nor another thread comes in between.
+        """
+        cdef Py_ssize_t k = 0
+        cdef object one, number = None
+        cdef list before = None, schedule = None
+        cdef dict attributes = None
+        if self.more is not None:
+            before = [(target, {key: (<dict>target).get(key, Ledger) for key in values}) for target, values in self.more]
+        if self.schedule is not None:
+            schedule = [(target, copied(target)) for target, _ in self.schedule]
+        if self.attributes:
+            attributes = {name: getattr(self.owner, name) for name in self.attributes}
+        if self.number is not None:
+            number = self.owner.num_update
+        try:
+            for index in self.indices:
+                one = self.t if self.new is None else self.new[k]
+                PyDict_SetItem(self.counts, index, one)
+                k += 1
+            if before is not None:
+                for target, values in self.more:
+                    PyDict_Update(target, values)
+            if schedule is not None:
+                for target, content in self.schedule:
+                    fill(target, content)
+            if attributes is not None:
+                for name, one in self.attributes.items():
+                    setattr(self.owner, name, one)
+            if self.number is not None:
+                self.owner.num_update = self.number
+        except BaseException:
+            self.undo(k, before or [], schedule or [], attributes or {}, number)
+            raise
+
+    cdef undo(self, Py_ssize_t written, list before, list schedule, dict attributes, number):
+        fresh = set(self.fresh or ())
+        for k, index in enumerate(self.indices):
+            if k >= written:
+                break
+            if k in fresh:
+                del self.counts[index]
             else:
-                old = <object>found
-                new = old + 1
-                PyDict_SetItem(counts, index, new)
-                before.append(old)
-            if same is None:
-                same = new
-            elif uniform and new != same:
-                uniform = False
-    except BaseException:  # an index that cannot be a key
-        for index, old in reversed(list(zip(indices, before))):
-            if old is None:
-                del counts[index]
-            else:
-                counts[index] = old
-        raise
-    return before, (same if uniform else None)
+                self.counts[index] = self.count_of(k) - 1
+        for target, values in before:
+            for key, value in values.items():
+                if value is not Ledger:
+                    target[key] = value
+                elif key in target:
+                    del target[key]
+        for target, content in schedule:
+            fill(target, content)
+        for name, value in attributes.items():
+            setattr(self.owner, name, value)
+        if number is not None:
+            self.owner.num_update = number
+
+
+cdef object copied(object container):
+    return (<dict>container).copy() if isinstance(container, dict) else list(<list>container)
+
+
+cdef int fill(object container, object content) except -1:
+    # Make a dict or list hold what another one does.
+    if isinstance(container, dict):
+        PyDict_Update(container, content)
+        if len(<dict>container) != len(<dict>content):
+            for key in [key for key in <dict>container if key not in <dict>content]:
+                PyDict_DelItem(container, key)
+    else:
+        PyList_SetSlice(container, 0, len(<list>container), content)
+    return 0
+
+
+def remember(scheduler):
+    """What a learning-rate scheduler may change of itself and of schedulers that it wraps, to `put_back`.
+
+    Returns
+    -------
+    list of (dict or list, copy of it)
+    """
+    cdef list found = []
+    walk(scheduler, found, set())
+    return found
+
+
+cdef int walk(object holder, list found, set seen) except -1:
+    cdef object own
+    if id(holder) in seen or len(found) > 1000:
+        return 0
+    seen.add(id(holder))
+    if isinstance(holder, (list, dict)):
+        own = holder
+    else:
+        own = getattr(holder, "__dict__", None)
+        if not isinstance(own, dict):
+            return 0
+    found.append((own, copied(own)))
+    for value in (<dict>own).values() if isinstance(own, dict) else own:
+        kind = type(value)
+        if kind is float or kind is int or kind is bool or kind is str or value is None:
+            continue
+        if kind is list or kind is dict or (hasattr(value, "base_lr") and callable(value)):
+            walk(value, found, seen)
+    return 0
+
+
+def put_back(list memory not None):
+    """Make all that `remember` found as it was then.
+
+    Returns
+    -------
+    list of (dict or list, copy of it) or None
+        What it was just now; None where nothing had changed.
+    """
+    cdef list now
+    cdef bint changed = False
+    for container, content in memory:
+        if not alike(container, content):
+            changed = True
+            break
+    if not changed:
+        return None
+    now = [(container, copied(container)) for container, _ in memory]
+    for container, content in memory:
+        fill(container, content)
+    return now
+
+
+cdef bint alike(object one, object other) except -1:
+    # Whether two dicts or lists hold the very same objects.
+    if len(one) != len(other):
+        return False
+    if isinstance(one, dict):
+        for key, value in (<dict>one).items():
+            if (<dict>other).get(key, Ledger) is not value:
+                return False
+        return True
+    for value, held in zip(one, other):
+        if value is not held:
+            return False
+    return True
+
+
+def restore(dict target not None, dict values not None, missing):
+    """Give keys of a dict the values that they had; those that were `missing` go."""
+    for key, value in values.items():
+        if value is not missing:
+            PyDict_SetItem(target, key, value)
+        elif key in target:
+            PyDict_DelItem(target, key)
 
 
 def take_control():

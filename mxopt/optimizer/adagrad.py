@@ -81,12 +81,10 @@ class AdaGrad(Optimizer):
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
-    def _table_by_rows(self, by_rows, table, rows, singles):
+    def _scalars_by_rows(self, by_rows, scalars):
         # MXNet's kernel for rows, and only this one, reads all its numbers from text.
-        texts = [kernels.as_read_by_mxnet(row, (True,) * len(row)) for row in table]
-        rows = np.zeros(len(by_rows), np.int32) if rows is None else rows
-        rows = rows + len(table) * np.array(by_rows, np.int32)
-        return table * 2, rows, [*(singles or table), *texts]
+        texts = [kernels.as_read_by_mxnet(row, (True,) * len(row)) for row in scalars.table]
+        return scalars.by_choice(by_rows, texts)
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale, self._clip, self.epsilon

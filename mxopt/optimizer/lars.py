@@ -135,25 +135,19 @@ class LARS(SGD):
         """The same of one tensor's arrays."""
         return norm(weight), norm(grad * rescale_grad)
 
-    def between(self, indices, rule, sums, table, rows, singles):
-        rows = np.zeros(len(sums), np.int32) if rows is None else rows
-        table = np.array(table)[rows]
-        singles = table.copy() if singles is None else np.array(singles)[rows]
+    def between(self, indices, rule, sums, scalars):
+        scalars = scalars.each(len(sums))
+        table, singles = scalars.table, scalars.singles
         lr, wd = table[:, 0], table[:, 1].astype(np.float32)
         scaled = self._scaled(lr, wd, *self._norms(sums, singles[0, 2].astype(np.float32)))
         table[:, 0] = np.where([self._adapts(index) for index in indices], scaled, lr)
         singles[:, 0] = table[:, 0]
         if self._read_as_text[0]:
             singles[:, 0] = [kernels.as_read_by_mxnet((rate,), (True,))[0] for rate in table[:, 0].tolist()]
-        return table, np.arange(len(sums), dtype=np.int32), singles
+        return scalars
 
-    def _each(self, indices, weights, grads, states):
-        # SGD's `step`, at these rates.
-        for each, index in zip(super()._each(indices, weights, grads, states), indices):
-            weight, grad, mom, t, lr, wd = each
-            if self._adapts(index):
-                norms = self._norms_of(
-                    *(a.astype(np.float32) for a in (weight, grad)), np.float32(self.rescale_grad)
-                )
-                lr = float(self._scaled(lr, np.float32(wd), *norms))
-            yield weight, grad, mom, t, lr, wd
+    def _rate_of(self, index, weight, grad, lr, wd):
+        if not self._adapts(index):
+            return lr
+        norms = self._norms_of(*(a.astype(np.float32) for a in (weight, grad)), np.float32(self.rescale_grad))
+        return float(self._scaled(lr, np.float32(wd), *norms))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import checks, kernels
-from ..arrays import as_array, is_float
+from ..arrays import as_array, is_float, is_half
 from ..sparse import RowSparseArray
 from .momentum import Momentum
-from .optimizer import is_half, register
+from .optimizer import register
 
 _STRATEGIES = ("linear", "power2", "sqrt", "lars", "none")
 
@@ -146,8 +146,11 @@ class LBSGD(Momentum):
         self._update_count(index)
         return lr, wd
 
-    def _gathered(self, index, grad, dtype):
-        """Add a gradient to those of its index; the mean of all that there are when it is time, else None."""
+    def _gathered(self, index, grad, dtype, entries):
+        """Add a gradient to those of its index; the mean of all that there are when it is time, else None.
+
+        What `cumgrads` will hold for the index goes to `entries`.
+        """
         entry = self.cumgrads.get(index)
         if entry is None or entry["num_cums"] <= 0:
             entry = {"cum_grad": 0, "num_cums": self.init_updates}
@@ -155,56 +158,64 @@ class LBSGD(Momentum):
         ready = number % self.batch_scale == 0
         kept = self.batch_scale > 1
         total = _sum(before, grad.astype(dtype, copy=True)) if kept else grad
-        self.cumgrads[index] = {"cum_grad": 0 if ready else total, "num_cums": number}
+        entries[index] = {"cum_grad": 0 if ready else total, "num_cums": number}
         return _divided(total, self.batch_scale) if ready else None
 
-    def _multiplier(self, index, weight, grad, wd):
-        number, scale = self.cumgrads[index]["num_cums"], self.batch_scale
+    def _multiplier(self, number, weight, grad, wd):
+        """That of the learning rate, when `number` gradients have been seen."""
+        scale = self.batch_scale
         whole = self.warmup_epochs * self.updates_per_epoch
         if self.warmup_strategy == "lars":
             weights = _squares(weight)
             ratio = math.sqrt(weights / (_squares(grad) + wd * weights + 1e-18))
-            self.lbmult = min(max(ratio, 0.01), 100.0)
-        elif number >= whole:
-            self.lbmult = scale
-        elif whole <= 1 or self.warmup_strategy == "none":
-            self.lbmult = 1.0
-        elif self.warmup_strategy == "linear":
-            self.lbmult = 1.0 + (scale - 1) * number / whole
-        elif self.warmup_strategy == "power2":
-            self.lbmult = 1.0 + (scale - 1) * (number * number) / (whole * whole)
-        else:
-            self.lbmult = 1.0 + (scale - 1) * math.sqrt(number / whole)
-        return self.lbmult
+            return min(max(ratio, 0.01), 100.0)
+        if number >= whole:
+            return scale
+        if whole <= 1 or self.warmup_strategy == "none":
+            return 1.0
+        if self.warmup_strategy == "linear":
+            return 1.0 + (scale - 1) * number / whole
+        if self.warmup_strategy == "power2":
+            return 1.0 + (scale - 1) * (number * number) / (whole * whole)
+        return 1.0 + (scale - 1) * math.sqrt(number / whole)
 
-    def _fused_step(self, indices, weights, grads, states):
+    def _fused_once(self, indices, weights, grads, states, lazy=None):
+        # First all that may fail...
         rule = kernels.RULES[self.passes[0]]
-        plan = self._plan(indices, weights, grads, states, rule)
+        plan = self._plan(indices, weights, grads, states, rule, lazy)
         if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
             return
-        due, rates = [], []
-        for index, weight, grad, state, (t, lr, wd) in zip(
-            indices, weights, grads, states, self._tick(indices, self._checked)
-        ):
+        rates, ledger = self._ahead(indices)
+        due, rates_due, entries = [], [], {}
+        for index, weight, grad, state, (t, lr, wd) in zip(indices, weights, grads, states, rates):
+            checks.scalars(("lr", "wd"), (lr, wd))
             main = as_array(weight)
             if is_half(main.dtype) and self.multi_precision:
                 main = state[self.master_position]
-            total = self._gathered(index, _plain(grad), main.dtype)
+            total = self._gathered(index, _plain(grad), main.dtype, entries)
             if total is not None:
                 due.append((index, weight, total, state))
-                rates.append((t, lr * self._multiplier(index, main, total, wd), wd))
+                multiplier = self._multiplier(entries[index]["num_cums"], main, total, wd)
+                rates_due.append((t, lr * multiplier, wd))
+                ledger.attributes = {"lbmult": multiplier}
+        ledger.added = [*ledger.added, (self.cumgrads, entries), *getattr(states, "added", ())]
+        # ...then one call that cannot.
         if due:
-            plan = self._plan(*map(list, zip(*due)), rule)
-            table, rows, singles = self._table(rates)
-            plan.run(rule, table, rows, singles)
+            plan = self._plan(*map(list, zip(*due)), rule, lazy)
+            plan.step([rule], self._tabulated(rates_due, self.scalars), None, None, ledger)
+        else:
+            ledger.write()
 
     def step(self, indices, weights, grads, states):
-        each = self._each(indices, weights, grads, states)
+        each, entries = self._each(indices, weights, grads, states), {}
+        moved = each.ledger.attributes = {}
+        each.ledger.added = [*each.ledger.added, (self.cumgrads, entries)]
         for (weight, grad, mom, _, lr, wd), index in zip(each, indices):
-            total = self._gathered(index, grad, weight.dtype)
+            total = self._gathered(index, grad, weight.dtype, entries)
             if total is None:
                 continue
-            lr = lr * self._multiplier(index, weight, total, wd)
+            moved["lbmult"] = self._multiplier(entries[index]["num_cums"], weight, total, wd)
+            lr = lr * moved["lbmult"]
             grad = self._prepared(total)
             if mom is None:
                 weight *= 1.0 - lr * wd

@@ -1,7 +1,7 @@
 """What the optimizers with a momentum buffer have in common."""
 
 from ..slots import NONE, StateSlot
-from .optimizer import Optimizer, is_half
+from .optimizer import NewStates, Optimizer, is_half
 
 
 class Momentum(Optimizer):
@@ -24,9 +24,9 @@ class Momentum(Optimizer):
     def passes(self):
         return self.rules[-1:] if self.momentum or self._goes_on else self.rules[-2:-1]
 
-    def fused_step(self, indices, weights, grads, states):
+    def _fused(self, indices, weights, grads, states, lazy=None):
         try:
-            self._fused_step(indices, weights, grads, states)
+            self._fused_once(indices, weights, grads, states, lazy)
         except (TypeError, ValueError):  # refused, and nothing has changed
             kept = [] if self.momentum else [self._has_momentum(*pair) for pair in zip(weights, states)]
             if not any(kept) or self._goes_on:
@@ -36,32 +36,36 @@ class Momentum(Optimizer):
         # A schedule has set momentum to 0. As in MXNet, states that exist go on: with a momentum of 0, or
         # untouched until there is momentum again.
         if self.rests:
-            self._fused_step(indices, weights, grads, list(map(self._without, weights, states)))
+            self._fused_once(indices, weights, grads, self._rested(weights, states))
             return
         for there in (True, False):
             part = [call for call, has in zip(zip(indices, weights, grads, states), kept) if has == there]
             if part:
+                *columns, own = map(list, zip(*part))
+                if not there:  # new states are among these
+                    own = NewStates(own, getattr(states, "added", []))
                 self._goes_on = there
                 try:
-                    self._fused_step(*map(list, zip(*part)))
+                    self._fused_once(*columns, own)
                 finally:
                     del self._goes_on
 
-    fused_step.__doc__ = Optimizer.fused_step.__doc__
-    _fused_step = Optimizer.fused_step
+    _fused_once = Optimizer._fused
 
     def _each(self, indices, weights, grads, states):
         kept = not self.momentum and any(map(self._has_momentum, weights, states))
         if kept and self.rests:
-            kept, states = False, list(map(self._without, weights, states))
+            kept, states = False, self._rested(weights, states)
         if not kept:
-            yield from super()._each(indices, weights, grads, states)
-            return
+            return super()._each(indices, weights, grads, states)
         self._goes_on = True
         try:
-            yield from super()._each(indices, weights, grads, states)
+            return super()._each(indices, weights, grads, states)
         finally:
             del self._goes_on
+
+    def _rested(self, weights, states):
+        return NewStates(map(self._without, weights, states), getattr(states, "added", []))
 
     def _has_master(self, weight, state):
         return self.multi_precision and is_half(weight.dtype) and isinstance(state, (tuple, list))

@@ -104,14 +104,8 @@ class Nadam(Optimizer):
         self.m_schedule = 1.0
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
-    def _snapshot(self):
-        return self.m_schedule
-
-    def _restore(self, snapshot):
-        self.m_schedule = snapshot
-
-    def _advance(self, t):
-        """Move the schedule on by one tensor.
+    def _advance(self, t, moved):
+        """The numbers of one tensor; the schedule in `moved` goes on by it.
 
         Returns
         -------
@@ -120,23 +114,30 @@ class Nadam(Optimizer):
         """
         now = self.beta1 * (1.0 - 0.5 * 0.96 ** (t * self.schedule_decay))
         following = self.beta1 * (1.0 - 0.5 * 0.96 ** ((t + 1) * self.schedule_decay))
-        self.m_schedule = self.m_schedule * now
+        product = moved["m_schedule"] = moved["m_schedule"] * now
         return (
             1.0 - now,
-            1.0 - self.m_schedule,
+            1.0 - product,
             following,
-            1.0 - self.m_schedule * following,
+            1.0 - product * following,
             1.0 - self.beta2**t,
         )
 
-    def scalars(self, t, lr, wd):
+    def _scalars(self, rates, ledger):
+        moved = ledger.attributes = {"m_schedule": self.m_schedule}
+        return self._tabulated(rates, lambda t, lr, wd: self.scalars(t, lr, wd, moved))
+
+    def scalars(self, t, lr, wd, moved=None):
+        moved = {"m_schedule": self.m_schedule} if moved is None else moved
         return (lr, wd, self._rescale, self._clip, self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2,
-                self.epsilon, *self._advance(t))  # fmt: skip
+                self.epsilon, *self._advance(t, moved))  # fmt: skip
 
     def step(self, indices, weights, grads, states):
-        for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):
+        each = self._each(indices, weights, grads, states)
+        moved = each.ledger.attributes = {"m_schedule": self.m_schedule}
+        for weight, grad, (mean, var), t, lr, wd in each:
             grad = self._decayed(grad, weight, wd)
-            grad_share, grad_correction, mean_share, mean_correction, var_correction = self._advance(t)
+            grad_share, grad_correction, mean_share, mean_correction, var_correction = self._advance(t, moved)
 
             mean *= self.beta1
             mean += (1.0 - self.beta1) * grad

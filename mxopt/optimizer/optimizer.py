@@ -1,4 +1,4 @@
-"""The optimizer protocol: rates, multipliers, counts, and the way from `update` to a rule or to NumPy."""
+"""The optimizer protocol: the way from `update` to a rule or to NumPy."""
 
 from __future__ import annotations
 
@@ -7,32 +7,25 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import checks, kernels, reprs, slots
-from ..arrays import as_array, zeros_like
+from ..arrays import as_array, is_half, zeros_like
 from ..dialects import V2
 from ..lr_scheduler import LRScheduler
-from ..sparse import RowSparseArray, all_finite, as_gradient
-from . import multipliers
-
-#: What a subclass may override to change how rates are found; then every index is asked for separately.
-_RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates",
-                 "learning_rate")  # fmt: skip
+from ..sparse import RowSparseArray
+from .rates import Rates
+from .scalars import RuleScalars
+from .turns import Turns, gradient
 
 #: What a class of the user's own overrides to step otherwise; see `Optimizer.built_in`.
 _PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_state",
              "create_state_multi_precision")  # fmt: skip
 
 
-def is_half(dtype):
-    """Whether a dtype has 16 bits, so that `multi_precision` gives it a float32 master."""
-    return dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
-
-
-class Optimizer:
+class Optimizer(Rates, RuleScalars):
     """Base class of all optimizers.
 
     An optimizer of one's own derives from it, is entered with `register`, and overrides `create_state` and
@@ -98,12 +91,6 @@ class Optimizer:
     state_slots: tuple[slots.StateSlot, ...] = ()
     #: Whether a state of one array is a tuple of one, too.
     states_in_tuple = False
-    #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
-    scalar_names: tuple[str, ...] = ("lr", "wd", "rescale_grad", "clip_gradient")
-    #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
-    text_scalars: tuple[str, ...] = ()
-    #: The bias corrections 1 - beta**t among the scalars, and their betas; in float32 by powf.
-    corrections: dict[str, str] = {}
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
     #: Attributes that steps move on, saved with the states like the counts, and the function that judges one
@@ -121,6 +108,9 @@ class Optimizer:
 
     #: Fills an array with the drawn input of rules that have one (noise).
     _draw: Callable[[np.ndarray], None] | None = None
+
+    def _noise(self, n):
+        """The (key, place) of `n` normal numbers that the kernel makes itself; None: `_draw` fills arrays."""
 
     def _noise(self, n):
         """The (key, place) of `n` normal numbers that the kernel makes itself; None: `_draw` fills arrays."""
@@ -215,15 +205,9 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         cls.built_in = False  # until its methods are found elsewhere, or `Dialect.fill` says so
         cls.built_in = all(map(cls._has_built_in, _PROTOCOL))
-        cls._own_rates = any(getattr(cls, name) is not getattr(Optimizer, name) for name in _RATE_METHODS)
         cls._runs_own_rules = cls.update is Optimizer.update and bool(cls.rules)
-        cls._snapshots = cls._snapshot is not Optimizer._snapshot
-        cls._checks_rates = cls.check_rates is not Optimizer.check_rates
-        cls._rates_apart = cls._own_rates or cls._snapshots or cls._checks_rates or bool(cls.scalars_differ)
         cls.takes_lists = _takes_lists(cls)
         cls.declares_states = cls.create_state is Optimizer.create_state
-        cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
-        cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
 
     @classmethod
     def _has_built_in(cls, method):
@@ -233,21 +217,11 @@ class Optimizer:
 
     #: Whether `update` is a built-in one, which knows state pairs itself.
     _runs_own_rules = False
-    _own_rates = False
-    _snapshots = False
-    _checks_rates = False
-    _rates_apart = False
     takes_lists = True
     #: Whether MXNet 1.9 hands `update_multi_precision` tuples of tensors, whatever its parameters are called.
     aggregates = False
     #: Whether `state_slots` says how states are built, rather than a `create_state` of the class's own.
     declares_states = True
-    _texts: tuple[bool, ...] = (False,) * 4
-    _corrections: tuple[tuple[int, ...], ...] = ()
-
-    @property
-    def _read_as_text(self):
-        return self._texts
 
     def __repr__(self):
         return reprs.optimizer_text(self)
@@ -284,144 +258,6 @@ class Optimizer:
     register = staticmethod(V2.registry.register)
     create_optimizer = staticmethod(V2.registry.create)
 
-    # -- the learning rate ---------------------------------------------------------------------------
-
-    @property
-    def learning_rate(self) -> float:
-        """The scheduler's rate for `num_update`, or `lr` without a scheduler."""
-        return self.lr if self.lr_scheduler is None else self.lr_scheduler(self.num_update)
-
-    def set_learning_rate(self, lr: float) -> None:
-        """Set the learning rate.
-
-        Parameters
-        ----------
-        lr : float
-            The new rate.
-
-        Raises
-        ------
-        UserWarning
-            With a scheduler, which decides the rate (raised, as in MXNet).
-        """
-        if self.lr_scheduler is not None:
-            raise UserWarning(
-                "the learning rate is the scheduler's; change lr_scheduler.base_lr, or set "
-                "lr_scheduler to None first"
-            )
-        lr = checks.number("learning_rate", lr)
-        checks.rate_sign(lr)
-        self.lr = lr
-
-    def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> dict[str, list[str]]:
-        """Set learning-rate multipliers.
-
-        Parameters
-        ----------
-        args_lr_mult : dict of (int or str) to float
-            By index, name, or pattern of names (``'*_bias'``). A name's own entry wins over patterns, the
-            last pattern that matches over others, a parameter's own ``lr_mult`` (`param_dict`) over all.
-
-        Returns
-        -------
-        dict of str to list of str
-            The names that each name or pattern stands for, as far as they are known yet.
-        """
-        self.lr_mult = self._multipliers("__lr_mult__", args_lr_mult)
-        return self._matches(args_lr_mult)
-
-    def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> dict[str, list[str]]:
-        """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name.
-
-        Parameters
-        ----------
-        args_wd_mult : dict of (int or str) to float
-            By index, name, or pattern of names.
-        """
-        self.wd_mult = self._multipliers("__wd_mult__", args_wd_mult)
-        return self._matches(args_wd_mult)
-
-    def _matches(self, given):
-        names = {**self.idx2name, **{index: getattr(p, "name", None) for index, p in self.param_dict.items()}}
-        return multipliers.matches(given, [*names.values(), *self._index_update_count])
-
-    @property
-    def sym(self):
-        """What was known of the symbol, for classes that ask it again; None without one."""
-        return _Symbol(*self.sym_info) if self.sym_info else None
-
-    def _multipliers(self, attribute, given):
-        self._unmatched_names = True
-        self._found = {}
-        known = {}
-        if self.sym_info:
-            attributes, names = self.sym_info
-            for name in names:
-                if attribute in attributes.get(name, ()):
-                    known[name] = float(attributes[name][attribute])
-        known.update(multipliers.checked(given, "multiplier"))
-        return known
-
-    def _mult(self, index, which):
-        # First match wins: the parameter's own, by index, by name.
-        if index in self.param_dict:
-            return getattr(self.param_dict[index], which)
-        given = getattr(self, which)
-        if index in given:
-            return given[index]
-        name = self.idx2name.get(index, index)
-        if name in given:
-            return given[name]
-        if not given or not isinstance(name, str):
-            return 1.0
-        # Scripts also write to the dict, or put another in its place.
-        patterns = self._found.get(which)
-        if patterns is None or not patterns.are_those_of(given):
-            patterns = self._found[which] = multipliers.Patterns(given)
-        key = patterns.of(name)
-        return 1.0 if key is None else given[key]
-
-    def _has_multipliers(self):
-        if self.lr_mult or self.wd_mult:
-            return True
-        return any((owner.lr_mult, owner.wd_mult) != (1.0, 1.0) for owner in self.param_dict.values())
-
-    def _get_lrs(self, indices: Any) -> list[float]:
-        """Learning rates of some indices, multipliers applied."""
-        lr = self.learning_rate
-        return [lr * self._mult(index, "lr_mult") for index in indices]
-
-    def _get_lr(self, index: Any) -> float:
-        return self._get_lrs([index])[0]
-
-    def _get_wds(self, indices: Any) -> list[float]:
-        """Weight decays of some indices, multipliers applied."""
-        return [self.wd * self._mult(index, "wd_mult") for index in indices]
-
-    def _get_wd(self, index: Any) -> float:
-        return self._get_wds([index])[0]
-
-    def effective(self) -> dict[str, Any]:
-        """What the next update of each known parameter will use, as a list of records that prints as a table.
-
-        Returns
-        -------
-        list of `mxopt.optimizer.multipliers.Effective`
-
-        Examples
-        --------
-        >>> import mxopt
-        >>> names = {0: "fc_weight", 1: "fc_bias"}
-        >>> opt = mxopt.create("sgd", learning_rate=0.1, wd=0.01, param_idx2name=names)
-        >>> opt.set_wd_mult({"*_bias": 0})
-        {'*_bias': ['fc_bias']}
-        >>> opt.effective()
-        index  name       lr   wd    lr_mult  wd_mult  count
-        0      fc_weight  0.1  0.01  1        1        0
-        1      fc_bias    0.1  0     1        0        0
-        """
-        return multipliers.effective(self)
-
     #: Called by the updater after each of its calls.
     step_callbacks = ()
 
@@ -437,217 +273,6 @@ class Optimizer:
             raise TypeError(f"a callback must be callable as callback(optimizer, indices), got {callback!r}")
         self.step_callbacks = (*self.step_callbacks, callback)
         return callback
-
-    # -- update counts -------------------------------------------------------------------------------
-
-    def _set_current_device(self, device_id):
-        """Count on the device with this number from now on."""
-        self._index_update_count = self._all_index_update_counts.setdefault(device_id, {})
-
-    _set_current_context = _set_current_device
-
-    def _update_count(self, index: Any) -> None:
-        """Count one update of an index, or of each of a list."""
-        for idx in index if isinstance(index, (list, tuple)) else [index]:
-            count = self._index_update_count.get(idx, self.begin_num_update) + 1
-            self._index_update_count[idx] = count
-            self.num_update = max(self.num_update, count)
-
-    def _tick(self, indices, make, plan=None):
-        """Count one update of each index, find its rates, and return ``make(rates)``.
-
-        Every tensor is counted before its own rate is read, one after the other, so that a list gives what
-        single calls give. If anything fails (a scheduler of the user's, a rate that is not finite) the
-        counts and the scheduler are as before.
-
-        Parameters
-        ----------
-        indices : list
-        make : callable
-            Takes a list of (t, lr, wd), one per index, or one for all when they are the same.
-        plan : kernels.Plan, optional
-            What is to run then; refused if one of its arrays was resized meanwhile.
-        """
-        counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
-        schedule = own = None
-        apart = self._rates_apart  # one attribute of the class, not four: 30 ns each
-        if scheduler is not None and hasattr(scheduler, "__dict__"):
-            schedule = dict(vars(scheduler))
-        if apart and self._snapshots:
-            own = self._snapshot()
-        before, t = kernels.count_up(counts, indices, self.begin_num_update)
-        try:
-            if t is None:  # an index that stands twice has two counts
-                error = checks.duplicate_index(self, indices) if len(set(indices)) < len(before) else None
-                if error is not None:
-                    raise error
-            one_by_one = t is None or (apart and (self._own_rates or self.scalars_differ))
-            if not one_by_one and (self.lr_mult or self.wd_mult or self.param_dict):
-                one_by_one = self._has_multipliers()
-            if one_by_one:
-                rates = self._rates(indices, counts, before)
-            else:
-                if t > number:
-                    self.num_update = t
-                rates = [(t, self.lr if scheduler is None else self.learning_rate, self.wd)]
-            if apart and self._checks_rates:
-                for index, (_, lr, wd) in zip(indices, rates):
-                    self.check_rates(index, lr, wd)
-            made = make(rates)
-            if plan is not None and (scheduler is not None or apart or not self.built_in):
-                plan.compare()  # after code that may be the user's
-            return made
-        except BaseException as error:
-            self._take_back(indices, counts, before)
-            self.num_update = number
-            if schedule is not None:
-                vars(scheduler).clear()
-                vars(scheduler).update(schedule)
-            if self._snapshots:
-                self._restore(own)
-            if isinstance(error, kernels.Refused):
-                raise checks.refused(error, self, indices, (), (), ()) from None
-            raise
-
-    @staticmethod
-    def _take_back(indices, counts, before):
-        for index, count in reversed(list(zip(indices, before))):
-            if count is None:
-                counts.pop(index, None)
-            else:
-                counts[index] = count
-
-    def _table(self, rates):
-        """Scalars of some (t, lr, wd).
-
-        Returns
-        -------
-        tuple
-            (table; each tensor's row of it, None: one row for all; the table for float32, None: the same)
-        """
-        if len(rates) == 1:
-            t, lr, wd = rates[0]
-            row, single = self._row(t, lr, wd)
-            return [row], None, (None if single is row else [single])
-        seen, table, singles, rows, differ = {}, [], [], [], False
-        for rate in rates:
-            at = None if self.scalars_differ else seen.get(rate)
-            if at is None:
-                at = seen[rate] = len(table)
-                row, single = self._row(*rate)
-                table.append(row)
-                singles.append(single)
-                differ = differ or single is not row
-            rows.append(at)
-        return table, (np.array(rows, np.int32) if len(table) > 1 else None), (singles if differ else None)
-
-    def _row(self, t, lr, wd):
-        """The scalars of one (t, lr, wd), checked, and those for float32 (the same where they agree)."""
-        row = self.scalars(t, lr, wd)
-        try:
-            single = kernels.read_row(row, self._read_as_text, self._corrections, t)
-        except TypeError:  # something was set later to an array of one element, or to no number at all
-            row = checks.plain_scalars(self.scalar_names, row)
-            single = kernels.read_row(row, self._read_as_text, self._corrections, t)
-        if single is None:
-            checks.scalars(self.scalar_names, row)
-            single = kernels.read_row(row, self._read_as_text, self._corrections, t, True)
-        return row, single
-
-    def check_rates(self, index, lr, wd):
-        """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet.
-
-        Parameters
-        ----------
-        index : int or str
-            The index, for the message.
-        lr : float
-            The learning rate.
-        wd : float
-            The weight decay.
-        """
-
-    #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
-    scalars_differ = False
-
-    def _snapshot(self):
-        """What of the optimizer's own attributes `scalars` changes, to go back to after an error."""
-
-    def _restore(self, snapshot):
-        """Undo what `scalars` changed since `_snapshot`."""
-
-    def _count_and_rates(self, index):
-        """Count one update of an index and find its learning rate and weight decay."""
-        self._update_count(index)
-        return self._get_lr(index), self._get_wd(index)
-
-    def _rates(self, indices, counts, before):
-        """(t, lr, wd) of each index, in order, after counting."""
-        if self._unmatched_names and (self.lr_mult or self.wd_mult):
-            self._warn_of_unmatched_names(indices, before)
-        if self._own_rates:
-            # A subclass has its own idea: make the calls that MXNet makes.
-            self._take_back(indices, counts, before)
-            rates = []
-            for index in indices:
-                lr, wd = self._count_and_rates(index)
-                rates.append((counts[index], float(lr), float(wd)))
-            return rates
-        base, wd, rates, owners = None, self.wd, [], self.param_dict
-        for index in indices:
-            t = counts[index]
-            if t > self.num_update or base is None:
-                self.num_update = max(self.num_update, t)
-                base = self.learning_rate
-            owner = owners.get(index) if owners else None
-            if owner is not None:  # its own win
-                rates.append((t, base * owner.lr_mult, wd * owner.wd_mult))
-            else:
-                rates.append((t, base * self._mult(index, "lr_mult"), wd * self._mult(index, "wd_mult")))
-        return rates
-
-    def _warn_of_unmatched_names(self, indices, before):
-        """Say at the first update which multipliers will never be used: nobody bears the name, or a parameter
-        that bears it has a multiplier of its own.
-        """
-        unnamed = not self.idx2name and not self.param_dict
-        if unnamed and len(indices) == 1 and before[0] is None and isinstance(indices[0], str):
-            return  # names arrive one by one: judge when the first of them returns
-        self._unmatched_names = False
-        names = {*self.idx2name.values(), *self._index_update_count, *indices}
-        owners = {getattr(p, "name", None) for p in self.param_dict.values()}
-        names |= owners
-        if self.sym_info:
-            names.update(self.sym_info[1])
-        known_indices = {*self.idx2name, *self.param_dict, *self._index_update_count, *indices}
-        for kind, given in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
-            for key in () if unnamed else given.keys() - known_indices:
-                if not isinstance(key, str):
-                    warnings.warn(
-                        f"{kind} is set for index {key!r}, but no parameter has that index",
-                        UserWarning,
-                        stacklevel=checks.outside(),
-                    )
-            for key, matched in multipliers.matches(given, names).items():
-                own = sorted(owners.intersection(matched))
-                if own:
-                    warnings.warn(
-                        f"{kind} is set for {key!r}, but parameter {own[0]!r} has its own, which wins; set "
-                        f"that, or use Trainer.set_{kind}",
-                        UserWarning,
-                        stacklevel=checks.outside(),
-                    )
-                if not matched:
-                    known = [n for n in names if isinstance(n, str)]
-                    cure = checks.nearest(key, known) or (
-                        "; pass param_idx2name, which gives the indices names" if not known else ""
-                    )
-                    bears = "no name matches" if multipliers.is_pattern(key) else "no parameter has that name"
-                    warnings.warn(
-                        f"{kind} is set for {key!r}, but {bears}{cure}",
-                        UserWarning,
-                        stacklevel=checks.outside(),
-                    )
 
     # -- states --------------------------------------------------------------------------------------
 
@@ -738,68 +363,6 @@ class Optimizer:
         """Names of the rules that `fused_step` runs now, one after the other."""
         return self.rules
 
-    def scalars(self, t, lr, wd):
-        """The scalars of one tensor's rule, in the order of `scalar_names`.
-
-        Parameters
-        ----------
-        t : int
-            Its update count, this update included.
-        lr, wd : float
-            Its learning rate and weight decay, multipliers applied.
-        """
-        return lr, wd, self._rescale, self._clip
-
-    @property
-    def _rescale(self):
-        """`rescale_grad` as a float; MXNet's AdamW leaves a one-element array there."""
-        rescale = self.rescale_grad
-        if type(rescale) is float:
-            return rescale
-        return float(rescale.item() if hasattr(rescale, "item") else rescale)
-
-    @property
-    def _clip(self):
-        """The bound of clipping; infinite: none."""
-        clip = self.clip_gradient
-        try:
-            if clip is not None and clip > 0:
-                return clip
-        except (TypeError, ValueError):
-            pass
-        checks.optional_number("clip_gradient", clip)
-        return math.inf
-
-    def between(self, indices, rule, sums, table, rows, singles):
-        """Scalars for the next pass (optimizers with norms): every tensor's sums under their names.
-
-        Parameters
-        ----------
-        indices : list
-        rule : Rule
-            What has run.
-        sums : float64 array (number of tensors, number of sums)
-        table, rows, singles
-            As from `_table`.
-
-        Returns
-        -------
-        tuple
-            (table, rows, singles) with one row a tensor.
-        """
-        columns = [self.scalar_names.index(name) for name in rule.sums]
-
-        def with_sums(table):
-            table = np.array(table)[np.zeros(len(sums), np.int32) if rows is None else rows]
-            table[:, columns] = sums
-            return table
-
-        return (
-            with_sums(table),
-            np.arange(len(sums), dtype=np.int32),
-            None if singles is None else with_sums(singles),
-        )
-
     def update(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """Update weights in place: by `fused_step` when `use_fused_step`, else by `step`.
 
@@ -878,35 +441,56 @@ class Optimizer:
         if not self.rules:
             self.step(indices, weights, grads, states)
             return
+        self._fused(indices, weights, grads, states)
+
+    def _fused(self, indices, weights, grads, states, lazy=None):
         control = kernels.take_control()  # scalars must not depend on how the caller's thread rounds
         try:
-            self._run_passes(indices, weights, grads, states)
+            # First all that may fail, which changes nothing...
+            names = self.passes
+            rule, columns = kernels.RULES[names[-1]], None
+            plan = self._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
+            if not indices or (self.skip_nonfinite and self._skips(plan.finite())):
+                return
+            rates, ledger = self._ahead(indices)
+            scalars = self._scalars(rates, ledger)
+            if plan.by_rows:
+                scalars = self._scalars_by_rows(plan.by_rows, scalars)
+            rules = [rule]
+            if len(names) > 1:
+                whole = plan
+                if self.lazy_update:  # norms are of whole tensors, whatever rows are updated
+                    whole = self._plan(indices, weights, grads, states, rule, False, True)
+                rules, scalars, columns = self._with_norms(indices, whole, scalars)
+            if type(states) is NewStates:
+                ledger.added = [*ledger.added, *states.added]
+            if self.lr_scheduler is not None or self._rates_apart or not self.built_in:
+                plan.compare()  # after code that may be the user's
+            noise = None if self._draw is None else self._noise(plan.elements)
+            # ...then one call that cannot.
+            plan.step(rules, scalars, columns, self._draw, ledger, noise)
+        except kernels.Refused as error:  # an array was resized while a scheduler, or what draws noise, ran
+            raise checks.refused(error, self, indices, (), (), ()) from None
         finally:
             kernels.give_back(control)
 
-    def _run_passes(self, indices, weights, grads, states):
-        names = self.passes
-        last, norms = kernels.RULES[names[-1]], len(names) > 1
-        plan = whole = self._plan(indices, weights, grads, states, last, None, norms)
-        if norms and self.lazy_update:
-            # Norms are of whole tensors, whatever rows are updated.
-            whole = self._plan(indices, weights, grads, states, last, lazy=False, ordered=True)
-        if not indices or (self.skip_nonfinite and self._skips(plan.finite())):
-            return
-        table, rows, singles = self._tick(indices, self._table, plan)
-        if plan.by_rows:
-            table, rows, singles = self._table_by_rows(plan.by_rows, table, rows, singles)
-        if norms:
-            for name in names[:-1]:
-                rule = kernels.RULES[name]
-                sums = whole.run(rule, table, rows, singles)
-                table, rows, singles = self.between(indices, rule, sums, table, rows, singles)
-        noise = None if self._draw is None else self._noise(plan.elements)
-        plan.run(last, table, rows, singles, self._draw, noise)
+    def _with_norms(self, indices, plan, scalars):
+        """Run the first rules as long as they only read; what is left for the step.
 
-    def _table_by_rows(self, by_rows, table, rows, singles):
-        """Scalars, as from `_table`, when some tensors (`by_rows`: which) are updated by rows."""
-        return table, rows, singles
+        Returns
+        -------
+        tuple
+            (rules, scalars, columns) as `kernels.Plan.step` takes them.
+        """
+        rules = [kernels.RULES[name] for name in self.passes]
+        # Where the tensors are parts of larger ones, their sums are added between the rules.
+        while rules[0].only_reads or (self._whole is not None and len(rules) > 1):
+            rule = rules.pop(0)
+            sums = plan.run(rule, scalars.table, scalars.rows, scalars.singles)
+            scalars = self.between(indices, rule, sums, scalars)
+        if len(rules) == 1:
+            return rules, scalars, None
+        return rules, scalars.each(len(indices)), [self._columns(rule) for rule in rules[:-1]]
 
     def _skips(self, finite):
         """Whether to skip a call (see `skip_nonfinite`); counts it."""
@@ -923,34 +507,40 @@ class Optimizer:
         if len(indices) != len(weights):  # the engine counts the others
             raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
         rows = None
-        while True:
-            try:
-                plan = kernels.Plan(
-                    rule,
-                    weights,
-                    grads,
-                    states,
-                    self.master_position if self.multi_precision else -1,
-                    rows,
-                    self.lazy_update if lazy is None else lazy,
-                    ordered,
-                )
-                if self._whole is not None:
-                    plan.are_parts(self._whole.sizes, self._whole.sums)
-                return plan
-            except kernels.Refused as error:
-                if error.args[0] == "array" and rows is None:
-                    if lazy is None and self.lazy_on_stored_rows and not self.lazy_update:
-                        lazy = _stored_as_rows(weights)
-                    # Something is not an ndarray: row-sparse gradients, arrays of other libraries.
-                    weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
-                    grads = [_gradient(g, self, i) for g, i in zip(grads, indices)]
-                    rows = [self._rows_of(g, w, i) for g, w, i in zip(grads, weights, indices)]
-                    grads = [g.data if isinstance(g, RowSparseArray) else g for g in grads]
-                    continue
-                names = [array for array in rule.arrays[2:] if array != "-"] or None
-                refused = checks.refused(error, self, indices, weights, grads, states, names)
-            raise refused
+        if not kernels.are_plain(indices, weights, grads, states):
+            if lazy is None and self.lazy_on_stored_rows and not self.lazy_update:
+                lazy = [getattr(weight, "stype", "default") == "row_sparse" for weight in weights]
+            weights, grads, states, rows = self._classified(indices, weights, grads, states)
+        try:
+            plan = kernels.Plan(
+                rule,
+                weights,
+                grads,
+                states,
+                self.master_position if self.multi_precision else -1,
+                rows,
+                self.lazy_update if lazy is None else lazy,
+                ordered,
+            )
+        except kernels.Refused as error:
+            names = [array for array in rule.arrays[2:] if array != "-"] or None
+            refused = checks.refused(error, self, indices, weights, grads, states, names)
+        else:
+            if self._whole is not None:
+                plan.are_parts(self._whole.sizes, self._whole.sums)
+            return plan
+        raise refused
+
+    def _classified(self, indices, weights, grads, states):
+        """Lists of arrays from whatever arrays a call was given, and the rows of row-sparse gradients."""
+        weights, grads, states = list(weights), list(grads), list(states)
+        if len(indices) != len(weights):  # the engine counts the others
+            raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
+        weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
+        grads = [gradient(g, self, i) for g, i in zip(grads, indices)]
+        rows = [self._rows_of(g, w, i) for g, w, i in zip(grads, weights, indices)]
+        grads = [g.data if isinstance(g, RowSparseArray) else g for g in grads]
+        return weights, grads, states, rows if any(each is not None for each in rows) else None
 
     def _rows_of(self, grad, weight, index):
         if not isinstance(grad, RowSparseArray):
@@ -978,50 +568,19 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} defines neither step nor update")
 
     def _each(self, indices, weights, grads, states):
-        """Check and count a call, then give each tensor to `step` as plain dense arrays.
+        """Check a call and give its tensors to `step`, one after the other, as plain dense arrays.
 
-        16-bit weights and states are given as float32 copies (or the master), and written back after
-        each turn: `step` computes in float32 and rounds once, like the rules.
-
-        Yields
-        ------
-        tuple
-            (weight, gradient, state, t, lr, wd); the gradient is the caller's own array when it is dense.
+        Returns
+        -------
+        Turns
+            Of (weight, gradient, state, t, lr, wd). What `step` makes of weight and state is written back,
+            and counted, when all turns are over.
         """
-        plan_rule = kernels.RULES[self.passes[-1]] if self.rules else None
-        grads = [_gradient(g, self, i) for g, i in zip(grads, indices)]
-        lazy = self.lazy_update and not self.lazy_by_default
-        if lazy and any(isinstance(g, RowSparseArray) for g in grads):
-            raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
-        plan = None
-        if plan_rule is not None:
-            plan = self._plan(indices, weights, grads, states, plan_rule, lazy=False)
-        if self.skip_nonfinite and self._skips(all_finite(grads) if plan is None else plan.finite()):
-            return
-        rates = self._tick(indices, self._checked)
-        if len(rates) < len(indices):
-            rates = rates * len(indices)
-        for weight, grad, state, (t, lr, wd) in zip(weights, grads, states, rates):
-            weight = as_array(weight)
-            grad = np.asarray(grad.todense() if isinstance(grad, RowSparseArray) else grad)
-            main, low = weight, None
-            if is_half(weight.dtype) and self.multi_precision:
-                main, state = state if self.master_position == 0 else state[::-1]
-                low = [(weight, main)]
-            elif is_half(weight.dtype):
-                main = weight.astype(np.float32)
-                state, low = _widened(state)
-                low.append((weight, main))
-            if grad.dtype != main.dtype:
-                grad = grad.astype(main.dtype)
-            yield main, grad, state, t, float(lr), float(wd)
-            for target, source in low or ():
-                target[...] = source.astype(target.dtype)
+        return Turns(self, indices, weights, grads, states)
 
-    def _checked(self, rates):
-        for _, lr, wd in rates:
-            checks.scalars(("lr", "wd"), (lr, wd))
-        return rates
+    def _rate_of(self, index, weight, grad, lr, wd):
+        """The learning rate of one tensor in `step`, where the tensor itself has a say in it."""
+        return lr
 
     def _prepared(self, grad):
         """The gradient rescaled and clipped, as a new array."""
@@ -1044,48 +603,24 @@ class Optimizer:
         return np.clip(array, -clip, clip)
 
 
-class _Symbol(NamedTuple):
-    """The two answers of a symbol that an optimizer keeps."""
-
-    attributes: dict
-    arguments: list
-
-    def attr_dict(self):
-        return self.attributes
-
-    def list_arguments(self):
-        return self.arguments
-
-
-def _stored_as_rows(weights):
-    """Whether the weights of a call are row-sparse, by which Ftrl chooses its update as in MXNet."""
-    found = {getattr(weight, "stype", "default") == "row_sparse" for weight in weights}
-    if len(found) > 1:
-        raise ValueError("row-sparse and dense weights are updated otherwise; hand them over in two calls")
-    return found == {True}
-
-
 def _view(array, name, optimizer, index):
     if isinstance(array, np.ndarray):
         return array
     return as_array(array, f"{name} of {checks.who(optimizer, index)}")
 
 
-def _gradient(grad, optimizer, index):
-    if isinstance(grad, (np.ndarray, RowSparseArray)):
-        return grad
-    return as_gradient(grad, f"gradient of {checks.who(optimizer, index)}")
+class NewStates(list):
+    """States of a call of which some are new.
 
+    Attributes
+    ----------
+    added : list of (dict, dict)
+        Where they are kept once the step is made, as in `kernels.Ledger`.
+    """
 
-def _widened(state):
-    """float32 copies of 16-bit arrays in a state, and the (target, copy) pairs to write back."""
-    if isinstance(state, (tuple, list)):
-        parts = [_widened(part) for part in state]
-        return tuple(part for part, _ in parts), [pair for _, pairs in parts for pair in pairs]
-    if state is None or not is_half(state.dtype):
-        return state, []
-    wide = state.astype(np.float32)
-    return wide, [(state, wide)]
+    def __init__(self, states, added):
+        super().__init__(states)
+        self.added = added
 
 
 def _takes_lists(cls):

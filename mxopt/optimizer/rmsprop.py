@@ -86,6 +86,7 @@ class RMSProp(Optimizer):
     )
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "rho", "momentum", "epsilon", "clip_weights")
     text_scalars = scalar_names
+    limits = ("clip_gradient", "clip_weights")
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from ..microbatches import Window, copied
 from ..saving import loading, rows, writing
 from ..saving.background import Saving
 from ..sparse import RowSparseArray, all_finite, as_gradient
+from .optimizer import NewStates
 
 if TYPE_CHECKING:
     from ..saving.loading import LoadReport
@@ -84,7 +85,7 @@ class Updater:
     def aggregate_updates(self) -> bool:
         return self.optimizer.aggregate_num > 1
 
-    def __call__(self, index: Any, grad: Any, weight: Any) -> None:
+    def __call__(self, index: Any, grad: Any, weight: Any, lazy: list[bool] | None = None) -> None:
         """Step one weight, or a list of weights in one fused call.
 
         Parameters
@@ -95,6 +96,9 @@ class Updater:
             Comes before the weight, as in MXNet.
         weight : ndarray or list of ndarray
             Written in place.
+        lazy : list of bool, optional
+            Of each weight, whether a row-sparse gradient touches only its rows. Not given: as the optimizer's
+            ``lazy_update`` says. For a KVStore, whose weights may be stored as row-sparse ones (`lazy_for`).
         """
         with self._lock:
             single = not isinstance(index, (list, tuple))
@@ -117,13 +121,31 @@ class Updater:
                     pass
                 else:
                     if optimizer.use_fused_step and optimizer._runs_own_rules:
-                        optimizer.fused_step(indices, weights, grads, states)
+                        optimizer._fused(indices, weights, grads, states, lazy)
                     else:
                         optimizer.update_multi_precision(indices, weights, grads, states)
                     if optimizer.step_callbacks:
                         self._report(indices)
                     return
-            self._update_slowly(indices, grads, weights)
+            self._update_slowly(indices, grads, weights, lazy)
+
+    def lazy_for(self, sparse):
+        """The argument `lazy` of a call, from which of its weights are stored as row-sparse ones.
+
+        Parameters
+        ----------
+        sparse : list of bool
+
+        Returns
+        -------
+        list of bool or None
+            None where the storage says nothing: only Ftrl chooses by it, as in MXNet.
+        """
+        optimizer = self.optimizer
+        chooses = getattr(optimizer, "lazy_on_stored_rows", False) and optimizer.use_fused_step
+        if not chooses or optimizer.lazy_update or not is_built_in(optimizer) or not any(sparse):
+            return None
+        return sparse
 
     def _summed(self, indices, grads, weights):
         """The sums over the micro-batches of a step after the last of them, None before."""
@@ -203,7 +225,7 @@ class Updater:
         for callback in self.optimizer.step_callbacks:
             callback(self.optimizer, tuple(indices))
 
-    def _update_slowly(self, indices, grads, weights):
+    def _update_slowly(self, indices, grads, weights, lazy=None):
         # First sight of an index, bytes keys, classes of the user's own.
         if not len(indices) == len(grads) == len(weights):
             raise _lengths(indices, grads, weights)
@@ -227,39 +249,53 @@ class Updater:
             if getattr(optimizer, "skip_nonfinite", False) and optimizer._skips(all_finite(grads)):
                 return
             weights, grads = self._views(indices, weights, grads)
-        new, skipped = [], getattr(optimizer, "skipped", 0)
-        try:
-            for index, weight in zip(indices, weights):
-                if index not in self.states:
-                    checks.float_weight(optimizer, index, weight)
-                    if not self._told_of_name and checks.misspelt(optimizer, index, self.states):
-                        self._told_of_name = True
-                    self.states[index] = optimizer.create_state_multi_precision(index, weight)
-                    self.states_synced[index] = True
-                    new.append(index)
-            states = [self.states[i] for i in indices]
-            if built_in:
-                optimizer.update_multi_precision(indices, weights, grads, states)
+        made = {}
+        for index, weight in zip(indices, weights):
+            if index not in self.states and index not in made:
+                checks.float_weight(optimizer, index, weight)
+                if not self._told_of_name and checks.misspelt(optimizer, index, [*self.states, *made]):
+                    self._told_of_name = True
+                made[index] = optimizer.create_state_multi_precision(index, weight)
+        if built_in:
+            states = [made[i] if i in made else self.states[i] for i in indices]
+            if made:  # kept once the step is made
+                synced, young = dict.fromkeys(made, True), vars(self).setdefault("_young", {})
+                seen = {i: w for i, w in zip(indices, weights) if i in made}
+                added = [(self.states, made), (self.states_synced, synced), (young, seen)]
+                states = NewStates(states, added)
+            if lazy is not None:
+                optimizer._fused(indices, weights, grads, states, lazy)
             else:
-                from ..nd import view_state
-
-                states = [view_state(state) for state in states]
-                self.states.update(zip(indices, states))
-                self._update_own_class(indices, weights, grads, states)
-        except BaseException:
-            self._forget(new)
-            raise
-        if getattr(optimizer, "skipped", 0) > skipped:
-            self._forget(new)
-        elif new:
-            young = vars(self).setdefault("_young", {})
-            young.update((i, w) for i, w in zip(indices, weights) if i in set(new))
+                optimizer.update_multi_precision(indices, weights, grads, states)
+        else:
+            self._step_own_class(indices, weights, grads, made)
         if getattr(optimizer, "step_callbacks", ()):
             self._report(indices)
 
+    def _step_own_class(self, indices, weights, grads, made):
+        # Its states are in place when it is called; what it changed before it failed is its own affair.
+        from ..nd import view_state
+
+        optimizer, skipped = self.optimizer, getattr(self.optimizer, "skipped", 0)
+        try:
+            self.states.update(made)
+            self.states_synced.update(dict.fromkeys(made, True))
+            states = [view_state(self.states[i]) for i in indices]
+            self.states.update(zip(indices, states))
+            self._update_own_class(indices, weights, grads, states)
+        except BaseException:
+            self._forget(made)
+            raise
+        if getattr(optimizer, "skipped", 0) > skipped:
+            self._forget(made)
+        elif made:
+            young = vars(self).setdefault("_young", {})
+            young.update((i, w) for i, w in zip(indices, weights) if i in made)
+
     def _forget(self, indices):
         for index in indices:
-            del self.states[index], self.states_synced[index]
+            self.states.pop(index, None)
+            self.states_synced.pop(index, None)
 
     def _views(self, indices, weights, grads):
         # A class of the user's own works with MXNet's arrays: NDArrays over the caller's memory.

@@ -14,7 +14,7 @@ import inspect
 
 import numpy as np
 
-from .. import checks, dialects, lr_scheduler
+from .. import checks, dialects, kernels, lr_scheduler
 from ..states import StateMismatch
 
 #: said in a document's other parts, or live objects which no file holds
@@ -317,7 +317,7 @@ def check_steps(optimizer, whose="the file's"):
         checks.scalars(("lr", "wd"), (lr, wd))
         if not optimizer._has_multipliers():  # which may make a rate one that the update takes
             trial.check_rates(0, lr, wd)
-        trial._row(t, lr, wd)
+        trial._scalars([(t, lr, wd)], kernels.Ledger({}, (), 0, trial))
     except _WRONG as error:
         raise StateMismatch(f"{whose} {cls.__name__} would not step: {error}") from None
 

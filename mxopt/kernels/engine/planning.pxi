@@ -4,6 +4,18 @@
 # the table of codes with the sentence for each.
 
 
+cdef struct Stepping:
+    # What one call runs, rule by rule, and where the sums of a rule go among the scalars of the next.
+    int npasses
+    Pass passes[MAX_PASSES]
+    double few[2 * MAX_SCALARS]  # scalars, where one row serves all tensors
+    double* table[2]             # else by compute type; written to between the rules
+    Py_ssize_t width
+    Choice* choices[MAX_PASSES]  # of how to run each, where there is one
+    bint second[MAX_PASSES]
+    int columns[MAX_PASSES][MAX_SCALARS]
+
+
 cdef int dtype_of(cnp.ndarray array) noexcept:
     # -1: not a dtype that the engine steps.
     global bfloat16_num
@@ -44,8 +56,8 @@ cdef class Plan:
         Where the float32 master copy stands in the state pair of a 16-bit weight (0 or 1); -1: no masters.
     rows : list of (None or int64 array), optional
         The row indices of row-sparse gradients, whose `grads` entries are their rows.
-    lazy : bool
-        Whether row-sparse gradients touch only their rows.
+    lazy : bool or list of bool
+        Whether row-sparse gradients touch only their rows; a list says it of each.
     ordered : bool
         Whether elements are visited in C order whatever the memory's order is: for rules with sums.
 
@@ -60,6 +72,7 @@ cdef class Plan:
     cdef int narrays, nstates, ndrawn
     cdef unsigned int per_row
     cdef bint by_row, lazy, mirrored, staged, rowed, ordered, alone
+    cdef list lazies  # of each tensor; None: `lazy` holds for all
     cdef tuple owners  # weights, gradients and states, which keep every array alive while its address is used
     cdef list sparse   # the tensors with row-sparse gradients; None: there are no such gradients
     cdef Range* ranges  # of the arrays that `add` has placed
@@ -73,7 +86,7 @@ cdef class Plan:
         self.ranges = NULL
 
     def __init__(self, Rule rule not None, list weights, list grads=None, list states=None, int master=-1, list rows=None,
-                 bint lazy=False, bint ordered=False):
+                 object lazy=False, bint ordered=False):
         cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
@@ -83,7 +96,11 @@ cdef class Plan:
         self.narrays = len(rule.arrays)
         self.ndrawn = rule.drawn
         self.nstates = max(self.narrays - 2 - self.ndrawn, 0)
-        self.by_row, self.per_row, self.lazy = rule.by_row, rule.per_row, lazy
+        self.by_row, self.per_row = rule.by_row, rule.per_row
+        if isinstance(lazy, list):
+            self.lazies = list(lazy)
+        else:
+            self.lazy = lazy
         # A drawn input and sums follow the elements, not the memory.
         self.ordered = ordered or self.ndrawn
         # From here on only these copies are read: the caller's lists may change at any time.
@@ -93,7 +110,8 @@ cdef class Plan:
             rows = list(rows)
             self.sparse = [i for i in range(n) if rows[i] is not None]
         if PyList_GET_SIZE(weights) != n or PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n or (
-                rows is not None and PyList_GET_SIZE(rows) != n):
+                rows is not None and PyList_GET_SIZE(rows) != n) or (
+                self.lazies is not None and PyList_GET_SIZE(self.lazies) != n):
             raise Refused("lengths", -1, 0)
         self.tensors = <Tensor*>calloc(max(n, 1), sizeof(Tensor))
         if self.tensors == NULL:
@@ -130,9 +148,9 @@ cdef class Plan:
     @property
     def by_rows(self):
         """Of each tensor, whether the rule visits the rows of its gradient alone; None: of none."""
-        if not self.lazy or self.sparse is None:
+        if self.sparse is None or not (self.lazy or self.lazies is not None):
             return None
-        sparse = set(self.sparse)
+        sparse = {i for i in self.sparse if self.is_lazy(i)}
         return [i in sparse for i in range(self.ntensors)]
 
     def are_parts(self, sizes, add_blocks):
@@ -280,13 +298,16 @@ cdef class Plan:
         t.lanes = size > SUM_BLOCK
         self.nelements += size
 
+    cdef inline bint is_lazy(self, Py_ssize_t i) except -1:
+        return self.lazy if self.lazies is None else self.lazies[i]
+
     cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows) except -1:
         cdef Tensor* t = &self.tensors[i]
         cdef cnp.ndarray w, g, main, array
         cdef list found
         cdef Py_ssize_t nrows, k
         cdef int slot, a, d, ndim
-        cdef bint sparse = rows is not None, all_c, all_f
+        cdef bint sparse = rows is not None, lazy = self.is_lazy(i), all_c, all_f
         if not isinstance(weight, cnp.ndarray):
             raise Refused("array", i, 0, type(weight).__name__)
         if not isinstance(grad, cnp.ndarray):
@@ -363,12 +384,12 @@ cdef class Plan:
             t.layout.width = max(cnp.PyArray_SIZE(w) // max(nrows, 1), 1)
             if sparse:
                 self.take_rows(t, w, rows, i)
-                t.layout.lazy = self.lazy
+                t.layout.lazy = lazy
             t.plain = t.plain and not sparse and all_c
-            self.lay(i, WEIGHT, main, sparse and self.lazy)
+            self.lay(i, WEIGHT, main, sparse and lazy)
             if t.data[MIRROR] != NULL:
-                self.lay(i, MIRROR, w, sparse and self.lazy)
-            if sparse and not self.lazy:
+                self.lay(i, MIRROR, w, sparse and lazy)
+            if sparse and not lazy:
                 t.kind[GRAD] = EXPAND
                 if not cnp.PyArray_IS_C_CONTIGUOUS(g):
                     raise Refused("contiguous", i, 1)
@@ -378,15 +399,15 @@ cdef class Plan:
                 if (self.per_row >> (2 + a)) & 1:
                     t.kind[2 + a] = PER_ROW
                 else:
-                    self.lay(i, 2 + a, found[a], sparse and self.lazy)
-            t.layout.in_place = sparse and self.lazy and t.data[MIRROR] == NULL
+                    self.lay(i, 2 + a, found[a], sparse and lazy)
+            t.layout.in_place = sparse and lazy and t.data[MIRROR] == NULL
             for a in range(self.narrays):
                 t.layout.in_place = (t.layout.in_place and (t.dtype[a] == t.compute or t.narrow)
                                      and (t.kind[a] == FLAT or t.kind[a] == ROWS))
             if not t.plain and self.by_row:
                 self.widest = max(self.widest, t.layout.width)
         self.staged = self.staged or not t.plain
-        self.settle(t, cnp.PyArray_SIZE(g) if sparse and self.lazy else cnp.PyArray_SIZE(w))
+        self.settle(t, cnp.PyArray_SIZE(g) if sparse and lazy else cnp.PyArray_SIZE(w))
         return 0
 
     cdef int narrowness(self, const Tensor* t) noexcept:
@@ -525,19 +546,98 @@ cdef class Plan:
         -------
         sums : float64 array (number of tensors, rule.nsums) or None
         """
-        cdef Pass c
-        cdef Py_ssize_t i, chunk, nchunks, per_thread
-        cdef int threads = 1
-        cdef char* scratch = NULL
-        cdef double[:, ::1] sums, added
+        cdef Stepping s
+        cdef double[:, ::1] added
+        self.choose_rows(rows, len(scalars))
+        kept = self.ready(rule, scalars, singles, noise, &s, 0)
+        result = np.zeros((self.ntensors, rule.nsums)) if rule.nsums and self.add_blocks is None else None
+        s.npasses = 1
+        self.go(&s, draw, None)
+        if rule.nsums and self.add_blocks is not None:
+            return self.add_blocks(kept[1])
+        if rule.nsums and self.ntensors:
+            added = result
+            self.add_up(&s.passes[0], &added[0, 0], rule.nsums, NULL)
+        return result
+
+    def step(self, list rules not None, Scalars scalars not None, list columns=None, object draw=None, Ledger ledger=None,
+             tuple noise=None):
+        """Run rules one after the other. Whatever can fail comes first and changes nothing; then all changes.
+
+        Parameters
+        ----------
+        rules : list of Rule
+            Their arrays are those of the plan's rule, or the first of them.
+        scalars : Scalars
+        columns : list of (tuple of int or None), optional
+            For each rule but the last, which scalars of the rules after it its sums are; every tensor has a row of
+            its own then (`Scalars.each`).
+        draw, noise : optional
+            As for `run`.
+        ledger : Ledger, optional
+            Written just before the first element changes; an error of its own leaves all as it was.
+        """
+        cdef Stepping s
+        cdef Rule rule
+        cdef double[:, ::1] table, single
+        cdef Py_ssize_t i, k
+        if not 1 <= len(rules) <= MAX_PASSES:
+            raise ValueError(f"a step runs 1 to {MAX_PASSES} rules, got {len(rules)}")
+        if scalars.rows is not None or self.rowed:
+            self.choose_rows(scalars.rows, len(scalars.table))
+        s.npasses = len(rules)
+        if s.npasses == 1:  # the common call
+            one = self.ready(rules[0], scalars.table, scalars.singles, noise, &s, 0)
+            self.go(&s, draw, ledger)
+            return
+        kept = []
+        if s.npasses > 1:
+            table, single = scalars.table, scalars.singles
+            if self.add_blocks is not None:
+                raise ValueError("the sums of parts are added between the rules; run them one by one")
+            if columns is None or len(columns) < s.npasses - 1 or table.shape[0] != self.ntensors:
+                raise ValueError("sums need columns, and a row of scalars for each tensor")
+        for i in range(s.npasses):
+            rule = rules[i]
+            kept.append(self.ready(rule, scalars.table, scalars.singles, noise, &s, i))
+            if i < s.npasses - 1:
+                if len(columns[i]) != rule.nsums:
+                    raise ValueError(f"{rule!r} has {rule.nsums} sums")
+                for k in range(rule.nsums):
+                    s.columns[i][k] = columns[i][k]
+                    if not 0 <= s.columns[i][k] < table.shape[1]:
+                        raise ValueError("columns must name scalars")
+        if s.npasses > 1 and self.ntensors:
+            s.table[0], s.table[1], s.width = &table[0, 0], &single[0, 0], table.shape[1]
+        self.go(&s, draw, ledger)
+
+    cdef object choose_rows(self, const int[::1] rows, Py_ssize_t nrows):
+        # Each tensor's row of the scalars.
+        cdef Py_ssize_t i
+        if rows is None:
+            if self.rowed:
+                for i in range(self.ntensors):
+                    self.tensors[i].row = 0
+            self.rowed = False
+            return None
+        if rows.shape[0] != self.ntensors:
+            raise ValueError("rows must have one entry a tensor")
+        for i in range(self.ntensors):
+            if rows[i] < 0 or rows[i] >= nrows:
+                raise ValueError("rows must name rows of the scalars")
+            self.tensors[i].row = rows[i]
+        self.rowed = True
+        return None
+
+    cdef object ready(self, Rule rule, object scalars, object singles, tuple noise, Stepping* s, int p):
+        # Everything that one rule needs to run; returns what must be kept alive meanwhile.
+        cdef Pass* c = &s.passes[p]
+        cdef double* few = s.few
+        cdef double[:, ::1] sums
         cdef const double[:, ::1] table, single
-        cdef double few[2][MAX_SCALARS]
-        cdef Py_ssize_t nrows = len(scalars), k, block
+        cdef Py_ssize_t nrows = len(scalars), k
         cdef tuple only, only_single
-        cdef Choice* choice = NULL
-        cdef bint second = False
-        cdef double begin
-        cdef mxopt_control control
+        cdef object kept = None, partial = None
         if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
         if nrows == 1 and type(scalars) is list and (singles is None or type(singles) is list and len(singles) == 1):
@@ -547,8 +647,8 @@ cdef class Plan:
             if len(only) < rule.nscalars or len(only_single) < rule.nscalars:
                 raise ValueError(f"{rule!r} takes rows of {rule.nscalars} scalars")
             for k in range(rule.nscalars):
-                few[0][k], few[1][k] = only_single[k], only[k]
-            c.scalars[0], c.scalars[1] = few[0], few[1]
+                few[k], few[MAX_SCALARS + k] = only_single[k], only[k]
+            c.scalars[0], c.scalars[1] = few, few + MAX_SCALARS
             c.nscalars = rule.nscalars
         else:
             table = np.ascontiguousarray(scalars, np.float64)
@@ -558,29 +658,21 @@ cdef class Plan:
                 raise ValueError(f"{rule!r} takes rows of {rule.nscalars} scalars")
             c.scalars[0], c.scalars[1] = &single[0, 0], &table[0, 0]
             c.nscalars = table.shape[1]
-        if rows is None:
-            if self.rowed:
-                for i in range(self.ntensors):
-                    self.tensors[i].row = 0
-            self.rowed = False
-        else:
-            if rows.shape[0] != self.ntensors:
-                raise ValueError("rows must have one entry a tensor")
-            for i in range(self.ntensors):
-                if rows[i] < 0 or rows[i] >= nrows:
-                    raise ValueError("rows must name rows of the scalars")
-                self.tensors[i].row = rows[i]
-            self.rowed = True
+            kept = table, single
         c.spoilt = NULL
         c.narrow = rule.narrow
+        c.far = self.nelements >= FAR_FROM and tuning != TUNE_PLAIN
+        s.choices[p], s.second[p] = NULL, False
+        if c.far and not self.ndrawn:
+            s.choices[p] = &rule.choices[size_class(self.nelements * len(rule.arrays))]
+            s.second[p] = second_way(s.choices[p])
+            c.far = not s.second[p]
+        c.noisy = 0
+        if noise is not None and self.ndrawn:
+            c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
-        c.far = self.nelements >= FAR_FROM and tuning != TUNE_PLAIN
-        if c.far and not self.ndrawn:
-            choice = &rule.choices[size_class(self.nelements * c.narrays)]
-            second = second_way(choice)
-            c.far = not second
         c.sums_weight = rule.sums_weight
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
         c.mirrored = self.mirrored and (rule.writes & 1)
@@ -589,89 +681,137 @@ cdef class Plan:
             partial = np.zeros((max(self.nsum_blocks, 1), rule.nsums))
             sums = partial
             c.sums = &sums[0, 0]
-        if self.total * c.narrays >= SERIAL_BELOW:
+        return None if kept is None and partial is None else (kept, partial)
+
+    cdef int go(self, Stepping* s, object draw, Ledger ledger) except -1:
+        # Run what is ready. Memory and the drawn input come first: they can be refused.
+        cdef int threads = 1, p
+        cdef char* scratch = NULL
+        cdef Py_ssize_t per_thread = (SLOTS + 1) * s.passes[0].scratch_items * 8
+        cdef object drawn = None
+        if self.total * self.narrays >= SERIAL_BELOW:
             threads = get_num_threads()
-        c.noisy = 0
-        if noise is not None and self.ndrawn:
-            c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
-        if self.staged or c.noisy:
-            scratch = <char*>malloc(threads * (SLOTS + 1) * c.scratch_items * 8)
+        cdef double begin
+        if self.ndrawn and not s.passes[0].noisy:
+            drawn = self.draw_all(draw)
+        if self.staged or s.passes[0].noisy:
+            scratch = <char*>malloc(threads * per_thread)
             if scratch == NULL:
                 raise MemoryError
-        per_thread = (SLOTS + 1) * c.scratch_items * 8
         try:
-            if self.ntensors <= FEW or other_threads():
+            if self.ntensors <= FEW or other_threads():  # after the last line of Python
                 self.compare()
-            if self.ndrawn and not c.noisy:
-                self.run_drawn(&c, draw, threads, scratch, per_thread)
-            else:
-                with nogil:
-                    if choice != NULL and tuning == TUNE_AUTO and choice.tried < 2 * TRIES:
+            if ledger is not None:
+                ledger.write()
+            with nogil:
+                for p in range(s.npasses):
+                    if p > 0:
+                        self.add_up(&s.passes[p - 1], s.table[0], s.width, s.columns[p - 1])
+                        self.add_up(&s.passes[p - 1], s.table[1], s.width, s.columns[p - 1])
+                    if s.choices[p] != NULL and tuning == TUNE_AUTO and s.choices[p].tried < 2 * TRIES:
                         begin = mxopt_now()
-                        run_threads(&c, 0, self.total, threads, scratch, per_thread)
-                        note_time(choice, second, (mxopt_now() - begin) / self.nelements)
+                        run_threads(&s.passes[p], 0, self.total, threads, scratch, per_thread)
+                        note_time(s.choices[p], s.second[p], (mxopt_now() - begin) / self.nelements)
                     else:
-                        run_threads(&c, 0, self.total, threads, scratch, per_thread)
+                        run_threads(&s.passes[p], 0, self.total, threads, scratch, per_thread)
         finally:
             free(scratch)
-        if not rule.nsums:
-            return None
-        if self.add_blocks is not None:
-            return self.add_blocks(partial)
-        # In block order, one after the other.
-        result = np.zeros((self.ntensors, rule.nsums))
-        added = result
-        control = mxopt_take_control(True)
-        for i in range(self.ntensors):
-            block = self.tensors[i].first_sum
-            for block in range(block, block + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK):
-                for k in range(rule.nsums):
-                    added[i, k] += sums[block, k]
-        mxopt_give_back(control)
-        return result
+        return 0
 
-    cdef int run_drawn(self, const Pass* c, object draw, int threads, char* scratch, Py_ssize_t per_thread) except -1:
-        # Block by block: the input is never there as a whole, and is the same for any list. It is drawn in one thread,
-        # whose order is the input's.
-        cdef Tensor* t
+    cdef void add_up(self, const Pass* c, double* into, Py_ssize_t width, const int* columns) noexcept nogil:
+        # Every tensor's sums to the columns of its row: in block order, one after the other.
+        cdef Py_ssize_t i, block, k, first
+        cdef double total
+        cdef mxopt_control control = mxopt_take_control(True)
+        for i in range(self.ntensors):
+            first = self.tensors[i].first_sum
+            for k in range(c.nsums):
+                total = 0
+                for block in range(first, first + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK):
+                    total += c.sums[block * c.nsums + k]
+                into[i * width + (k if columns == NULL else columns[k])] = total
+        mxopt_give_back(control)
+
+    cdef Py_ssize_t together(self, Py_ssize_t i, Py_ssize_t* count) noexcept:
+        # The tensor after those that share a block of drawn input with tensor i; the block's size. Large ones have
+        # several blocks for themselves.
+        cdef Tensor* t = &self.tensors[i]
+        cdef Py_ssize_t last = i
+        count[0] = 0
+        while (last < self.ntensors and self.tensors[last].compute == t.compute
+                and count[0] + self.tensors[last].size <= DRAWN_BLOCK):
+            count[0] += self.tensors[last].size
+            last += 1
+        if last == i:
+            count[0], last = t.size, i + 1
+        return last
+
+    cdef list draw_all(self, object draw):
+        # The whole drawn input, before anything is stepped: the caller's own code draws, and it may fail. Block by
+        # block, so that it is the same for any list; in one thread, whose order is the input's.
         cdef Py_ssize_t i = 0, k, last, count, begin
         cdef int slot = self.narrays - 1
-        cdef cnp.ndarray block, drawn
+        cdef cnp.ndarray drawn
+        cdef list kept = []
         while i < self.ntensors:
-            t = &self.tensors[i]
-            count, last = 0, i
-            while (last < self.ntensors and self.tensors[last].compute == t.compute
-                    and count + self.tensors[last].size <= DRAWN_BLOCK):
-                count += self.tensors[last].size
-                last += 1
-            if last > i:  # small tensors share a block
-                block = np.empty(count, np.float64 if t.compute == F64 else np.float32)
-                draw(block)
-                self.compare()
-                if cnp.PyArray_SIZE(block) != count:
-                    raise ValueError("draw must leave its array as large as it is")
-                count = 0
-                for k in range(i, last):
-                    self.tensors[k].data[slot] = <char*>cnp.PyArray_DATA(block) + count * STORAGE[t.compute].itemsize
-                    count += self.tensors[k].size
-                with nogil:
-                    run_threads(c, t.start, self.tensors[last - 1].start + self.tensors[last - 1].size, threads,
-                                scratch, per_thread)
-                i = last
-                continue
-            drawn = np.empty(DRAWN_BLOCK, np.float64 if t.compute == F64 else np.float32)
-            for begin in range(0, t.size, DRAWN_BLOCK):
-                count = min(DRAWN_BLOCK, t.size - begin)
-                block = drawn[:count]
-                draw(block)
-                self.compare()
-                if cnp.PyArray_SIZE(block) != count or cnp.PyArray_SIZE(drawn) != DRAWN_BLOCK:
-                    raise ValueError("draw must leave its array as large as it is")
-                t.data[slot] = <char*>cnp.PyArray_DATA(block) - begin * STORAGE[t.compute].itemsize
-                with nogil:
-                    run_threads(c, t.start + begin, t.start + begin + count, threads, scratch, per_thread)
-            i += 1
-        return 0
+            last = self.together(i, &count)
+            drawn = np.empty(count, np.float64 if self.tensors[i].compute == F64 else np.float32)
+            kept.append(drawn)
+            for begin in range(0, max(count, 1), DRAWN_BLOCK):
+                draw(drawn[begin : begin + DRAWN_BLOCK])
+            if cnp.PyArray_SIZE(drawn) != count:
+                raise ValueError("draw must leave its array as large as it is")
+            count = 0
+            for k in range(i, last):
+                self.tensors[k].data[slot] = <char*>cnp.PyArray_DATA(drawn) + count * cnp.PyArray_ITEMSIZE(drawn)
+                count += self.tensors[k].size
+            i = last
+        return kept
+
+
+def are_plain(indices, weights, grads, states):
+    """Whether the arguments of a step are lists of one length, and all weights and gradients ndarrays."""
+    cdef Py_ssize_t i, n = len(indices)
+    cdef PyObject* array
+    if type(weights) is not list or type(grads) is not list or type(states) is not list:
+        return False
+    if PyList_GET_SIZE(weights) != n or PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
+        return False
+    for i in range(n):
+        if i + LOOK_AHEAD < n:
+            mxopt_prefetch(PyList_GET_ITEM(weights, i + LOOK_AHEAD))
+            mxopt_prefetch(PyList_GET_ITEM(grads, i + LOOK_AHEAD))
+        array = PyList_GET_ITEM(weights, i)
+        if not is_exact_array(array) and not isinstance(<object>array, cnp.ndarray):
+            return False
+        array = PyList_GET_ITEM(grads, i)
+        if not is_exact_array(array) and not isinstance(<object>array, cnp.ndarray):
+            return False
+    return True
+
+
+def write_back(list targets not None, list sources not None, Ledger ledger=None):
+    """Copy arrays into others, all or none.
+
+    Parameters
+    ----------
+    targets, sources : list of ndarray
+        Pair by pair of one shape and dtype.
+    ledger : Ledger, optional
+        As for `Plan.step`.
+    """
+    cdef cnp.ndarray target, source
+    cdef Py_ssize_t i
+    if len(targets) != len(sources):
+        raise ValueError("every target needs its source")
+    for i in range(len(targets)):
+        target, source = targets[i], sources[i]
+        if not same_shape(target, source) or target.dtype != source.dtype or not target.flags.writeable:
+            raise ValueError(f"array {i} cannot be written back")
+    if ledger is not None:
+        ledger.write()
+    for i in range(len(targets)):
+        cnp.PyArray_CopyInto(targets[i], sources[i])
 
 
 cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:

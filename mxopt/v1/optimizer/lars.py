@@ -69,6 +69,7 @@ class LARS(SGD, lars.LARS):
     text_scalars = ("rescale_grad", "clip_gradient", "momentum")
     epsilon = alias("eps")
     decaying_names = ("_weight",)
+    notes_rate = True
     progress = {
         "last_lr": functools.partial(checks.optional_number, "last_lr"),
         "cur_lr": functools.partial(checks.optional_number, "cur_lr"),
@@ -92,32 +93,31 @@ class LARS(SGD, lars.LARS):
         self.last_lr = self.cur_lr = None
         self.lr_update = None
 
-    @property
-    def _momentum(self):
-        if self.momentum_correction and self.last_lr:
-            return self.momentum * (self.cur_lr / self.last_lr)
+    def _ahead(self, indices):
+        rates, ledger = super()._ahead(indices)
+        # Noted once a step, however many calls it takes.
+        lr = rates[0][1] if ledger.rate is None else ledger.rate
+        last = self.last_lr
+        number = self.num_update if ledger.number is None else ledger.number
+        if self.lr_update is None or number > self.lr_update:
+            last = lr if self.cur_lr is None else self.cur_lr
+        ledger.attributes = {"last_lr": last, "cur_lr": lr, "lr_update": number}
+        return rates, ledger
+
+    def _momentum_of(self, ledger):
+        noted = ledger.attributes  # None where a step is skipped
+        if noted and self.momentum_correction and noted["last_lr"]:
+            return self.momentum * (noted["cur_lr"] / noted["last_lr"])
         return self.momentum
 
-    def scalars(self, t, lr, wd):
-        *others, _, norm_rescale = super().scalars(t, lr, wd)
-        return (*others, self._momentum, norm_rescale)
+    def _scalars(self, rates, ledger):
+        momentum = self._momentum_of(ledger)
 
-    def _tick(self, indices, make, plan=None):
-        def make_after_noting_the_rate(rates):
-            # Once a step, however many calls it takes.
-            lr = self.learning_rate
-            if self.lr_update is None or self.num_update > self.lr_update:
-                self.last_lr = lr if self.cur_lr is None else self.cur_lr
-            self.cur_lr, self.lr_update = lr, self.num_update
-            return make(rates)
+        def scalars(t, lr, wd):
+            *others, _, norm_rescale = self.scalars(t, lr, wd)
+            return (*others, momentum, norm_rescale)
 
-        return super()._tick(indices, make_after_noting_the_rate, plan)
-
-    def _snapshot(self):
-        return self.last_lr, self.cur_lr, self.lr_update
-
-    def _restore(self, snapshot):
-        self.last_lr, self.cur_lr, self.lr_update = snapshot
+        return self._tabulated(rates, scalars)
 
     def _scaled(self, lr, wd, weight_norm, grad_norm):
         lr = np.float32(lr)

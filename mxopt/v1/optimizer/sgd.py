@@ -73,16 +73,17 @@ class SGD(Optimizer, sgd.SGD):
                          aggregate_num=aggregate_num, **kwargs)  # fmt: skip
         self.lazy_update = bool(lazy_update)
 
-    @property
-    def _momentum(self):
-        """The momentum of this step."""
+    def _momentum_of(self, ledger):
+        """The momentum of a step."""
         return self.momentum
 
     def step(self, indices, weights, grads, states):
-        for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
+        each = self._each(indices, weights, grads, states)
+        momentum = self._momentum_of(each.ledger)
+        for weight, grad, mom, _, lr, wd in each:
             delta = (-lr * wd) * weight - lr * self._prepared(grad)
             if mom is not None:
-                mom *= self._momentum
+                mom *= momentum
                 mom += delta
                 delta = mom
             weight += delta

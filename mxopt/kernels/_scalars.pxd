@@ -1,0 +1,21 @@
+# What the engine knows of the numbers of a step; described in _scalars.pyx.
+
+cdef class Scalars:
+    cdef readonly object table, rows, singles
+
+
+cdef class Ledger:
+    cdef dict counts
+    cdef object indices
+    cdef list more
+    cdef readonly object owner
+    cdef readonly object t
+    cdef readonly list new
+    cdef readonly list fresh
+    cdef readonly bint twice
+    cdef public object number
+    cdef public object rate
+    cdef public dict attributes
+    cdef public object schedule
+    cpdef write(self)
+    cdef undo(self, Py_ssize_t written, list before, list schedule, dict attributes, object number)

@@ -1,0 +1,390 @@
+"""What each tensor is updated with: learning rates, multipliers, weight decay, and update counts."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+from .. import checks, kernels
+from . import multipliers
+
+#: What a subclass may override to change how rates are found; then every index is asked for separately.
+RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates",
+                "learning_rate")  # fmt: skip
+
+
+class Rates:
+    """The part of an optimizer that knows rates, multipliers and counts.
+
+    A step asks `_ahead` for its numbers, which changes nothing; what the step will have changed is in the
+    ledger that `_ahead` returns, and is written together with the arrays.
+    """
+
+    lr: float
+    wd: float
+    lr_scheduler: Any
+    lr_mult: dict[Any, float]
+    wd_mult: dict[Any, float]
+    idx2name: dict[Any, str]
+    param_dict: dict[Any, Any]
+    num_update: int
+    begin_num_update: int
+    sym_info: tuple[Any, ...]
+    _index_update_count: dict[Any, int]
+    _all_index_update_counts: dict[int, dict[Any, int]]
+
+    #: Whether rates depend on methods of a subclass's own.
+    _own_rates = False
+    #: Whether `check_rates` is one.
+    _checks_rates = False
+    #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
+    scalars_differ = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_rates = any(getattr(cls, name) is not getattr(Rates, name) for name in RATE_METHODS)
+        cls._checks_rates = cls.check_rates is not Rates.check_rates
+        cls._rates_apart = cls._own_rates or cls._checks_rates or bool(cls.scalars_differ)
+
+    #: Whether a step asks `Ledger.rate` for the learning rate itself, without multipliers.
+    notes_rate = False
+    #: Whether any of the three holds: one look instead of three.
+    _rates_apart = False
+
+    # -- the learning rate ---------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self) -> float:
+        """The scheduler's rate for `num_update`, or `lr` without a scheduler."""
+        return self.lr if self.lr_scheduler is None else self.lr_scheduler(self.num_update)
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Set the learning rate.
+
+        Parameters
+        ----------
+        lr : float
+            The new rate.
+
+        Raises
+        ------
+        UserWarning
+            With a scheduler, which decides the rate (raised, as in MXNet).
+        """
+        if self.lr_scheduler is not None:
+            raise UserWarning(
+                "the learning rate is the scheduler's; change lr_scheduler.base_lr, or set "
+                "lr_scheduler to None first"
+            )
+        lr = checks.number("learning_rate", lr)
+        checks.rate_sign(lr)
+        self.lr = lr
+
+    def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> dict[str, list[str]]:
+        """Set learning-rate multipliers.
+
+        Parameters
+        ----------
+        args_lr_mult : dict of (int or str) to float
+            By index, name, or pattern of names (``'*_bias'``). A name's own entry wins over patterns, the
+            last pattern that matches over others, a parameter's own ``lr_mult`` (`param_dict`) over all.
+
+        Returns
+        -------
+        dict of str to list of str
+            The names that each name or pattern stands for, as far as they are known yet.
+        """
+        self.lr_mult = self._multipliers("__lr_mult__", args_lr_mult)
+        return self._matches(args_lr_mult)
+
+    def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> dict[str, list[str]]:
+        """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name.
+
+        Parameters
+        ----------
+        args_wd_mult : dict of (int or str) to float
+            By index, name, or pattern of names.
+        """
+        self.wd_mult = self._multipliers("__wd_mult__", args_wd_mult)
+        return self._matches(args_wd_mult)
+
+    def _matches(self, given):
+        names = {**self.idx2name, **{index: getattr(p, "name", None) for index, p in self.param_dict.items()}}
+        return multipliers.matches(given, [*names.values(), *self._index_update_count])
+
+    @property
+    def sym(self):
+        """What was known of the symbol, for classes that ask it again; None without one."""
+        return _Symbol(*self.sym_info) if self.sym_info else None
+
+    def _multipliers(self, attribute, given):
+        self._unmatched_names = True
+        self._found = {}
+        known = {}
+        if self.sym_info:
+            attributes, names = self.sym_info
+            for name in names:
+                if attribute in attributes.get(name, ()):
+                    known[name] = float(attributes[name][attribute])
+        known.update(multipliers.checked(given, "multiplier"))
+        return known
+
+    def _mult(self, index, which):
+        # First match wins: the parameter's own, by index, by name.
+        if index in self.param_dict:
+            return getattr(self.param_dict[index], which)
+        given = getattr(self, which)
+        if index in given:
+            return given[index]
+        name = self.idx2name.get(index, index)
+        if name in given:
+            return given[name]
+        if not given or not isinstance(name, str):
+            return 1.0
+        # Scripts also write to the dict, or put another in its place.
+        patterns = self._found.get(which)
+        if patterns is None or not patterns.are_those_of(given):
+            patterns = self._found[which] = multipliers.Patterns(given)
+        key = patterns.of(name)
+        return 1.0 if key is None else given[key]
+
+    def _has_multipliers(self):
+        if self.lr_mult or self.wd_mult:
+            return True
+        return any((owner.lr_mult, owner.wd_mult) != (1.0, 1.0) for owner in self.param_dict.values())
+
+    def _get_lrs(self, indices: Any) -> list[float]:
+        """Learning rates of some indices, multipliers applied."""
+        lr = self.learning_rate
+        return [lr * self._mult(index, "lr_mult") for index in indices]
+
+    def _get_lr(self, index: Any) -> float:
+        return self._get_lrs([index])[0]
+
+    def _get_wds(self, indices: Any) -> list[float]:
+        """Weight decays of some indices, multipliers applied."""
+        return [self.wd * self._mult(index, "wd_mult") for index in indices]
+
+    def _get_wd(self, index: Any) -> float:
+        return self._get_wds([index])[0]
+
+    def effective(self) -> dict[str, Any]:
+        """What the next update of each known parameter will use, as a list of records that prints as a table.
+
+        Returns
+        -------
+        list of `mxopt.optimizer.multipliers.Effective`
+
+        Examples
+        --------
+        >>> import mxopt
+        >>> names = {0: "fc_weight", 1: "fc_bias"}
+        >>> opt = mxopt.create("sgd", learning_rate=0.1, wd=0.01, param_idx2name=names)
+        >>> opt.set_wd_mult({"*_bias": 0})
+        {'*_bias': ['fc_bias']}
+        >>> opt.effective()
+        index  name       lr   wd    lr_mult  wd_mult  count
+        0      fc_weight  0.1  0.01  1        1        0
+        1      fc_bias    0.1  0     1        0        0
+        """
+        return multipliers.effective(self)
+
+    def _set_current_device(self, device_id):
+        """Count on the device with this number from now on."""
+        self._index_update_count = self._all_index_update_counts.setdefault(device_id, {})
+
+    _set_current_context = _set_current_device
+
+    def _update_count(self, index: Any) -> None:
+        """Count one update of an index, or of each of a list."""
+        for idx in index if isinstance(index, (list, tuple)) else [index]:
+            count = self._index_update_count.get(idx, self.begin_num_update) + 1
+            self._index_update_count[idx] = count
+            self.num_update = max(self.num_update, count)
+
+    def _ahead(self, indices):
+        """The numbers of a call: what it will count, and each tensor's rates. Nothing is changed.
+
+        Every tensor is counted before its own rate is read, one after the other, so that a list gives what
+        single calls give.
+
+        Parameters
+        ----------
+        indices : list
+
+        Returns
+        -------
+        rates : list of (t, lr, wd)
+            One for each index, or one for all where they are the same.
+        ledger : kernels.Ledger
+            The counts, `num_update` and the scheduler's position, to be written with the arrays.
+        """
+        if self._rates_apart and self._own_rates:
+            return self._ahead_by_own_rates(indices)
+        ledger = kernels.Ledger(self._index_update_count, indices, self.begin_num_update, self)
+        t, apart = ledger.t, self._rates_apart
+        if t is None and ledger.twice:
+            raise checks.duplicate_index(self, indices)
+        one_by_one = t is None or (apart and self.scalars_differ)
+        if not one_by_one and (self.lr_mult or self.wd_mult or self.param_dict):
+            one_by_one = self._has_multipliers()
+        if one_by_one and self._unmatched_names and (self.lr_mult or self.wd_mult):
+            self._warn_of_unmatched_names(indices, ledger)
+        scheduler = self.lr_scheduler
+        if scheduler is None:
+            if one_by_one:
+                rates = self._rates(indices, ledger, True)
+            else:  # the common call, with as few frames as can be
+                if t > self.num_update:
+                    ledger.number = t
+                rates = [(t, self.lr, self.wd)]
+        else:
+            memory = kernels.remember(scheduler)
+            try:
+                rates = self._rates(indices, ledger, one_by_one)
+                ledger.schedule = kernels.put_back(memory)
+            except BaseException:
+                kernels.put_back(memory)
+                raise
+        if apart and self._checks_rates:
+            self._check_all_rates(indices, rates)
+        return rates, ledger
+
+    def _rates(self, indices, ledger, one_by_one):
+        """(t, lr, wd) of each index, in order; `ledger.number` is what `num_update` will be."""
+        number, lr, wd = self.num_update, self.lr, self.wd
+        scheduler = self.lr_scheduler
+        if not one_by_one:
+            t = ledger.t
+            if t > number:
+                ledger.number = number = t
+            ledger.rate = lr if scheduler is None else scheduler(number)
+            return [(t, ledger.rate, wd)]
+        base, rates, owners = None, [], self.param_dict
+        for position, index in enumerate(indices):
+            t = ledger.count_of(position)
+            if t > number or base is None:
+                number = max(number, t)
+                base = lr if scheduler is None else scheduler(number)
+            owner = owners.get(index) if owners else None
+            if owner is not None:  # its own win
+                rates.append((t, base * owner.lr_mult, wd * owner.wd_mult))
+            else:
+                rates.append((t, base * self._mult(index, "lr_mult"), wd * self._mult(index, "wd_mult")))
+        if number > self.num_update:
+            ledger.number = number
+        ledger.rate = base
+        return rates
+
+    def _ahead_by_own_rates(self, indices):
+        # A subclass has its own idea: make the calls that MXNet makes, which count, and take the counts back.
+        if len(set(indices)) < len(indices):
+            raise checks.duplicate_index(self, indices)
+        counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
+        missing = object()
+        memory = [] if scheduler is None else kernels.remember(scheduler)
+        memory.append((counts, {index: counts.get(index, missing) for index in indices}))
+
+        def take_back():
+            schedule = kernels.put_back(memory[:-1])
+            kernels.restore(*memory[-1], missing)
+            self.num_update = number
+            return schedule
+
+        try:
+            if self._unmatched_names and (self.lr_mult or self.wd_mult):
+                self._warn_of_unmatched_names(indices, kernels.Ledger(counts, indices, self.begin_num_update))
+            rates = []
+            for index in indices:
+                lr, wd = self._count_and_rates(index)
+                rates.append((counts[index], float(lr), float(wd)))
+            ledger = kernels.Ledger({}, (), 0, self)
+            ledger.number = self.num_update
+            if self.notes_rate:
+                ledger.rate = self.learning_rate
+            ledger.added = [(counts, {index: counts[index] for index in indices})]
+            ledger.schedule = take_back()
+        except BaseException:
+            take_back()
+            raise
+        if self._checks_rates:
+            self._check_all_rates(indices, rates)
+        return rates, ledger
+
+    def _check_all_rates(self, indices, rates):
+        for index, (_, lr, wd) in zip(indices, rates if len(rates) == len(indices) else rates * len(indices)):
+            self.check_rates(index, lr, wd)
+
+    def check_rates(self, index, lr, wd):
+        """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet.
+
+        Parameters
+        ----------
+        index : int or str
+            The index, for the message.
+        lr : float
+            The learning rate.
+        wd : float
+            The weight decay.
+        """
+
+    def _count_and_rates(self, index):
+        """Count one update of an index and find its learning rate and weight decay."""
+        self._update_count(index)
+        return self._get_lr(index), self._get_wd(index)
+
+    def _warn_of_unmatched_names(self, indices, ledger):
+        """Say at the first update which multipliers will never be used: nobody bears the name, or a parameter
+        that bears it has a multiplier of its own.
+        """
+        unnamed = not self.idx2name and not self.param_dict
+        if unnamed and len(indices) == 1 and ledger.fresh and isinstance(indices[0], str):
+            return  # names arrive one by one: judge when the first of them returns
+        self._unmatched_names = False
+        names = {*self.idx2name.values(), *self._index_update_count, *indices}
+        owners = {getattr(p, "name", None) for p in self.param_dict.values()}
+        names |= owners
+        if self.sym_info:
+            names.update(self.sym_info[1])
+        known_indices = {*self.idx2name, *self.param_dict, *self._index_update_count, *indices}
+        for kind, given in (("lr_mult", self.lr_mult), ("wd_mult", self.wd_mult)):
+            for key in () if unnamed else given.keys() - known_indices:
+                if not isinstance(key, str):
+                    warnings.warn(
+                        f"{kind} is set for index {key!r}, but no parameter has that index",
+                        UserWarning,
+                        stacklevel=checks.outside(),
+                    )
+            for key, matched in multipliers.matches(given, names).items():
+                own = sorted(owners.intersection(matched))
+                if own:
+                    warnings.warn(
+                        f"{kind} is set for {key!r}, but parameter {own[0]!r} has its own, which wins; set "
+                        f"that, or use Trainer.set_{kind}",
+                        UserWarning,
+                        stacklevel=checks.outside(),
+                    )
+                if not matched:
+                    known = [n for n in names if isinstance(n, str)]
+                    cure = checks.nearest(key, known) or (
+                        "; pass param_idx2name, which gives the indices names" if not known else ""
+                    )
+                    bears = "no name matches" if multipliers.is_pattern(key) else "no parameter has that name"
+                    warnings.warn(
+                        f"{kind} is set for {key!r}, but {bears}{cure}",
+                        UserWarning,
+                        stacklevel=checks.outside(),
+                    )
+
+
+class _Symbol(NamedTuple):
+    """The two answers of a symbol that an optimizer keeps."""
+
+    attributes: dict
+    arguments: list
+
+    def attr_dict(self):
+        return self.attributes
+
+    def list_arguments(self):
+        return self.arguments

@@ -1,0 +1,152 @@
+"""The numbers that an optimizer hands its rules: named, checked, and read as MXNet reads them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import checks, kernels
+
+
+class RuleScalars:
+    """The part of an optimizer that makes the scalars of its rules (`kernels.Scalars`)."""
+
+    #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
+    scalar_names: tuple[str, ...] = ("lr", "wd", "rescale_grad", "clip_gradient")
+    #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
+    text_scalars: tuple[str, ...] = ()
+    #: The bias corrections 1 - beta**t among the scalars, and their betas; in float32 by powf.
+    corrections: dict[str, str] = {}
+    #: Those that may be infinite, which means: no limit. All others must be finite...
+    limits: tuple[str, ...] = ("clip_gradient",)
+    #: ...but for these, by whose NaN or infinity a loss scaler skips a step.
+    unchecked: tuple[str, ...] = ("rescale_grad", "norm_rescale")
+
+    rescale_grad: float
+    clip_gradient: float | None
+
+    _texts: tuple[bool, ...] = (False,) * 4
+    _corrections: tuple[tuple[int, int], ...] = ()
+    _may_be = bytes(4)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._texts = tuple(name in cls.text_scalars for name in cls.scalar_names)
+        cls._corrections = tuple(tuple(map(cls.scalar_names.index, pair)) for pair in cls.corrections.items())
+        cls._may_be = bytes(
+            2 if name in cls.unchecked else int(name in cls.limits) for name in cls.scalar_names
+        )
+
+    @property
+    def _read_as_text(self):
+        return self._texts
+
+    def scalars(self, t, lr, wd):
+        """The scalars of one tensor's rule, in the order of `scalar_names`.
+
+        Parameters
+        ----------
+        t : int
+            Its update count, this update included.
+        lr, wd : float
+            Its learning rate and weight decay, multipliers applied.
+        """
+        return lr, wd, self._rescale, self._clip
+
+    @property
+    def _rescale(self):
+        """`rescale_grad` as a float; MXNet's AdamW leaves a one-element array there."""
+        rescale = self.rescale_grad
+        if type(rescale) is float:
+            return rescale
+        return float(rescale.item() if hasattr(rescale, "item") else rescale)
+
+    @property
+    def _clip(self):
+        """The bound of clipping; infinite: none."""
+        clip = self.clip_gradient
+        try:
+            if clip is not None and clip > 0:
+                return clip
+        except (TypeError, ValueError):
+            pass
+        checks.optional_number("clip_gradient", clip)
+        return math.inf
+
+    def _scalars(self, rates, ledger):
+        """The scalars of a call; what they move on besides goes to the ledger.
+
+        Parameters
+        ----------
+        rates : list of (t, lr, wd)
+        ledger : kernels.Ledger
+            As from `_ahead`.
+
+        Returns
+        -------
+        kernels.Scalars
+        """
+        if len(rates) > 1:
+            return self._tabulated(rates, self.scalars)
+        t, lr, wd = rates[0]  # the common call, with as few frames as can be
+        row, single = self._row(self.scalars(t, lr, wd), t)
+        return kernels.Scalars([row], None, None if single is row else [single])
+
+    def _tabulated(self, rates, make):
+        """`kernels.Scalars` of ``make(t, lr, wd)``, one row for equal rates."""
+        seen, table, singles, rows, differ = {}, [], [], [], False
+        for rate in rates:
+            at = None if self.scalars_differ else seen.get(rate)
+            if at is None:
+                at = seen[rate] = len(table)
+                row, single = self._row(make(*rate), rate[0])
+                table.append(row)
+                singles.append(single)
+                differ = differ or single is not row
+            rows.append(at)
+        return kernels.Scalars(
+            table, np.array(rows, np.int32) if len(table) > 1 else None, singles if differ else None
+        )
+
+    #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
+    scalars_differ = False
+
+    def _row(self, row, t):
+        """The scalars of one tensor, checked, and those for float32 (the same where they agree)."""
+        try:
+            single = kernels.read_row(row, self._read_as_text, self._corrections, t, self._may_be)
+        except TypeError:  # something was set later to an array of one element, or to no number at all
+            row = checks.plain_scalars(self.scalar_names, row)
+            single = kernels.read_row(row, self._read_as_text, self._corrections, t, self._may_be)
+        if single is None:
+            raise checks.not_finite(self.scalar_names, row, self._may_be)
+        return row, single
+
+    def _scalars_by_rows(self, by_rows, scalars):
+        """The scalars when some tensors (`by_rows`: which) are updated by rows."""
+        return scalars
+
+    def between(self, indices, rule, sums, scalars):
+        """The scalars for the rules after one that only reads: every tensor's sums under their names.
+
+        Parameters
+        ----------
+        indices : list
+        rule : Rule
+            What has run.
+        sums : float64 array (number of tensors, number of sums)
+        scalars : kernels.Scalars
+
+        Returns
+        -------
+        kernels.Scalars
+            With one row a tensor.
+        """
+        scalars, columns = scalars.each(len(sums)), self._columns(rule)
+        scalars.table[:, columns] = scalars.singles[:, columns] = sums
+        return scalars
+
+    def _columns(self, rule):
+        """Where the sums of a rule stand among the scalars of those after it."""
+        return [self.scalar_names.index(name) for name in rule.sums]

@@ -1,0 +1,91 @@
+"""The tensors of a call, one after the other, for `step` in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import checks, kernels
+from ..arrays import as_array, is_half
+from ..sparse import RowSparseArray, all_finite, as_gradient
+
+
+class Turns:
+    """What `Optimizer._each` returns: a call that is checked, whose tensors are gone through once.
+
+    Each turn is (weight, gradient, state, t, lr, wd). Weight and state are copies: `step` computes on them as
+    it likes, and when all turns are over everything is written back at once, together with the counts. If
+    anything fails before, nothing has changed. 16-bit weights and states are given as float32 copies (or the
+    master): `step` computes in float32 and rounds once, like the rules. A dense gradient is the caller's own
+    array.
+
+    Attributes
+    ----------
+    rates : list of (t, lr, wd)
+    ledger : kernels.Ledger
+        Written with the arrays; `step` adds what else it moves on.
+    """
+
+    def __init__(self, optimizer, indices, weights, grads, states):
+        rule = kernels.RULES[optimizer.passes[-1]] if optimizer.rules else None
+        grads = [gradient(g, optimizer, i) for g, i in zip(grads, indices)]
+        lazy = optimizer.lazy_update and not optimizer.lazy_by_default
+        if lazy and any(isinstance(g, RowSparseArray) for g in grads):
+            raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
+        plan = None
+        if rule is not None:
+            plan = optimizer._plan(indices, weights, grads, states, rule, lazy=False)
+        self.optimizer, self.indices, self.added = optimizer, indices, getattr(states, "added", ())
+        self.weights, self.grads, self.states = weights, grads, states
+        self.rates, self.ledger = [], kernels.Ledger({}, (), 0, optimizer)
+        if optimizer.skip_nonfinite and optimizer._skips(
+            all_finite(grads) if plan is None else plan.finite()
+        ):
+            self.indices, self.added = (), ()
+            return
+        rates, self.ledger = optimizer._ahead(indices)
+        for _, lr, wd in rates:
+            checks.scalars(("lr", "wd"), (lr, wd))
+        self.rates = rates * len(indices) if len(rates) < len(indices) else rates
+
+    def __iter__(self):
+        optimizer, targets, sources = self.optimizer, [], []
+        for index, weight, grad, state, (t, lr, wd) in zip(
+            self.indices, self.weights, self.grads, self.states, self.rates
+        ):
+            weight = as_array(weight)
+            grad = np.asarray(grad.todense() if isinstance(grad, RowSparseArray) else grad)
+            main = weight
+            if optimizer.multi_precision and is_half(weight.dtype):
+                main, state = state if optimizer.master_position == 0 else state[::-1]
+            pairs = []
+            copy, state = _copied(main, pairs), _copied(state, pairs)
+            if grad.dtype != copy.dtype:
+                grad = grad.astype(copy.dtype)
+            lr, wd = float(lr), float(wd)
+            yield copy, grad, state, t, optimizer._rate_of(index, copy, grad, lr, wd), wd
+            if main is not weight:
+                pairs.append((weight, copy))
+            for target, source in pairs:
+                targets.append(target)
+                sources.append(source.astype(target.dtype, copy=False))
+        if self.added:
+            self.ledger.added = [*self.ledger.added, *self.added]
+        kernels.write_back(targets, sources, self.ledger)
+
+
+def gradient(grad, optimizer, index):
+    """A gradient as an array or a RowSparseArray."""
+    if isinstance(grad, (np.ndarray, RowSparseArray)):
+        return grad
+    return as_gradient(grad, f"gradient of {checks.who(optimizer, index)}")
+
+
+def _copied(part, pairs):
+    """A copy of an array or state, 16-bit ones in float32; `pairs` gets every (own array, copy)."""
+    if part is None:
+        return None
+    if isinstance(part, (tuple, list)):
+        return tuple(_copied(one, pairs) for one in part)
+    copy = part.astype(np.float32) if is_half(part.dtype) else part.copy(order="K")
+    pairs.append((part, copy))
+    return copy
