@@ -125,10 +125,12 @@ class Nadam(Optimizer):
 
     def _scalars(self, rates, ledger):
         moved = ledger.attributes = {"m_schedule": self.m_schedule}
-        return self._tabulated(rates, lambda t, lr, wd: self.scalars(t, lr, wd, moved))
+        return self._tabulated(rates, lambda t, lr, wd: self._scalars_of(t, lr, wd, moved))
 
-    def scalars(self, t, lr, wd, moved=None):
-        moved = {"m_schedule": self.m_schedule} if moved is None else moved
+    def scalars(self, t, lr, wd):
+        return self._scalars_of(t, lr, wd, {"m_schedule": self.m_schedule})
+
+    def _scalars_of(self, t, lr, wd, moved):
         return (lr, wd, self._rescale, self._clip, self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2,
                 self.epsilon, *self._advance(t, moved))  # fmt: skip
 
