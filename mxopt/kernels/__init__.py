@@ -23,6 +23,7 @@ from ._engine import (
     Refused,
     Rule,
     Stream,
+    are_plain,
     get_num_threads,
     get_num_threads_setting,
     get_tuning,
@@ -31,6 +32,7 @@ from ._engine import (
     set_num_threads,
     set_tuning,
     tuning_words,
+    write_back,
 )
 from ._rows import group_rows, reduce_rows, sum_rows
 from ._scalars import (

@@ -112,9 +112,6 @@ class Optimizer(Rates, RuleScalars):
     def _noise(self, n):
         """The (key, place) of `n` normal numbers that the kernel makes itself; None: `_draw` fills arrays."""
 
-    def _noise(self, n):
-        """The (key, place) of `n` normal numbers that the kernel makes itself; None: `_draw` fills arrays."""
-
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
 
@@ -502,10 +499,6 @@ class Optimizer(Rates, RuleScalars):
 
     def _plan(self, indices, weights, grads, states, rule, lazy=None, ordered=False):
         """Check the arguments of a call and describe it to the engine; nothing is changed."""
-        if type(weights) is not list or type(grads) is not list or type(states) is not list:
-            weights, grads, states = list(weights), list(grads), list(states)
-        if len(indices) != len(weights):  # the engine counts the others
-            raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
         rows = None
         if not kernels.are_plain(indices, weights, grads, states):
             if lazy is None and self.lazy_on_stored_rows and not self.lazy_update:

@@ -125,6 +125,8 @@ cdef class Rule:
             if self.choices[k].tried >= 2 * TRIES:
                 found[1 << (k + CLASS_FROM)] = "plain" if self.choices[k].second else "prefetch"
         return found
+
+    @property
     def only_reads(self):
         """Whether it writes to none of its arrays: it is run for its sums."""
         return self.writes == 0
