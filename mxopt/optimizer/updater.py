@@ -14,7 +14,7 @@ from ..arrays import as_array
 from ..clipping import clip_global_norm
 from ..dialects import V2, is_built_in
 from ..microbatches import Window, copied
-from ..saving import loading, rows, writing
+from ..saving import rows
 from ..saving.background import Saving
 from ..sparse import RowSparseArray, all_finite, as_gradient
 from .optimizer import NewStates
@@ -351,12 +351,16 @@ class Updater:
         dump_optimizer : bool, default False
             Save the optimizer as well: hyper-parameters, multipliers, scheduler.
         """
+        from ..saving import writing
+
         with self._lock:
             self._within_a_step("states cannot be saved")
             return writing.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states: bytes, **options: Any) -> LoadReport:
         """Take states from bytes; see `mxopt.saving.loading.set_states`."""
+        from ..saving import loading
+
         with self._lock:
             self._within_a_step("states cannot be loaded")
             return self._taken(loading.set_states(self, states, **options))
@@ -373,6 +377,8 @@ class Updater:
         dump_optimizer : bool, default False
             Save the optimizer as well: hyper-parameters, multipliers, scheduler.
         """
+        from ..saving import writing
+
         if self._saving is not None and not options.get("background"):
             self._saving.wait()  # files are written in the order of the calls
         with self._lock:
@@ -387,6 +393,8 @@ class Updater:
         path : str or os.PathLike
             The file.
         """
+        from ..saving import loading
+
         if self._saving is not None:
             self._saving.wait()
         with self._lock:
@@ -410,6 +418,8 @@ class Updater:
 
     def __getstate__(self):
         # A pickle is written after this returns: arrays and counts are those of one moment all the same.
+        from ..saving import loading
+
         with self._lock:
             state = {name: vars(self)[name] for name in self._copied()}
             memo = {id(self.optimizer): self.optimizer}
@@ -420,6 +430,8 @@ class Updater:
             return state
 
     def __setstate__(self, state):
+        from ..saving import loading
+
         counts = state.pop("_counts", None)
         vars(self).update(state)
         self._lock = threading.RLock()
