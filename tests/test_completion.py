@@ -143,6 +143,6 @@ def test_ipython():
     shell = core.InteractiveShell.instance()
     shell.user_ns["mx"] = mxopt
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # IPython's own
-        _, found = shell.complete("mx.opt")
+        warnings.simplefilter("ignore")  # IPython calls its own interface provisional
+        found = [completion.text for completion in shell.Completer.completions("mx.opt", 6)]
     assert any(each.endswith("optimizer") for each in found)
