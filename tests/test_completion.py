@@ -127,7 +127,7 @@ def test_tab_in_a_terminal():
     with Terminal("-q", "-i") as terminal:
         terminal.wait_for(">>> ")
         terminal.type("import mxopt as mx; print('re' + 'ady')\n")
-        terminal.wait_for("\nready\r?\n")
+        terminal.wait_for(r"[\r\n]ready\r?\n")
         terminal.wait_for(">>> ")
         terminal.type("mx.optimi\t")
         terminal.wait_for(r"mx\.optimizer")
