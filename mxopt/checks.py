@@ -167,7 +167,7 @@ def outside() -> int:
 
 
 def who(optimizer: Any, index: Any) -> str:
-    """An index with the name it bears: ``index 3 ('fc1_weight')``."""
+    """An index with its name, if it has one: ``index 3 ('fc1_weight')``."""
     name = getattr(optimizer, "idx2name", {}).get(index)
     if name is None:
         name = getattr(getattr(optimizer, "param_dict", {}).get(index), "name", None)

@@ -1,4 +1,4 @@
-"""Devices as tags: mxopt has one, the CPU, and scripts may go on naming theirs."""
+"""Devices as tags: mxopt has one, the CPU, and scripts may keep naming theirs."""
 
 from __future__ import annotations
 

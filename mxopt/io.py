@@ -75,7 +75,7 @@ class DataBatch:
 class DataIter:
     """Base of all iterators over batches.
 
-    One of one's own overrides ``next()``, or ``iter_next``, ``getdata``, ``getlabel`` and ``getpad``.
+    A custom one overrides ``next()``, or ``iter_next``, ``getdata``, ``getlabel`` and ``getpad``.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ _definitions = itertools.count(1)
 class LRScheduler:
     """Base class: a warmup from `warmup_begin_lr` to `base_lr`, then whatever the subclass says.
 
-    A schedule of one's own overrides ``__call__(num_update)`` and returns the learning rate.
+    A custom schedule overrides ``__call__(num_update)`` and returns the learning rate.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class LRScheduler:
 
         Notes
         -----
-        A schedule of one's own that keeps more than it is told by a call overrides it.
+        A custom schedule that keeps more than it is told by a call overrides it.
         """
 
     def __repr__(self):
@@ -505,7 +505,7 @@ def create(name: str, **kwargs: Any) -> LRScheduler:
     ----------
     name : str
         The name of its class in any case, with or without ``Scheduler``: ``'factor'``, ``'CosineScheduler'``,
-        or a subclass of one's own.
+        or a custom subclass.
     **kwargs
         The arguments of its constructor.
 

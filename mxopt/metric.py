@@ -57,7 +57,7 @@ def _pairs(labels, preds):
 class EvalMetric:
     """Base of all metrics: a sum and a number of instances, whose quotient is the value.
 
-    A metric of one's own overrides ``update(labels, preds)`` and adds to ``sum_metric`` and ``num_inst``.
+    A custom metric overrides ``update(labels, preds)`` and adds to ``sum_metric`` and ``num_inst``.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class EvalMetric:
         EvalMetric.reset_local(self)
 
     def reset_local(self):
-        """Begin anew, but go on with what `get_global` tells."""
+        """Begin anew, but keep what `get_global` tells."""
         self.num_inst, self.sum_metric = 0, 0.0
 
     def _value(self, total, count):

@@ -1,7 +1,7 @@
 """MXNet's names: modules loaded when first asked for, and where to look for what mxopt does not have.
 
 ``import mxopt`` must stay quick, and most programs need an optimizer and an updater only, so the rest of
-MXNet's module names are loaded on demand. What mxopt does not have at all stands in `mxopt.absent`.
+MXNet's module names are loaded on demand. What mxopt does not have at all is in `mxopt.absent`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ DEVICE = ("device", "local_allreduce_device", "nccl")
 
 
 class KVStoreBase:
-    """What every store answers to; the base of stores of one's own.
+    """What every store answers to; the base of custom stores.
 
     A class derives from this one, is decorated by `register`, and is then made by ``create`` under its name.
     A store that a `gluon.Trainer` is to use needs `broadcast` and `pushpull`.

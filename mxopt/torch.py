@@ -77,7 +77,7 @@ class Optimizer(torch.optim.Optimizer):
     optimizer : str or type, default 'adam'
         A registered name, or a class derived from `mxopt.Optimizer`.
     dialect : {'2.x', '1.x'}, default '2.x'
-        Whose defaults and formulas a name stands for.
+        Whose defaults and formulas a name refers to.
     **options
         Arguments of the optimizer in MXNet's words or in torch's (``lr``, ``weight_decay``, ``eps``,
         ``betas``). Groups may have their own.

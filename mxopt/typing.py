@@ -1,4 +1,4 @@
-"""The types that mxopt's annotations speak of, for annotations of one's own."""
+"""The types that mxopt's annotations speak of, for use in your own annotations."""
 
 from __future__ import annotations
 

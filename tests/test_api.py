@@ -22,7 +22,19 @@ PAGE = "\n".join(
 #: Modules without names of their own for users; all others need a place on the page.
 INTERNAL = {
     *("absent", "arrays", "checks", "cli", "dialects", "kernels", "microbatches", "namespace", "paths"),
-    *("loggers", "named", "registry", "reprs", "saving", "slots", "spelling", "stores", "stream", "v1"),
+    *(
+        "loggers",
+        "mxnet",
+        "named",
+        "registry",
+        "reprs",
+        "saving",
+        "slots",
+        "spelling",
+        "stores",
+        "stream",
+        "v1",
+    ),
 }
 
 
@@ -106,10 +118,10 @@ def test_every_name_of_the_package_is_on_the_api_page():
     assert all(f"mxopt.{namespace.ours('mxopt', name)[6:]}" for name in namespace.LOADED_LATER)
 
 
-#: Modules whose functions take what MXNet's take.
+#: Modules whose functions take what MXNet's take, or Horovod's.
 AS_IN_MXNET = tuple(
     f"mxopt.{name}"
-    for name in ("nd", "test_utils", "metric", "initializer", "io", "callback", "util", "named")
+    for name in ("nd", "test_utils", "metric", "initializer", "io", "callback", "util", "named", "horovod")
 )
 
 

@@ -1,4 +1,4 @@
-"""The protocol: rates, multipliers, counts, the registry, and classes of the user's own."""
+"""The protocol: rates, multipliers, counts, the registry, and custom classes."""
 
 import pickle
 import warnings
@@ -298,7 +298,7 @@ def test_class_and_rule_cannot_drift(clean_registry):
         mx.register(Swapped)
 
 
-# -- classes of the user's own -------------------------------------------------------------------------
+# -- custom classes -------------------------------------------------------------------------
 
 
 def test_class_of_the_first_generation(clean_registry):

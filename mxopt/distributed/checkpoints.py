@@ -131,7 +131,7 @@ def _taken(updater, source, options):
 
 @contextlib.contextmanager
 def together(ranks, what):
-    """Let all ranks go on after a ``with`` block, or raise on all what one of them has raised."""
+    """Let all ranks continue after a ``with`` block, or raise on all what one of them has raised."""
     try:
         yield
     except Exception as error:

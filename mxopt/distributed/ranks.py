@@ -2,7 +2,7 @@
 
 Every exchange begins with a short record from each rank: what it is about to do, with a digest of
 everything in which the ranks must be alike, or the error that kept it from doing it. All ranks see the
-same records, so all go on or all raise the same error. Until the records are there a rank watches for
+same records, so all continue or all raise the same error. Until the records are there a rank watches for
 others that have come to the end of their program. The memory is exchanged after that, by all.
 """
 

@@ -49,7 +49,7 @@ class ShardedUpdater(Updater):
     Parameters
     ----------
     optimizer : Optimizer
-        Of mxopt, or a class of one's own that leaves `update` and `step` as they are.
+        Of mxopt, or a custom class that leaves `update` and `step` as they are.
     ranks : Ranks
     accumulate : int, optional
         How many micro-batches make a step, over all ranks: rank r of n holds numbers M*r//n to

@@ -240,7 +240,7 @@ class Trainer:
         Returns
         -------
         dict of str to list of str
-            The names that each entry stands for. One that stands for none is warned of.
+            The names that each entry matches. An entry that matches none is warned about.
         """
         return self._set_multipliers("lr_mult", args_lr_mult)
 
@@ -261,7 +261,9 @@ class Trainer:
             if not names:
                 hint = checks.nearest(key, self._param2idx)
                 warnings.warn(
-                    f"{which} is set for {key!r}, which no parameter bears{hint}", UserWarning, stacklevel=3
+                    f"{which} is set for {key!r}, but no parameter has that name{hint}",
+                    UserWarning,
+                    stacklevel=3,
                 )
         touched = {name for names in matched.values() for name in names}
         patterns = multipliers.Patterns(values)

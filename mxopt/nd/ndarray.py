@@ -79,7 +79,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         return self
 
     def as_in_context(self, context):
-        """Itself where it already is there, else a copy that bears the other CPU's name."""
+        """Itself where it already is there, else a copy labelled with the other CPU."""
         return self if context == self.context else self.copyto(context)
 
     as_in_ctx = to_device = as_in_context
@@ -327,7 +327,7 @@ class RowSparseNDArray(RowSparseArray):
         return self if not copy and np.dtype(dtype) == self.dtype else super().astype(dtype)
 
     def as_in_context(self, context):
-        """Itself where it already is there, else a copy that bears the other CPU's name."""
+        """Itself where it already is there, else a copy labelled with the other CPU."""
         return self if context == self.context else self.copyto(context)
 
     as_in_ctx = to_device = as_in_context

@@ -77,7 +77,7 @@ class Patterns:
 
 
 def matches(multipliers, names):
-    """Which of the names each key stands for.
+    """Which of the names each key matches.
 
     Returns
     -------

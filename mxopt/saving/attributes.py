@@ -1,7 +1,7 @@
 """Optimizers and schedulers as data: which attributes a file holds of each, and what each of them may be.
 
 The list of attributes is closed. Those of mxopt's own classes are what their constructors set, and are judged
-by these constructors, or by the rules here where no argument stands for them. Beside them a file carries data
+by these constructors, or by the rules here if no argument corresponds to them. A file also carries data
 that the user has attached, under names that mean nothing to mxopt. `described` and `restored` are the two
 sides of one schema: what is written has passed the judgement of the reader.
 """
@@ -270,7 +270,7 @@ def _same(one, other):
 
 
 def rules_of_progress(cls):
-    """What steps move on, and the rule for each; None for what a class of the user's own declares."""
+    """What steps move on, and the rule for each; None for what a custom class declares."""
     progress = cls.progress
     return progress if isinstance(progress, dict) else dict.fromkeys(progress)
 

@@ -78,7 +78,7 @@ def check_states(updater):
 
 
 def names_of(updater):
-    """The name of each index that bears one."""
+    """The name of each index that has one."""
     optimizer = updater.optimizer
     names = {key: name for key, name in optimizer.idx2name.items() if isinstance(name, str)}
     for key, parameter in optimizer.param_dict.items():

@@ -149,7 +149,7 @@ def to_record(optimizer, dialect):
     Raises
     ------
     StateMismatch
-        For what MXNet does not have: other optimizers, schedulers of one's own.
+        For what MXNet does not have: other optimizers, your own schedulers.
     """
     name = type(optimizer).__name__.lower()
     own = _OWN[dialect.name].get(name)

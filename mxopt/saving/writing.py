@@ -21,7 +21,7 @@ def get_states(updater, dump_optimizer=False, format="mxopt"):
     updater : Updater
     dump_optimizer : bool, default False
         Whether the optimizer goes along: its hyper-parameters, multipliers and scheduler. Our own format
-        keeps the update counts in any case, so that a resumed run goes on where it stopped.
+        keeps the update counts in any case, so that a resumed run continues where it stopped.
     format : {'mxopt', 'mxnet-1.x', 'mxnet-2.x'}
         Ours, or the pickle that real MXNet 1.9.1 or 2.0 loads.
 

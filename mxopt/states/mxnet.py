@@ -47,10 +47,10 @@ def read(data, headers_only=False):
         content, optimizer = content
         if type(optimizer) is not Record or optimizer.attributes is None:
             raise ForeignStateFile(
-                "a pair of states and an optimizer is due, but the second is not an object"
+                "expected a pair of states and an optimizer, but the second is not an object"
             )
     if type(content) is not dict:
-        raise ForeignStateFile(f"a dict of states is due, got {_kind(content)}")
+        raise ForeignStateFile(f"expected a dict of states, got {_kind(content)}")
     for index, state in content.items():
         _check_state(state, index)
     return MXNetStates(content, optimizer, interpreter.layouts, interpreter.protocol)

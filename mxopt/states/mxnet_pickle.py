@@ -458,7 +458,7 @@ class Interpreter:
             # one string of the memo can be used as a key again and again
             self._spend(_COST_OBJECT + len(value))
             return _decode(bytes(value))
-        raise self._foreign("a string is missing where one is due")
+        raise self._foreign("a string is missing")
 
     # names and objects
 
@@ -667,7 +667,7 @@ class _Resolver:
                 raise ForeignStateFile("an array has no contents")
             return value.value, 1
         if kind is _Dtype:
-            raise ForeignStateFile("a NumPy type stands where a value is due")
+            raise ForeignStateFile("a NumPy type stands in place of a value")
         if kind is Global:
             return Record(*value), 1
         if kind not in _TO_RESOLVE:

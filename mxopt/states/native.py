@@ -379,7 +379,7 @@ class _Reader:
         self._json.end()
         name = next((name for name, tensor in self._tensors.items() if tensor is not None), None)
         if name is not None:
-            raise ForeignStateFile(f"array {name!r} stands in the header but nowhere in the document")
+            raise ForeignStateFile(f"array {name!r} is in the header but nowhere in the document")
         return tree
 
     def _node(self, depth):
@@ -472,7 +472,7 @@ class _Reader:
             raise ForeignStateFile(f"the document names the array {name!r} twice")
         if len(sums) != len(blocks(tensor.nbytes)):
             raise ForeignStateFile(
-                f"array {name!r} has {len(sums)} checksums; one is due for every {BLOCK} bytes"
+                f"array {name!r} has {len(sums)} checksums; it needs one for every {BLOCK} bytes"
             )
         self._tensors[name] = None
         made = self._make(tensor)

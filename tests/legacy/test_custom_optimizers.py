@@ -1,4 +1,4 @@
-"""Optimizers of the user's own, of both generations, in either dialect."""
+"""Custom optimizers, of both generations, in either dialect."""
 
 import copy
 import pickle

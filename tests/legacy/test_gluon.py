@@ -70,7 +70,8 @@ def test_multipliers_by_pattern():
         "fc_weight": (0.5, 0.5),
     }
     with pytest.warns(
-        UserWarning, match="lr_mult is set for 'fc_bais', which no parameter bears; did you mean 'fc_bias'"
+        UserWarning,
+        match="lr_mult is set for 'fc_bais', but no parameter has that name; did you mean 'fc_bias'",
     ):
         trainer.set_lr_mult({"fc_bais": 3})
 

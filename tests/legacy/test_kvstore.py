@@ -334,7 +334,7 @@ def test_a_pull_with_one_wrong_out_writes_none():
     assert not outs[0].any()
 
 
-# -- stores of one's own ---------------------------------------------------------------------------
+# -- custom stores ---------------------------------------------------------------------------
 
 
 @dialects

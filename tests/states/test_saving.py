@@ -666,7 +666,7 @@ def test_a_dump_of_an_unknown_class_still_gives_its_states():
             r"starts with b'PK.*safetensors file, one of MXNet is a pickle",
         ),
         (b"\x80\x04.", ForeignStateFile, "must end with one value"),
-        (b"\x80\x04N.", ForeignStateFile, "a dict of states is due, got a NoneType"),
+        (b"\x80\x04N.", ForeignStateFile, "expected a dict of states, got a NoneType"),
     ],
     ids=["empty", "zip", "no value", "None"],
 )

@@ -31,6 +31,8 @@ TYPES = {
     "upper_bound": "float | None",
     "use_fused_step": "bool",
 }
+#: The compiled modules that Python code calls.
+COMPILED = ("_engine", "_rows", "_scalars")
 HEAD = "# Written by tests/types/make_stubs.py.\n"
 
 
@@ -143,6 +145,38 @@ def arrays():
     return "\n".join(lines) + "\n"
 
 
+def compiled(module):
+    """The stub of a compiled module: names and parameters, without types."""
+
+    def function(name, value, indent=""):
+        parameters = []
+        for p in inspect.signature(value).parameters.values():
+            default = "" if p.default is p.empty else " = ..."
+            parameters.append(p.name if p.name == "self" else f"{p.name}: Any{default}")
+        return f"{indent}def {name}({', '.join(parameters)}) -> Any: ..."
+
+    lines = [HEAD, "from typing import Any", ""]
+    for name, value in sorted(vars(module).items()):
+        if name.startswith("_") or isinstance(value, ModuleType):
+            continue
+        if isinstance(value, type):
+            if value.__module__ != module.__name__:
+                continue
+            base = value.__base__.__name__
+            lines.append(f"class {name}{'' if base == 'object' else f'({base})'}:")
+            lines.append("    def __init__(self, *args: Any, **kwargs: Any) -> None: ...")
+            for member, held in sorted(vars(value).items()):
+                if not member.startswith("_"):
+                    method = callable(held) and not inspect.isdatadescriptor(held)
+                    lines.append(function(member, held, "    ") if method else f"    {member}: Any")
+        elif not callable(value):
+            lines.append(f"{name}: Any")
+        elif getattr(value, "__module__", "") == module.__name__:
+            lines.append(function(name, value))
+    lines.append("def __getattr__(name: str) -> Any: ...  # what is being written and not built yet")
+    return "\n".join(lines) + "\n"
+
+
 def stubs():
     """Pairs of a stub's path below the package and its text, laid out by ruff."""
     for package in ("mxopt", "mxopt.v1"):
@@ -150,6 +184,9 @@ def stubs():
         yield folder / "__init__.pyi", packages(package)
         yield folder / "optimizer" / "__init__.pyi", optimizers(package)
     yield HOME / "nd" / "__init__.pyi", arrays()
+    for name in COMPILED:
+        module = importlib.import_module(f"mxopt.kernels.{name}")
+        yield HOME / "kernels" / f"{name}.pyi", compiled(module)
 
 
 def main():

@@ -78,3 +78,22 @@ def test_a_checker_finds_the_mistakes_and_nothing_else(checker, file, expected, 
         command = ["basedpyright", "-p", str(tmp_path), "--pythonpath", sys.executable, str(tmp_path / file)]
         found, said = findings(command, rf"{file}:(\d+):\d+ - error")
     assert found == expected, said
+
+
+@pytest.mark.slow
+def test_stubs_of_compiled_modules_say_what_is_there(tmp_path):
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed; tox -e types installs it")
+    modules = [f"mxopt.kernels.{name}" for name in make_stubs.COMPILED]
+    where = {"MYPYPATH": environment().get("PYTHONPATH", "")}
+    # what Cython puts into every module
+    (tmp_path / "allowed").write_text(r".*\.__(reduce_cython|setstate_cython|test)__")
+    options = [
+        "--ignore-disjoint-bases",
+        "--ignore-unused-allowlist",
+        "--allowlist",
+        str(tmp_path / "allowed"),
+    ]
+    command = [sys.executable, "-m", "mypy.stubtest", *options, *modules]
+    done = subprocess.run(command, cwd=HERE, env=environment(**where), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

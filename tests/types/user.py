@@ -14,7 +14,7 @@ from mxopt.typing import Array, State
 
 @mx.register
 class Halving(mx.Optimizer):
-    """An optimizer of one's own."""
+    """A custom optimizer."""
 
     def create_state(self, index: Any, weight: Array) -> State:
         return np.zeros_like(weight)

@@ -8,7 +8,7 @@ __all__ = ["ArrayDataset", "Dataset", "SimpleDataset"]
 
 
 class Dataset:
-    """Base of all; one of one's own overrides ``__getitem__`` and ``__len__``."""
+    """Base of all; a custom one overrides ``__getitem__`` and ``__len__``."""
 
     def __getitem__(self, idx):
         raise NotImplementedError(f"{type(self).__name__} must override __getitem__(idx)")

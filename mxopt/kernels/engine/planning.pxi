@@ -53,7 +53,7 @@ cdef class Plan:
     states : list
         Per tensor None, an array, or a tuple of arrays, None and tuples; None entries are left out.
     master : int
-        Where the float32 master copy stands in the state pair of a 16-bit weight (0 or 1); -1: no masters.
+        Where the float32 master copy is in the state pair of a 16-bit weight (0 or 1); -1: no masters.
     rows : list of (None or int64 array), optional
         The row indices of row-sparse gradients, whose `grads` entries are their rows.
     lazy : bool or list of bool

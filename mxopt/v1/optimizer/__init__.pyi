@@ -63,7 +63,11 @@ opt_registry: dict[str, type[Optimizer]]
 
 def register(cls: _T) -> _T: ...
 def get_updater(
-    optimizer: Optimizer, comm: Any = ..., accumulate: int | None = ..., transport: str | None = ...
+    optimizer: Optimizer,
+    comm: Any = ...,
+    accumulate: int | None = ...,
+    transport: str | None = ...,
+    clip_global_norm: float | None = ...,
 ) -> Updater: ...
 
 class AdaDelta(_adadelta.AdaDelta):

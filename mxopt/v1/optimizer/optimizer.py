@@ -26,7 +26,7 @@ class Optimizer(optimizer.Optimizer):
     """Base class of the 1.x dialect.
 
     As `mxopt.Optimizer`, but biases and the like do not decay when their names are known (`set_wd_mult`), and
-    a class of one's own is handed one tensor at a time unless it sets `aggregate_num`.
+    a custom class is handed one tensor at a time unless it sets `aggregate_num`.
 
     1.9 has one code path for each optimizer. Here `step` is its readable form, which 2.x's keyword
     ``use_fused_step=False`` asks for.

@@ -1,4 +1,4 @@
-"""A Nadam of one's own: gradients scaled in place, states of arrays, a schedule kept as an attribute."""
+"""A custom Nadam: gradients scaled in place, states of arrays, a schedule kept as an attribute."""
 
 import mxnet as mx
 import numpy as np
