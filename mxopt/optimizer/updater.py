@@ -33,6 +33,8 @@ class Updater:
     optimizer : Optimizer
     accumulate : int, optional
         How many calls make a step; their gradients are summed.
+    clip_global_norm : float, optional
+        Scale the gradients of a step down to this norm of all of them together.
 
     Attributes
     ----------
