@@ -93,6 +93,8 @@ class Row:
         Whether weight decay is allowed.
     noise : bool
         Whether the update is random.
+    keeps : bool
+        Whether the first step leaves the weight alone, or copies it to a state.
     huge : float
         The size of the few huge gradients that this optimizer survives for ten steps.
     """
@@ -105,6 +107,7 @@ class Row:
     matrices: bool = False
     decays: bool = True
     noise: bool = False
+    keeps: bool = False
     huge: float = 1024.0
     mxnet: InMXNet | None = None
 
@@ -201,6 +204,7 @@ OPTIMIZERS = {
     "dcasgd": Row(
         draws={"momentum": MOMENTUM, "lamda": one_of(0.04, between(0.0, 0.2))},
         settings=WITH_MOMENTUM,
+        keeps=True,
         huge=8.0,
         mxnet=InMXNet(kernels="none"),
     ),
@@ -256,6 +260,40 @@ OPTIMIZERS = {
         draws={"lamda1": one_of(0.01, 0.0, magnitude(1e-4, 1.0)), "beta": one_of(1.0, between(0.1, 3))},
         settings={"no l1": {"lamda1": 0.0}},
         mxnet=InMXNet(sparse="weight", dtypes=dict.fromkeys(DIALECTS, HALF_AND_SINGLE)),
+    ),
+    "lion": Row(
+        draws={"beta1": between(0.5, 0.95), "beta2": between(0.9, 0.999)},
+        settings={"short memory": {"beta1": 0.5, "beta2": 0.7}},
+    ),
+    "radam": Row(
+        draws={**ADAM_DRAWS, "decoupled_weight_decay": one_of(True, False)},
+        settings={**ADAM_SETTINGS, "decoupled decay": {"wd": 0.1, "decoupled_weight_decay": True}},
+    ),
+    "ademamix": Row(
+        draws={**ADAM_DRAWS, "beta3": between(0.99, 0.9999), "alpha": between(0.0, 8.0)},
+        settings={"short memory": {"beta1": 0.7, "beta2": 0.9, "beta3": 0.95, "alpha": 2.0, "epsilon": 1e-5}},
+    ),
+    "adopt": Row(
+        draws={
+            **ADAM_DRAWS,
+            "clip_exponent": one_of(0.333, None, between(0.1, 0.5)),
+            "decoupled_weight_decay": one_of(True, False),
+        },
+        settings={**ADAM_SETTINGS, "no limit": {"clip_exponent": None}},
+        keeps=True,
+    ),
+    "adan": Row(
+        draws={**ADAM_DRAWS, "beta3": between(0.9, 0.999), "proximal": one_of(True, False)},
+        settings={"decay first": {"wd": 0.1, "proximal": False}},
+    ),
+    "madgrad": Row(
+        draws={
+            "momentum": MOMENTUM,
+            "epsilon": magnitude(1e-8, 1e-3),
+            "decoupled_weight_decay": one_of(True, False),
+        },
+        settings={"no momentum": {"momentum": 0.0}},
+        keeps=True,
     ),
     "test": Row(mxnet=InMXNet(kernels="none")),
 }

@@ -168,8 +168,8 @@ def test_adding_an_optimizer_goes_as_the_page_says(tmp_path):
 
     run("setup.py", "build_ext", "--inplace")
     assert str(tmp_path) in run("-c", "import mxopt; print(mxopt.__file__)")
-    code = "import doctest, mxopt.optimizer.lion as lion; raise SystemExit(doctest.testmod(lion).failed)"
+    code = "import doctest, mxopt.optimizer.tiger as tiger; raise SystemExit(doctest.testmod(tiger).failed)"
     run("-c", code)
-    chosen = "lion or every_optimizer"
+    chosen = "tiger or every_optimizer"
     said = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_promises.py", "-k", chosen)
     assert int(re.search(r"(\d+) passed", said)[1]) > 100

@@ -34,7 +34,7 @@ MISTAKES = [
     ("mx.create('adm')", "did you mean 'adam'", "mx.create('adam')"),
     ("mx.create('Adma')", "did you mean 'adam'", "mx.create('adam')"),
     ("mx.create('rms')", "unknown optimizer 'rms'", "mx.create('rmsprop')"),
-    ("mx.create('radam')", "did you mean 'adam'|'nadam'", "mx.create('nadam')"),
+    ("mx.create('nadan')", "did you mean", "mx.create('nadam')"),
     ("mx.create('sgd', learning_rat=0.1)", "did you mean 'learning_rate'", "mx.create('sgd', learning_rate=0.1)"),
     ("mx.create('sgd', momentun=0.9)", "did you mean 'momentum'", "mx.create('sgd', momentum=0.9)"),
     ("mx.describe('adagard')", "did you mean 'adagrad'", "mx.describe('adagrad')"),

@@ -8,6 +8,9 @@ from .adagrad import AdaGrad
 from .adam import Adam
 from .adamax import Adamax
 from .adamW import AdamW
+from .adan import Adan
+from .ademamix import AdEMAMix
+from .adopt import ADOPT
 from .contrib import GroupAdaGrad
 from .dcasgd import DCASGD
 from .describe import describe, list_optimizers
@@ -17,10 +20,13 @@ from .lamb import LAMB
 from .lans import LANS
 from .lars import LARS
 from .lbsgd import LBSGD
+from .lion import Lion
+from .madgrad import MADGRAD
 from .nadam import Nadam
 from .nag import NAG
 from .optimizer import Optimizer
 from .package import array_functions, finish
+from .radam import RAdam
 from .rmsprop import RMSProp
 from .sgd import SGD, ccSGD
 from .sgld import SGLD

@@ -10,6 +10,9 @@ from . import adagrad as _adagrad
 from . import adam as _adam
 from . import adamW as _adamW
 from . import adamax as _adamax
+from . import adan as _adan
+from . import ademamix as _ademamix
+from . import adopt as _adopt
 from . import contrib as _contrib
 from . import dcasgd as _dcasgd
 from . import ftml as _ftml
@@ -18,8 +21,11 @@ from . import lamb as _lamb
 from . import lans as _lans
 from . import lars as _lars
 from . import lbsgd as _lbsgd
+from . import lion as _lion
+from . import madgrad as _madgrad
 from . import nadam as _nadam
 from . import nag as _nag
+from . import radam as _radam
 from . import rmsprop as _rmsprop
 from . import sgd as _sgd
 from . import sgld as _sgld
@@ -31,12 +37,15 @@ from .describe import describe as describe
 from .describe import list_optimizers as list_optimizers
 
 __all__ = [
+    "ADOPT",
+    "AdEMAMix",
     "AdaBelief",
     "AdaDelta",
     "AdaGrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Adan",
     "DCASGD",
     "FTML",
     "Ftrl",
@@ -45,9 +54,12 @@ __all__ = [
     "LANS",
     "LARS",
     "LBSGD",
+    "Lion",
+    "MADGRAD",
     "NAG",
     "Nadam",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "SGD",
     "SGLD",
@@ -75,6 +87,56 @@ def get_updater(
     transport: str | None = ...,
     clip_global_norm: float | None = ...,
 ) -> Updater: ...
+
+class ADOPT(_adopt.ADOPT):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        clip_exponent: float = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class AdEMAMix(_ademamix.AdEMAMix):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        beta3: float = ...,
+        alpha: float = ...,
+        epsilon: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
 
 class AdaBelief(_adabelief.AdaBelief):
     def __init__(
@@ -199,6 +261,31 @@ class Adamax(_adamax.Adamax):
         epsilon: float = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class Adan(_adan.Adan):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        beta3: float = ...,
+        epsilon: float = ...,
+        proximal: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
         *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
@@ -400,6 +487,51 @@ class LBSGD(_lbsgd.LBSGD):
         skip_nonfinite: bool = ...,
     ) -> None: ...
 
+class Lion(_lion.Lion):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class MADGRAD(_madgrad.MADGRAD):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        momentum: float = ...,
+        epsilon: float = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
 class NAG(_nag.NAG):
     def __init__(
         self,
@@ -431,6 +563,30 @@ class Nadam(_nadam.Nadam):
         schedule_decay: float = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class RAdam(_radam.RAdam):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
         *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
@@ -576,6 +732,54 @@ class ccSGD(_sgd.ccSGD):
 
 @overload
 def create(
+    name: Literal["adopt", "ADOPT"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    clip_exponent: float = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> ADOPT: ...
+@overload
+def create(
+    name: Literal["ademamix", "AdEMAMix"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    beta3: float = ...,
+    alpha: float = ...,
+    epsilon: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> AdEMAMix: ...
+@overload
+def create(
     name: Literal["adabelief", "AdaBelief"],
     *,
     learning_rate: float | None = ...,
@@ -705,6 +909,30 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> Adamax: ...
+@overload
+def create(
+    name: Literal["adan", "Adan"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    beta3: float = ...,
+    epsilon: float = ...,
+    proximal: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Adan: ...
 @overload
 def create(
     name: Literal["dcasgd", "DCASGD"],
@@ -886,6 +1114,49 @@ def create(
 ) -> LBSGD: ...
 @overload
 def create(
+    name: Literal["lion", "Lion"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Lion: ...
+@overload
+def create(
+    name: Literal["madgrad", "MADGRAD"],
+    *,
+    learning_rate: float | None = ...,
+    momentum: float = ...,
+    epsilon: float = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> MADGRAD: ...
+@overload
+def create(
     name: Literal["nag", "NAG"],
     *,
     learning_rate: float | None = ...,
@@ -927,6 +1198,29 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> Nadam: ...
+@overload
+def create(
+    name: Literal["radam", "RAdam"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> RAdam: ...
 @overload
 def create(
     name: Literal["rmsprop", "RMSProp"],

@@ -13,9 +13,11 @@ from .. import checks, dialects, reprs, slots
 from .optimizer import Optimizer
 
 ABSENT = "absent"
+#: who published an optimizer: MXNet, or others since
+FAMILIES = ("mxnet", "later")
 
 
-def list_optimizers(pattern: str = "*", dialect: Any = "2.x") -> list[str]:
+def list_optimizers(pattern: str = "*", dialect: Any = "2.x", family: str | None = None) -> list[str]:
     """Names of the registered optimizers, sorted.
 
     Parameters
@@ -23,6 +25,8 @@ def list_optimizers(pattern: str = "*", dialect: Any = "2.x") -> list[str]:
     pattern : str, default '*'
         As in file names, in any case: ``'ada*'``.
     dialect : {'2.x', '1.x'}
+    family : {'mxnet', 'later'}, optional
+        MXNet's own, or those published since; not given: both.
 
     Returns
     -------
@@ -34,7 +38,11 @@ def list_optimizers(pattern: str = "*", dialect: Any = "2.x") -> list[str]:
     >>> mxopt.list_optimizers("la*")
     ['lamb', 'lans', 'lars']
     """
-    return sorted(fnmatch.filter(dialects.get(dialect).registry.classes, pattern.lower()))
+    if family not in (None, *FAMILIES):
+        raise ValueError(f"family must be one of {', '.join(map(repr, FAMILIES))}, got {family!r}")
+    classes = dialects.get(dialect).registry.classes
+    found = fnmatch.filter(classes, pattern.lower())
+    return sorted(name for name in found if family in (None, classes[name].family))
 
 
 @dataclasses.dataclass(frozen=True)

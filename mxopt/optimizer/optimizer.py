@@ -93,6 +93,9 @@ class Optimizer(Rates, RuleScalars):
     states_in_tuple = False
     #: Where the master copy stands in the state pair of a 16-bit weight.
     master_position = 0
+    #: Whose optimizer it is: 'mxnet' for MXNet's own, 'later' for those published since, which
+    #: are the same in both dialects.
+    family = "mxnet"
     #: Attributes that steps move on, saved with the states like the counts, and the function that judges one
     #: that comes from a file: the value, or an error. Where a value is a dict, it is one by index. A class of
     #: the user's own may name them only.

@@ -36,10 +36,13 @@ from ..config import num_threads as num_threads
 from ..config import set_num_threads as set_num_threads
 from ..config import show_config as show_config
 from .optimizer import (
+    ADOPT as ADOPT,
+    AdEMAMix as AdEMAMix,
     AdaDelta as AdaDelta,
     AdaGrad as AdaGrad,
     Adam as Adam,
     Adamax as Adamax,
+    Adan as Adan,
     DCASGD as DCASGD,
     FTML as FTML,
     Ftrl as Ftrl,
@@ -47,9 +50,12 @@ from .optimizer import (
     LAMB as LAMB,
     LARS as LARS,
     LBSGD as LBSGD,
+    Lion as Lion,
+    MADGRAD as MADGRAD,
     NAG as NAG,
     Nadam as Nadam,
     Optimizer as Optimizer,
+    RAdam as RAdam,
     RMSProp as RMSProp,
     SGD as SGD,
     SGLD as SGLD,
@@ -66,10 +72,13 @@ from .optimizer import (
 )
 
 __all__ = [
+    "ADOPT",
+    "AdEMAMix",
     "AdaDelta",
     "AdaGrad",
     "Adam",
     "Adamax",
+    "Adan",
     "Context",
     "DCASGD",
     "FTML",
@@ -78,9 +87,12 @@ __all__ = [
     "LAMB",
     "LARS",
     "LBSGD",
+    "Lion",
+    "MADGRAD",
     "NAG",
     "Nadam",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "RowSparseArray",
     "SGD",

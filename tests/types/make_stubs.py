@@ -78,13 +78,18 @@ def overloads(module, classes):
     yield f"@overload\ndef create(name: str, *, {taken}) -> Optimizer: ..."
 
 
+def written_out(cls):
+    """Whether a class stands in its module's text; 1.x' classes of later optimizers are derived from 2.x'."""
+    return cls.__module__ != "mxopt.v1.optimizer.later"
+
+
 def optimizers(package):
     """The stub of a package of optimizers."""
     module = importlib.import_module(f"{package}.optimizer")
     dots = "." * (package.count(".") + 2)
     classes = sorted(set(module.opt_registry.values()), key=lambda cls: cls.__name__)
     own = [cls for cls in classes if cls.__module__.startswith(f"{package}.optimizer")]
-    modules = sorted({cls.__module__.rpartition(".")[2] for cls in own})
+    modules = sorted({cls.__module__.rpartition(".")[2] for cls in own if written_out(cls)})
     lines = [
         HEAD,
         "from typing import Any, Literal, TypeVar, overload",
@@ -102,7 +107,8 @@ def optimizers(package):
     rest = ", ".join(f"{p.name}: {p.annotation} = ..." for p in asked)
     lines += [f"def get_updater(optimizer: Optimizer, {rest}) -> Updater: ...", ""]
     for cls in own:
-        lines.append(f"class {cls.__name__}(_{cls.__module__.rpartition('.')[2]}.{cls.__name__}):")
+        base = f"_{cls.__module__.rpartition('.')[2]}.{cls.__name__}" if written_out(cls) else "Optimizer"
+        lines.append(f"class {cls.__name__}({base}):")
         lines.append(f"    def __init__({constructor(cls)}) -> None: ...")
     lines += ["", *overloads(module, classes)]
     lines += ["def __getattr__(name: str) -> Any: ...  # the array functions of nd"]

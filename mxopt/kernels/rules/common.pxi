@@ -78,6 +78,15 @@ cdef inline real decayed(real grad, real decay, real bound, bint clips_decay) no
     return clipped(grad + decay, bound) if clips_decay else clipped(grad, bound) + decay
 
 
+cdef inline real fused(real x, real y, real z) noexcept nogil:
+    # x * y + z, rounded once for float, as libraries that use fused multiply-adds have it. The product of two floats
+    # is exact in double, so every instruction set gives the same bits. For double it is rounded as it is written.
+    if real is float:
+        return <float>(<double>x * <double>y + <double>z)
+    else:
+        return x * y + z
+
+
 # Division by what a whole loop shares. For float, x * (1 / divisor) in double lies within 2**-52 of the quotient, and
 # no quotient of floats comes nearer than 2**-49 to where rounding to float tips: the same bits as x / divisor.
 # Where 16 quotients are formed at a time this takes half as long; narrower division is as fast as it is. It keeps other

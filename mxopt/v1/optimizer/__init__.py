@@ -2,7 +2,7 @@
 
 from ...dialects import V1
 from ...optimizer.package import array_functions, finish
-from . import contrib
+from . import contrib, later
 from .adadelta import AdaDelta
 from .adagrad import AdaGrad
 from .adam import Adam
@@ -14,6 +14,7 @@ from .ftml import FTML
 from .ftrl import Ftrl
 from .lamb import LAMB
 from .lars import LARS
+from .later import *
 from .lbsgd import LBSGD
 from .nadam import Nadam
 from .nag import NAG

@@ -28,10 +28,13 @@ from .describe import describe as describe
 from .describe import list_optimizers as list_optimizers
 
 __all__ = [
+    "ADOPT",
+    "AdEMAMix",
     "AdaDelta",
     "AdaGrad",
     "Adam",
     "Adamax",
+    "Adan",
     "DCASGD",
     "FTML",
     "Ftrl",
@@ -39,9 +42,12 @@ __all__ = [
     "LAMB",
     "LARS",
     "LBSGD",
+    "Lion",
+    "MADGRAD",
     "NAG",
     "Nadam",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "SGD",
     "SGLD",
@@ -69,6 +75,56 @@ def get_updater(
     transport: str | None = ...,
     clip_global_norm: float | None = ...,
 ) -> Updater: ...
+
+class ADOPT(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        clip_exponent: float = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class AdEMAMix(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        beta3: float = ...,
+        alpha: float = ...,
+        epsilon: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
 
 class AdaDelta(_adadelta.AdaDelta):
     def __init__(
@@ -147,6 +203,31 @@ class Adamax(_adamax.Adamax):
         epsilon: float = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class Adan(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        beta3: float = ...,
+        epsilon: float = ...,
+        proximal: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
         wd: float = ...,
@@ -326,6 +407,51 @@ class LBSGD(_lbsgd.LBSGD):
         skip_nonfinite: bool = ...,
     ) -> None: ...
 
+class Lion(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class MADGRAD(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        momentum: float = ...,
+        epsilon: float = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
 class NAG(_nag.NAG):
     def __init__(
         self,
@@ -357,6 +483,30 @@ class Nadam(_nadam.Nadam):
         schedule_decay: float = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class RAdam(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
         *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
@@ -504,6 +654,54 @@ class ccSGD(_sgd.ccSGD):
 
 @overload
 def create(
+    name: Literal["adopt", "ADOPT"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    clip_exponent: float = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> ADOPT: ...
+@overload
+def create(
+    name: Literal["ademamix", "AdEMAMix"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    beta3: float = ...,
+    alpha: float = ...,
+    epsilon: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> AdEMAMix: ...
+@overload
+def create(
     name: Literal["adadelta", "AdaDelta"],
     *,
     rho: float = ...,
@@ -588,6 +786,30 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> Adamax: ...
+@overload
+def create(
+    name: Literal["adan", "Adan"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    beta3: float = ...,
+    epsilon: float = ...,
+    proximal: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Adan: ...
 @overload
 def create(
     name: Literal["dcasgd", "DCASGD"],
@@ -749,6 +971,49 @@ def create(
 ) -> LBSGD: ...
 @overload
 def create(
+    name: Literal["lion", "Lion"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Lion: ...
+@overload
+def create(
+    name: Literal["madgrad", "MADGRAD"],
+    *,
+    learning_rate: float | None = ...,
+    momentum: float = ...,
+    epsilon: float = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> MADGRAD: ...
+@overload
+def create(
     name: Literal["nag", "NAG"],
     *,
     momentum: float = ...,
@@ -790,6 +1055,29 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> Nadam: ...
+@overload
+def create(
+    name: Literal["radam", "RAdam"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> RAdam: ...
 @overload
 def create(
     name: Literal["rmsprop", "RMSProp"],

@@ -4,9 +4,9 @@ from ...optimizer.describe import describe as describe_of
 from ...optimizer.describe import list_optimizers as list_of
 
 
-def list_optimizers(pattern="*"):
+def list_optimizers(pattern="*", family=None):
     """Names of the registered optimizers, sorted; as `mxopt.list_optimizers`."""
-    return list_of(pattern, dialect="1.x")
+    return list_of(pattern, dialect="1.x", family=family)
 
 
 def describe(name):
