@@ -1,7 +1,7 @@
 """Argument checks: the one place where messages are worded.
 
-Every message is one line: what was wrong, what it must be, what it is, and the cure. Everything is checked
-before anything is changed.
+Every message is one line: what was wrong, what it must be, what it is, and the cure. All checks run before
+anything changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DTYPES = " or ".join(", ".join(STORAGE_DTYPES).rsplit(", ", 1))
 _HALVES = [name for name, itemsize in STORAGE_DTYPES.items() if itemsize == 2]
 
 
-#: The largest number of float32, in which MXNet and the kernels take every rate.
+#: The largest float32; MXNet and the kernels take every rate in float32.
 LARGEST = (2 - 2**-23) * 2.0**127
 
 
@@ -61,18 +61,18 @@ def number(
 
 
 def _number(name, value):
-    """`value`, which may be infinite or nan, as a Python float."""
+    """`value`, which may be infinite or NaN, as a Python float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         given: Any = value
         try:
-            value = given.item()  # a one-element array, as MXNet's own scripts pass
+            value = given.item()  # a one-element array, which MXNet's own scripts pass
         except (AttributeError, ValueError, TypeError):
             raise TypeError(f"{name} must be a number, got {value!r}") from None
     return float(value)
 
 
 def optional_number(name: str, value: Any, **bounds: Any) -> float | None:
-    """As `number`, and None stays None."""
+    """As `number`, but None stays None."""
     return None if value is None else number(name, value, **bounds)
 
 
@@ -99,7 +99,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def optimizer(value):
-    """Refuse a name or a class where an optimizer is needed; anything else may be one that delegates."""
+    """Raise for a name or class where an optimizer is needed; anything else may delegate to one."""
     if value is None or isinstance(value, (str, type)):
         name = value.__name__.lower() if isinstance(value, type) else value or "sgd"
         got = value.__name__ if isinstance(value, type) else repr(value)
@@ -115,7 +115,7 @@ def unknown_optimizer(name: str, known: Iterable[str]) -> ValueError:
 def arguments(cls) -> dict[str, Any]:
     """The arguments that the constructors of a class take, and their defaults.
 
-    Those of the class that it refines under the same name (the other dialect's) are left out.
+    A base of the same name (the other dialect's version of the class) is left out.
     """
     found: dict[str, Any] = {}
     names: set[str] = set()
@@ -139,16 +139,16 @@ def unknown_keywords(cls, keywords: dict[str, Any]) -> TypeError:
 
 
 def renamed(keywords, old, new, value):
-    """The value of a keyword that the other dialect of MXNet calls `old`.
+    """The value of an argument that the other dialect of MXNet calls `old`; warns if it was used.
 
     Parameters
     ----------
     keywords : dict
-        Those that the constructor did not name; `old` is taken out of it.
+        The constructor's ``**kwargs``; `old` is removed from it.
     old, new : str
         The other dialect's name and this one's.
     value : object
-        What stands under the new name: the result when `old` is not given.
+        The value under the new name, returned when `old` is not given.
     """
     if old not in keywords:
         return value
@@ -175,12 +175,12 @@ def who(optimizer: Any, index: Any) -> str:
 
 
 class Refusal(NamedTuple):
-    """What to say when the engine refuses a call, by the code that it gives (see `REFUSALS`)."""
+    """What to say when the engine refuses a call, one for each of its codes (see `REFUSALS`)."""
 
     kind: type[Exception]
-    #: With names of `_Call` in braces.
+    #: A format string with attributes of `_Call`.
     sentence: str
-    #: The same of a plain list of arrays, where it is said otherwise or can be at all.
+    #: The same for a plain list of arrays.
     of_arrays: str = (
         "arrays[{i}] has a memory layout that cannot be stepped; pass a copy made by numpy.array(...)"
     )
@@ -192,17 +192,17 @@ REFUSALS = {
     "lengths": Refusal(
         ValueError, "indices, weights, grads and states must have the same length, got {lengths}"
     ),
-    # an argument that is no array
+    # an argument that is not an array
     "array": Refusal(
         TypeError, "{this} must be an array, got {got}; make one with numpy.asarray(..., dtype='float32')"
     ),
-    # a state with something in it that is no array
+    # a state that contains something other than arrays
     "state": Refusal(TypeError, "state of {owner} must be None, an array or a tuple of arrays, got {got}"),
-    # a state within states within states ...
+    # a state nested too deeply
     "deep": Refusal(
         ValueError, "state of {owner} must be None, an array or a tuple of arrays, got more than {got} levels"
     ),
-    # not a storage dtype, or not one that stands beside this weight
+    # not a storage dtype, or not one that goes with this weight
     "dtype": Refusal(
         TypeError,
         "{this} must be {dtypes}, got {got}; cast it with .astype('float32')",
@@ -214,13 +214,13 @@ REFUSALS = {
         "{this} is not aligned in memory; pass a copy made by numpy.array(...)",
         "arrays[{i}] is not aligned in memory; pass a copy made by numpy.array(...)",
     ),
-    # written, and not to be written to
+    # to be written, but read-only
     "read-only": Refusal(
         ValueError,
         "{this} is updated in place but is read-only; pass a writable copy made by numpy.array(...)",
         "arrays[{i}] is scaled in place but is read-only; pass a copy made by numpy.array(...)",
     ),
-    # a subclass with a mask
+    # a masked array
     "masked": Refusal(
         TypeError,
         "{this} is a masked array, whose mask a step cannot respect; pass its .data",
@@ -250,29 +250,29 @@ REFUSALS = {
         "row indices of the gradient of {owner} must ascend without repeats, but {got} does not; "
         "make a new RowSparseArray, which sorts and sums them",
     ),
-    # row indices that are no list of int64
+    # row indices that are not a one-dimensional int64 array
     "rows": Refusal(
         TypeError, "row indices of the gradient of {owner} must be a one-dimensional int64 array"
     ),
-    # rows of a weight that has none
+    # a row-sparse gradient of a weight without rows
     "sparse-scalar": Refusal(ValueError, "{this} is row-sparse, but its weight has no rows: its shape is ()"),
-    # strides where rows must lie one after the other
+    # strides where rows must be contiguous
     "contiguous": Refusal(
         ValueError, "{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)"
     ),
-    # an array of which two elements are one
+    # an array with two elements at one address
     "itself": Refusal(
         ValueError,
         "{this} repeats its own elements (its strides overlap); pass a copy made by numpy.array(...)",
         "arrays[{i}] repeats its own elements (its strides overlap); pass a copy made by numpy.array(...)",
     ),
-    # an array that was resized after it was looked at
+    # an array that was resized after it was checked
     "moved": Refusal(
         RuntimeError,
         "{this} was given other memory during the call; resize arrays between steps only",
         "arrays[{i}] was given other memory during the call; resize arrays between calls only",
     ),
-    # two arrays that share memory, of which one is written
+    # two arrays that share memory, one of them written
     "overlap": Refusal(
         ValueError,
         "{this} and {other} share memory, and a step writes there; give each its own array (.copy())",
@@ -283,7 +283,7 @@ REFUSALS = {
 
 @dataclass
 class _Call:
-    """A refused call, and what its sentence may speak of."""
+    """A refused call, with everything that a sentence may mention."""
 
     code: str
     i: int
@@ -363,14 +363,14 @@ def _flat(state):
 
 
 def refused(error, optimizer, indices, weights, grads, states, names=None):
-    """Word what the engine refused (`mxopt.kernels.Refused`) as an exception to raise.
+    """The exception to raise for what the engine refused (`mxopt.kernels.Refused`).
 
     Parameters
     ----------
     error : Refused
         Its arguments are (code, position, role, ...); roles: 0 weight, 1 gradient, 2.. states, -1 master.
     names : sequence of str, optional
-        What the states' arrays are called; the optimizer's `state_names` when not given.
+        The names of the state arrays; by default the optimizer's `state_names`.
     """
     code, i, role, *rest = error.args
     if code == "count" and optimizer.multi_precision and weights[i].dtype.name in _HALVES:
@@ -381,7 +381,7 @@ def refused(error, optimizer, indices, weights, grads, states, names=None):
 
 
 def refused_arrays(error):
-    """Word what the engine refused of a plain list of arrays."""
+    """The exception to raise for what the engine refused in a plain list of arrays."""
     code, i, role, *rest = error.args
     call = _Call(code, i, role, tuple(rest))
     kind = TypeError if code == "dtype" else ValueError
@@ -389,9 +389,10 @@ def refused_arrays(error):
 
 
 def scalars(names, row):
-    """Refuse a row of scalars that float32 does not hold.
+    """Raise for a row of scalars out of float32's range.
 
-    Infinity is for loss scaling, which skips an update by it (rescale_grad), and no bound (clip_gradient).
+    Infinity is allowed in ``rescale_grad``, where loss scaling uses it to skip an update, and in
+    ``clip_gradient`` and ``clip_weights``, where it means no bound.
     """
     limits, anything = ("clip_gradient", "clip_weights"), ("rescale_grad",)
     may_be = [2 if name in anything else int(name in limits) for name in names]
@@ -401,7 +402,7 @@ def scalars(names, row):
 
 
 def not_finite(names, row, may_be):
-    """The error for a scalar that is not what it may be: 0 a finite number, 1 also infinity, 2 anything."""
+    """The error for a scalar outside of what it may be: 0 a finite number, 1 also infinity, 2 anything."""
     for name, value, kind in zip(names, row, may_be):
         finite = math.isfinite(value)
         if abs(value) <= LARGEST or (not finite and (kind == 2 or (kind == 1 and value > 0))):
@@ -412,7 +413,7 @@ def not_finite(names, row, may_be):
 
 
 def plain_scalars(names, row):
-    """A row of scalars as floats; refuses what is no number, by name."""
+    """A row of scalars as floats; raises for anything that is not a number, by name."""
     return tuple(
         value if isinstance(value, float) else _number("learning_rate" if name == "lr" else name, value)
         for name, value in zip(names, row)
@@ -428,7 +429,7 @@ def zero_rate(optimizer, index, lr):
 
 
 def no_decay(optimizer, index, wd):
-    """The error for weight decay where there is none."""
+    """The error for weight decay in an optimizer that has none."""
     return ValueError(
         f"wd of {who(optimizer, index)} must be 0, since {type(optimizer).__name__} has no weight decay, "
         f"got {wd!r}; set wd or its multiplier to 0"
@@ -444,7 +445,7 @@ def not_a_matrix(optimizer, index, weight):
 
 
 def negative_rate(optimizer, index, lr):
-    """The error for a learning rate whose root is taken."""
+    """The error for a learning rate whose square root is taken."""
     return ValueError(
         f"learning_rate of {who(optimizer, index)} must be 0 or more, since {type(optimizer).__name__} takes "
         f"its root, got {lr!r}"
@@ -452,7 +453,7 @@ def negative_rate(optimizer, index, lr):
 
 
 def duplicate_index(optimizer, indices):
-    """The error for an index that stands twice in one call."""
+    """The error for an index given twice in one call."""
     seen = set()
     for index in indices:
         if index in seen:
@@ -464,7 +465,7 @@ def duplicate_index(optimizer, indices):
 
 
 def lazy_update(optimizer, value):
-    """`lazy_update` as a bool, refused where it cannot be; None means the class's default."""
+    """`lazy_update` as a bool, raising where True is impossible; None means the class's default."""
     if value is None:
         return optimizer.lazy_by_default and optimizer.use_fused_step
     if not value:
@@ -480,7 +481,7 @@ def lazy_update(optimizer, value):
 
 
 def gradient_shape(optimizer, index, weight, grad):
-    """The error for a gradient of another shape than its weight's."""
+    """The error for a gradient whose shape differs from its weight's."""
     return ValueError(
         f"gradient of {who(optimizer, index)} must fit its weight of shape {weight.shape}, got shape "
         f"{grad.shape}"
@@ -488,7 +489,7 @@ def gradient_shape(optimizer, index, weight, grad):
 
 
 def is_same_memory(one: Any, other: Any) -> bool:
-    """Whether two arrays begin at the same place, or are one object."""
+    """Whether two arrays are the same memory, or one object."""
     if one is other:
         return True
     try:
@@ -499,7 +500,7 @@ def is_same_memory(one: Any, other: Any) -> bool:
 
 
 def swapped(optimizer: Any, index: Any) -> ValueError:
-    """The error for a gradient that is what was stepped as the weight last time."""
+    """The error for a gradient that is the array stepped as the weight last time."""
     return ValueError(
         f"the gradient of {who(optimizer, index)} is the array that was stepped as its weight last time; the "
         "order is updater(index, grad, weight)"
@@ -507,7 +508,7 @@ def swapped(optimizer: Any, index: Any) -> ValueError:
 
 
 def narrow_states(optimizer: Any, index: Any, weight: Any, state: Any) -> None:
-    """Warn of float32 states beside a float64 weight: they lose half of its digits."""
+    """Warn about float32 states of a float64 weight: they lose half of its digits."""
     if not str(getattr(weight, "dtype", "")).endswith("float64"):
         return
     if any(slot.dtype == "float32" for slot in getattr(type(optimizer), "state_slots", ())):
@@ -530,7 +531,7 @@ def narrow_states(optimizer: Any, index: Any, weight: Any, state: Any) -> None:
 
 
 def misspelt(optimizer: Any, index: Any, known: Any) -> bool:
-    """Warn of a new name that is nearly a known one, whose turn it would be; return whether it was told."""
+    """Warn about a new name that nearly equals a known one due for an update; return whether it did."""
     counts = getattr(optimizer, "_index_update_count", {})
     latest = max(counts.values(), default=0)
     if not isinstance(index, str) or latest < 2:  # names arrive one by one in the first round
@@ -552,7 +553,7 @@ def misspelt(optimizer: Any, index: Any, known: Any) -> bool:
 
 
 def rate_sign(value: float | None) -> None:
-    """Warn of a learning rate that goes uphill."""
+    """Warn about a negative learning rate, which goes uphill."""
     if value is not None and value < 0:
         warnings.warn(
             f"learning_rate is negative, {value!r}: every step goes uphill; pass it positive, and "
@@ -563,7 +564,7 @@ def rate_sign(value: float | None) -> None:
 
 
 def key(index: Any) -> Any:
-    """An index as states are kept by: bytes become str."""
+    """An index in the form that states are keyed by: bytes become str."""
     if isinstance(index, bytes):
         return index.decode("utf-8")
     if isinstance(index, str) or (hasattr(index, "__index__") and type(index).__hash__ is not None):
@@ -573,7 +574,7 @@ def key(index: Any) -> Any:
 
 
 def float_weight(optimizer, index, weight):
-    """Refuse a weight that has no float dtype before a state is made for it."""
+    """Raise for a weight without a float dtype, before a state is made for it."""
     from .arrays import is_float
 
     if not is_float(weight.dtype):

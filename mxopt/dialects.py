@@ -1,7 +1,7 @@
 """The two dialects of MXNet that mxopt speaks: 2.x, which is `mxopt`, and 1.x, which is `mxopt.v1`.
 
-They share rules, engine and files, and differ in defaults, keywords, orders of states and formulas. Whatever
-depends on that is handed a `Dialect` and asks it, rather than a module's or a class's name.
+They share rules, engine and files, and differ in defaults, keywords, the order of states, and formulas. Code
+that depends on these differences is handed a `Dialect` and asks it; it never tests a module or class name.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Dialect:
-    """One generation of MXNet: what it is called, and the classes that speak it.
+    """One generation of MXNet: its names, and the classes that implement it.
 
     Attributes
     ----------
     name : str
-        ``'1.x'`` or ``'2.x'``: the one spelling in keys, messages and files.
+        ``'1.x'`` or ``'2.x'``: the only spelling used in keys, messages and files.
     package : str
-        The package that speaks it.
+        The package that implements it.
     suffix : str
-        How the names of its own rules end.
+        The ending of the names of its own rules.
     format : str
-        That of its state files and ``.params`` files.
+        The format of its state files and ``.params`` files.
     registry : Registry
         Its optimizers by name.
     base, updater : type
@@ -52,10 +52,9 @@ class Dialect:
         return get(next(name for name in NAMES if name != self.name))
 
     def fill(self, base, updater, over):
-        """Say which classes speak the dialect; its package calls this when all its optimizers are registered.
+        """Set the classes of the dialect; its package calls this once all its optimizers are registered.
 
-        These, and the classes that they are made of, are from now on known to be mxopt's own
-        (`Optimizer.built_in`).
+        From then on the registered classes and their bases count as mxopt's own (`Optimizer.built_in`).
         """
         for cls in self.registry.classes.values():
             for part in cls.__mro__[:-1]:
@@ -71,24 +70,24 @@ class Dialect:
         transport: str | None = None,
         clip_global_norm: float | None = None,
     ) -> Any:
-        """An `Updater` of an optimizer.
+        """An `Updater` for an optimizer.
 
         Parameters
         ----------
         optimizer : Optimizer
         comm : mpi4py.MPI.Comm, optional
-            Spread the states over its ranks. Every rank then calls the updater for the same tensors in the
-            same order, with weights that are equal everywhere and its own gradients, which are summed over
-            the ranks; see `mxopt.distributed.sharded.ShardedUpdater`.
+            Spread the states over its ranks. Every rank must then call the updater for the same tensors in
+            the same order, with identical weights and its own gradients, which are summed over the ranks; see
+            `mxopt.distributed.sharded.ShardedUpdater`.
         accumulate : int, optional
-            How many micro-batches make a step: the updater sums the gradients of so many calls, pairwise, and
-            steps at the last. Of several ranks, each calls with its share of them; one a rank when it is not
-            given. The bits are the same for any number of ranks, one included.
+            How many micro-batches make a step: the updater sums the gradients of that many calls, pairwise,
+            and steps at the last one. With several ranks each calls with its share of them, by default one
+            each. The result is bit-identical for any number of ranks, one included.
         transport : {'windows', 'messages'}, optional
-            How ranks exchange memory. Not given: shared windows on one machine, messages between machines.
+            How ranks exchange memory. Default: shared windows within a machine, messages between machines.
         clip_global_norm : float, optional
-            The most that the norm of all gradients of a step, summed and not rescaled yet, may be: as
-            `mxopt.clip_global_norm` does, but without changing the caller's gradients.
+            Upper limit of the joint norm of a step's gradients, after summing and before rescaling. Works as
+            `mxopt.clip_global_norm`, but leaves the caller's gradients unchanged.
 
         Returns
         -------
@@ -99,7 +98,7 @@ class Dialect:
         return self._over(comm, self.updater, optimizer, accumulate, transport, clip_global_norm)
 
 
-#: the classes of both dialects and what they are made of: mxopt's own, in contrast to what derives from them
+#: the classes of both dialects and their bases: mxopt's own, as opposed to classes derived from them
 _OWN: set[type] = set()
 
 V1 = Dialect("1.x", "mxopt.v1", "_v1")
@@ -108,12 +107,12 @@ V2 = Dialect("2.x", "mxopt", "")
 _BY_NAME = {dialect.name: dialect for dialect in (V1, V2)}
 NAMES = tuple(_BY_NAME)
 
-#: other ways to write a dialect, which are read and never written
+#: other spellings of a dialect: accepted, never written
 _OTHER_SPELLINGS = {"1.9": "1.x", "1.9.1": "1.x", "v1": "1.x", "2.0": "2.x", "2.0.0b1": "2.x"}
 
 
 def get(name):
-    """The dialect of that name, loaded: the one door to a dialect for whatever lies below its package.
+    """The dialect of that name, loaded; how modules below its package get at it.
 
     Parameters
     ----------
@@ -139,7 +138,7 @@ def get(name):
 
 
 def of(optimizer):
-    """The dialect of an optimizer or of a class; 2.x for an object that only acts like an optimizer.
+    """The dialect of an optimizer or class; 2.x for an object that only behaves like an optimizer.
 
     Parameters
     ----------
@@ -151,7 +150,7 @@ def of(optimizer):
 
 
 def nearest_own(cls):
-    """The first of a class's bases that is mxopt's own; the class itself if it is.
+    """The first class in the MRO that is mxopt's own, which may be the class itself.
 
     Parameters
     ----------
@@ -162,17 +161,17 @@ def nearest_own(cls):
 
 
 def names_of_ours(cls):
-    """Every attribute that mxopt's own classes give a class: what an instance's data must not replace."""
+    """Every attribute that a class inherits from mxopt's own; an instance's data must not replace these."""
     return {name for base in cls.__mro__ if base in _OWN for name in vars(base)}
 
 
 def is_built_in(optimizer):
-    """Whether an optimizer's protocol is all mxopt's own, so that it takes plain arrays and whole lists.
+    """Whether an optimizer's whole protocol is mxopt's own, so that it takes plain arrays and whole lists.
 
     Parameters
     ----------
     optimizer : Optimizer or type
-        Anything else is not, even an object that delegates to one that is.
+        Anything else is not built in, even an object that delegates to a built-in optimizer.
     """
     cls = optimizer if isinstance(optimizer, type) else type(optimizer)
     return getattr(cls, "built_in", False)

@@ -1,6 +1,6 @@
-"""Horovod's names for MXNet, over the ranks of this job: ``import mxopt.horovod as hvd``.
+"""Horovod's API for MXNet, over the ranks of this job: ``import mxopt.horovod as hvd``.
 
-Sums are those of `mxopt.distributed`, in the order of ranks, so a run repeats to the bit.
+Sums are made by `mxopt.distributed` in rank order, so runs are reproducible to the bit.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ready = False
 
 
 def init(comm=None):
-    """Find the ranks of this job; those of a communicator of mpi4py, if one is given."""
+    """Find the ranks of this job, or those of an mpi4py communicator if one is given."""
     global _ready, _ranks
     _ranks = world.world() if comm is None else world.ranks_of(comm)
     _ready = True
 
 
 def shutdown():
-    """Nothing to do: the job ends with the program."""
+    """Does nothing: the job ends with the program."""
 
 
 def is_initialized():
@@ -92,14 +92,14 @@ mpi_enabled = mpi_threads_supported = mpi_built
 
 
 def allreduce(tensor, average=True, name=None, priority=0, prescale_factor=1.0, postscale_factor=1.0):
-    """The mean over the ranks (the sum without `average`) of an array, as a new one.
+    """The mean of an array over the ranks (without `average` the sum), as a new array.
 
     Parameters
     ----------
     tensor : array
     average : bool, default True
     name : str, optional
-        Compared over the ranks: all must be at the same array.
+        Compared across ranks: all must be reducing the same array.
     """
     array = np.asarray(as_gradient(tensor, "tensor"))
     kind = type(tensor) if isinstance(tensor, np.ndarray) else np.ndarray
@@ -127,7 +127,7 @@ def allgather(tensor, name=None, priority=0):
 
 
 def broadcast(tensor, root_rank=0, name=None, priority=0):
-    """The array of one rank, on all, as a new one."""
+    """One rank's array, as a new array on every rank."""
     array = np.ascontiguousarray(as_array(tensor, "tensor", writable=False))
     ranks = _all()
     if not 0 <= root_rank < ranks.size:
@@ -146,7 +146,7 @@ def broadcast_(tensor, root_rank=0, name=None, priority=0):
 
 
 def broadcast_parameters(params, root_rank=0, prefix=None):
-    """Give all ranks the parameters of one, in the order of their names.
+    """Copy one rank's parameters to all ranks, in the order of their names.
 
     Parameters
     ----------
@@ -166,14 +166,14 @@ def _meet(what, name, array):
 
 
 class DistributedTrainer(gluon.Trainer):
-    """A Trainer whose gradients are averaged over the ranks.
+    """A Trainer that averages gradients over the ranks.
 
     Parameters
     ----------
     params, optimizer, optimizer_params
-        As for `mxopt.gluon.Trainer`; of an optimizer that is a `DistributedOptimizer`, its inner one is used.
+        As for `mxopt.gluon.Trainer`; a `DistributedOptimizer` is replaced by the optimizer it wraps.
     gradient_predivide_factor : float, default 1.0
-        Gradients are divided by it before they are summed, and the sums multiplied by it.
+        Gradients are divided by it before they are summed, and the sums are multiplied by it.
     prefix : str, optional
         Put before the names of parameters in messages.
     """
@@ -206,7 +206,7 @@ class DistributedTrainer(gluon.Trainer):
 
 
 class DistributedOptimizer:
-    """An optimizer whose gradients are averaged over the ranks before each update.
+    """An optimizer that averages gradients over the ranks before each update.
 
     Parameters
     ----------
@@ -235,11 +235,11 @@ class DistributedOptimizer:
         return sum_over(_all(), array)
 
     def update(self, index, weight, grad, state):
-        """Sum the gradients over the ranks, and update."""
+        """Sum the gradients over the ranks, then update."""
         self._optimizer.update(index, weight, self._summed(index, grad), state)
 
     def update_multi_precision(self, index, weight, grad, state):
-        """As `update`, through float32 masters where there are some."""
+        """As `update`, through float32 masters where there are any."""
         self._optimizer.update_multi_precision(index, weight, self._summed(index, grad), state)
 
     def create_state_multi_precision(self, index, weight):

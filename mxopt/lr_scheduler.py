@@ -1,10 +1,10 @@
 """Learning rates that depend on the number of updates made: MXNet's four schedules.
 
 A scheduler is called with the optimizer's ``num_update`` and returns the learning rate. As in MXNet the
-call is *stateful*: it moves ``base_lr`` along, a smaller ``num_update`` later does not undo a decay, and
-the attributes are what a dumped optimizer carries in a state file. A new scheduler answers for whatever
-update it is asked for first, and one that was used goes where the counts go that are loaded
-(`LRScheduler.resume_at`), so that a resumed run needs nothing but its counts.
+call is *stateful*: it updates ``base_lr``, a smaller ``num_update`` later does not undo a decay, and a
+dumped optimizer saves the scheduler's attributes in the state file. A new scheduler may be asked for any
+update first, and a used one follows the counts when states are loaded (`LRScheduler.resume_at`), so a
+resumed run needs nothing but its counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from . import checks
 
-#: more decays at once than any run makes between two steps are not made one by one
+#: a call with more decays due than this, more than any real run has, computes them in closed form
 _MOST_DECAYS = 1_000_000
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class _WrongType(TypeError, AssertionError):
-    """A wrong type where MXNet asserts: scripts that catch either error keep working."""
+    """A wrong type where MXNet uses assert: scripts that catch either error keep working."""
 
 
 def _integer(name, value, least):
@@ -49,7 +49,7 @@ def _decay_factor(value):
 
 
 def _interval(name, value):
-    """A number of updates of 1 or more; a fraction is allowed, as in MXNet, and an integer stays one."""
+    """A number of updates, 1 or more; fractions are allowed, as in MXNet, and integers stay integers."""
     updates = checks.number(name, value, low=1)
     return int(value) if isinstance(value, numbers.Integral) else updates
 
@@ -58,7 +58,7 @@ _definitions = itertools.count(1)
 
 
 class LRScheduler:
-    """Base class: a warmup from `warmup_begin_lr` to `base_lr`, then whatever the subclass says.
+    """Base class: a warmup from `warmup_begin_lr` to `base_lr`, then the subclass's schedule.
 
     A custom schedule overrides ``__call__(num_update)`` and returns the learning rate.
 
@@ -66,13 +66,13 @@ class LRScheduler:
     ----------
     base_lr : float, default 0.01
         The learning rate after the warmup. An optimizer that is given both a scheduler and a learning rate
-        of its own writes that rate here.
+        overwrites this with its rate.
     warmup_steps : int, default 0
         Number of updates that the warmup takes.
     warmup_begin_lr : float, default 0
         The learning rate at the start of the warmup, at most `base_lr`.
     warmup_mode : {'linear', 'constant'}, default 'linear'
-        Whether the warmup grows evenly or stays at `warmup_begin_lr`.
+        Whether the rate rises linearly during the warmup or stays at `warmup_begin_lr`.
 
     Examples
     --------
@@ -87,10 +87,10 @@ class LRScheduler:
     [0.0, 0.5, 0.5, 0.25]
     """
 
-    #: Where a schedule of mxopt's own remembers what it moved; not among its attributes, which are MXNet's.
+    #: Where a built-in schedule keeps its own bookkeeping, apart from its attributes, which are MXNet's.
     __slots__ = ("__dict__", "__weakref__", "_before")
 
-    #: Which of all schedulers' classes it is, in the order of their definition.
+    #: The position of this class among all scheduler classes, in order of definition.
     _defined = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -152,24 +152,24 @@ class LRScheduler:
         raise NotImplementedError(f"{type(self).__name__} must override __call__(num_update)")
 
     def _begin_at(self, num_update):
-        """Take the rate as it is for what a run that begins after `num_update` updates has reached.
+        """Take the current rate as the one reached after `num_update` updates, where a run begins.
 
-        An optimizer with ``begin_num_update`` calls it, as in MXNet: curves that have ended by then stay at
+        Called by an optimizer with ``begin_num_update``. As in MXNet, curves that have ended by then stay at
         ``base_lr``.
         """
 
     def resume_at(self, num_update, begin=0):
-        """Stand where a run stands after `num_update` updates: states are loaded that say no more.
+        """Move to the position after `num_update` updates; called when loaded states hold only counts.
 
         Parameters
         ----------
         num_update : int
         begin : int, default 0
-            Where its counts began.
+            Where the counts of the run began.
 
         Notes
         -----
-        A custom schedule that keeps more than it is told by a call overrides it.
+        A custom schedule that keeps state between calls overrides it.
         """
 
     def __repr__(self):
@@ -181,7 +181,7 @@ class _AfterWarmup(LRScheduler):
     """What the four schedules share: the warmup first, then their own ``_decayed(num_update)``."""
 
     def __call__(self, num_update: int) -> float:
-        # An infinite count would keep FactorScheduler's loop going for ever.
+        # An infinite count would keep FactorScheduler looping forever.
         checks.number("num_update", num_update)
         if num_update < self.warmup_steps:
             return self.get_warmup_lr(num_update)
@@ -194,13 +194,13 @@ class _AfterWarmup(LRScheduler):
 
 
 class _Decaying(_AfterWarmup):
-    """A rate that is multiplied now and then; `_moving` names what goes along."""
+    """A rate that decays in steps; `_moving` names the attributes that change with it."""
 
     _moving: tuple = ()
 
     def _decayed(self, num_update):
         if self._is_due(num_update):
-            # anew where base_lr was set from outside
+            # start over if base_lr was set from outside
             start, reached = getattr(self, "_before", (None, None))
             if self.base_lr != reached:
                 start = {name: getattr(self, name) for name in self._moving}
@@ -280,7 +280,7 @@ class FactorScheduler(_Decaying):
             self.base_lr = max(self.base_lr * power, self.stop_factor_lr)
             self.count = num_update - 1
             return
-        for _ in range(due + 1):  # one more for what the quotient has lost in rounding
+        for _ in range(due + 1):  # one more, in case the quotient was rounded down
             if self._is_due(num_update):
                 self.count += self.step
                 self.base_lr = max(self.base_lr * self.factor, self.stop_factor_lr)
@@ -350,15 +350,15 @@ class _ToFinal(_AfterWarmup):
     def __init__(self, max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         self.max_update = _integer("max_update", max_update, least=1)
-        # Not base_lr: that is moved along, and may be overwritten by the optimizer.
+        # Not base_lr: calls change it, and the optimizer may overwrite it.
         self.base_lr_orig = self.base_lr
         self.final_lr = checks.number("final_lr", final_lr)
         self.max_steps = self.max_update - self.warmup_steps
 
     def _decayed(self, num_update):
         found, start = getattr(self, "_before", None), self.base_lr_orig
-        # Beyond the end the last rate found stays, or the one set since. At first there is neither, nor where
-        # a step that failed has put everything back.
+        # Past the end, keep the last rate found, or whatever base_lr was set to since. On the first call, or
+        # after a failed step was rolled back, there is neither.
         if num_update <= self.max_update or (self.base_lr == start and found != start):
             self._move_to(num_update)
         return self.base_lr
@@ -390,13 +390,13 @@ class PolyScheduler(_ToFinal):
             left = 1 - (num_update - warmup_steps) / (max_update - warmup_steps)
             base_lr = final_lr + (base_lr_orig - final_lr) * left ** pwr
 
-    ``base_lr_orig`` is the `base_lr` of the construction. Beyond `max_update` the last rate found stays; a
-    scheduler that is first asked there answers with `final_lr`, where MXNet's answers with `base_lr`.
+    ``base_lr_orig`` is the `base_lr` passed to the constructor. Past `max_update` the last rate found stays;
+    a scheduler first called there returns `final_lr`, where MXNet's returns `base_lr`.
 
     Parameters
     ----------
     max_update : int
-        The update at which the rate arrives at `final_lr`.
+        The update at which the rate reaches `final_lr`.
     base_lr : float, default 0.01
         The learning rate after the warmup.
     pwr : float, default 2
@@ -408,8 +408,8 @@ class PolyScheduler(_ToFinal):
 
     Notes
     -----
-    With `warmup_steps` equal to `max_update` the curve has no length, and the rate at `max_update` is
-    `final_lr`; MXNet divides by zero there.
+    If `warmup_steps` equals `max_update`, the curve has no length and the rate at `max_update` is
+    `final_lr`, where MXNet divides by zero.
 
     Examples
     --------
@@ -430,7 +430,7 @@ class PolyScheduler(_ToFinal):
         warmup_mode: str = "linear",
     ) -> None:
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
-        # With less than 0 the learning rate would end at infinity.
+        # A negative power would end at an infinite learning rate.
         self.power = checks.number("pwr", pwr, low=0)
 
     def _above_final(self, updates):
@@ -452,7 +452,7 @@ class CosineScheduler(_ToFinal):
     Parameters
     ----------
     max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode
-        As in `PolyScheduler`, and so are the ends of the curve.
+        As in `PolyScheduler`, whose notes on the ends of the curve apply here too.
 
     Examples
     --------
@@ -479,17 +479,17 @@ class CosineScheduler(_ToFinal):
         return (self.base_lr_orig - self.final_lr) * (1 + math.cos(math.pi * updates / self.max_steps)) / 2
 
 
-#: mxopt's own, whose attributes a file cannot choose freely
+#: mxopt's own classes: a file cannot set their attributes freely
 OWN = (FactorScheduler, MultiFactorScheduler, PolyScheduler, CosineScheduler, LRScheduler)
 
 
 def nearest_own(cls):
-    """The first of a class's bases that is mxopt's own; the class itself if it is."""
+    """The first class in the MRO that is mxopt's own, which may be the class itself."""
     return next(base for base in cls.__mro__ if base in OWN)
 
 
 def _classes():
-    """All schedulers by class name, those of the user included; the newest of equal names."""
+    """All schedulers by class name, custom ones included; the newest wins if names are equal."""
     found, classes = {}, [LRScheduler]
     for cls in classes:
         if cls.__name__ not in found or cls._defined > found[cls.__name__]._defined:

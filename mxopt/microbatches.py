@@ -1,10 +1,10 @@
-"""The one order in which the micro-batches of a step are summed, whoever holds them.
+"""The order in which the micro-batches of a step are summed, the same whichever process holds them.
 
 The sum over M micro-batches is a tree over their numbers 0 ... M - 1. A node [begin, end) is the sum of
-its two halves, cut at the largest power of two below its length, so 12 is 8 + 4 and 8 is 4 + 4. The tree
+its two halves, split at the largest power of two below its length, so 12 is 8 + 4 and 8 is 4 + 4. The tree
 depends on M alone. A process that holds a range of micro-batches sums the largest nodes within it;
-whoever is given the nodes of all ranges finishes the tree, with the same additions in the same order as
-one process that holds all.
+the process that collects the nodes of all ranges finishes the tree, with the same additions in the same
+order as one process that holds everything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .sparse import RowSparseArray
 
 
 def middle(begin: int, end: int) -> int:
-    """Where the node [begin, end) is cut."""
+    """Where the node [begin, end) is split."""
     return begin + (1 << (end - begin - 1).bit_length() - 1)
 
 
@@ -42,7 +42,7 @@ def share(rank: int, size: int, count: int) -> tuple[int, int]:
 
 
 class Stack:
-    """Nodes of the tree, added from left to right; two that are the halves of a node become that node.
+    """Nodes of the tree, added from left to right; the two halves of a node are merged into it.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Stack:
         self.end = begin
 
     def joins(self, end):
-        """Whether a node that ends at `end` would be summed with the last one at once."""
+        """Whether a node that ends at `end` would be merged with the last one right away."""
         return bool(self.nodes) and self._parents.get((self.nodes[-1][0], end)) == self.end
 
     def add(self, value, end):
@@ -75,7 +75,7 @@ class Stack:
 
 
 def _parents(count):
-    """Where each inner node of the tree is cut."""
+    """Where each inner node of the tree is split."""
     found, open_ = {}, [(0, count)]
     while open_:
         begin, end = open_.pop()
@@ -86,7 +86,7 @@ def _parents(count):
 
 
 class Window:
-    """The micro-batches of a step in one process: sums gradients until the last one has come.
+    """The micro-batches of a step in one process: sums gradients until the last one arrives.
 
     Parameters
     ----------
@@ -99,23 +99,23 @@ class Window:
         self._open = {}
 
     def __bool__(self):
-        """Whether some micro-batches of a step are there, and not all."""
+        """Whether a step is under way: some of its micro-batches have arrived, but not all."""
         return bool(self._open)
 
     def add(self, key, gradients):
-        """Add one micro-batch of the tensors `key`.
+        """Add one micro-batch for the tensors `key`.
 
         Parameters
         ----------
         key : tuple
             The indices of a call.
         gradients : list of (ndarray or RowSparseArray)
-            They are copied where they must outlive the call.
+            Copied if they must outlive the call.
 
         Returns
         -------
         list or None
-            The sums, after the last micro-batch.
+            The sums after the last micro-batch, None before.
         """
         if self.count == 1:
             return gradients
@@ -140,7 +140,7 @@ class Window:
         return stack.nodes[0][2]
 
     def refuse_within(self, what):
-        """Refuse something that cannot be done between the micro-batches of a step."""
+        """Raise if a step is under way, for what cannot be done between its micro-batches."""
         if self._open:
             key, stack = next(iter(self._open.items()))
             raise RuntimeError(
@@ -155,7 +155,7 @@ class Window:
 
 
 def check_alike(index, first, gradient):
-    """Refuse a micro-batch whose gradient is built in another way than the first one's."""
+    """Raise if a micro-batch's gradient differs in shape or storage from the first one's."""
     sparse = isinstance(first, RowSparseArray)
     if isinstance(gradient, RowSparseArray) is not sparse or gradient.shape != first.shape:
         raise ValueError(
@@ -173,12 +173,12 @@ def _listed(key):
 
 
 def summed_dtype(dtype):
-    """The dtype in which gradients of a dtype are summed: float32 for those of 16 bits."""
+    """The dtype in which gradients are summed: float32 for 16-bit ones, else their own."""
     return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
 
 def copied(gradient):
-    """A copy to which others can be added."""
+    """A copy that other gradients can be added to."""
     if isinstance(gradient, RowSparseArray):
         return gradient.astype(summed_dtype(gradient.dtype), copy=True)
     return np.array(gradient, summed_dtype(gradient.dtype), order="C", subok=False)
@@ -201,7 +201,7 @@ def _merged_rows(left, right):
     data = np.empty((len(rows), *left.shape[1:]), left.dtype)
     at_left, at_right = (np.searchsorted(rows, one.indices) for one in (left, right))
     data[at_right] = right.data
-    # a row of one side alone is that row, and not its sum with zero
+    # a row that only one side has is copied, not added to zero: that would turn -0.0 into 0.0
     both, mine, other = np.intersect1d(at_left, at_right, assume_unique=True, return_indices=True)
     data[at_left] = left.data
     data[both] = left.data[mine] + right.data[other]

@@ -1,4 +1,4 @@
-"""The only list of optimizers of a dialect: register by class, create by name."""
+"""A dialect's only list of optimizers: register by class, create by name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from . import checks, kernels, slots
 
-#: A class as it comes to `Registry.register`.
+#: A class passed to `Registry.register`.
 _T = TypeVar("_T", bound=type)
 
 
 class Registry:
-    """Optimizer classes by lower-case class name, as MXNet keeps them.
+    """Optimizer classes by lower-case class name, as in MXNet.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ class Registry:
         Raises
         ------
         ValueError
-            When no optimizer has this name; the nearest one is suggested.
+            When no optimizer has this name; the message suggests the nearest one.
         TypeError
-            When the constructor does not take an argument; the nearest one is suggested.
+            When the constructor does not take an argument; the message suggests the nearest one.
 
         Examples
         --------

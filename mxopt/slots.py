@@ -1,8 +1,8 @@
 """What the state of an optimizer is made of.
 
 A class declares each array of its state once, as a `StateSlot`. How a state is created, what its arrays are
-called, which rules fit, how it lies in files of either dialect and what `describe` says all follow from that.
-Whoever wants other arrays in a state - another dtype, another form, under another condition - says so here.
+called, which rules fit, how files of either dialect store it and what `describe` says all follow from that.
+To keep other arrays in a state, or the same ones with another dtype, form or condition, change it here.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .arrays import zeros_like
 
 @dataclass(frozen=True)
 class Form:
-    """How the numbers of a slot lie in arrays.
+    """How the numbers of a slot are laid out in arrays.
 
     Parameters
     ----------
     words : str
-        For descriptions: "zeros <words> in float32".
+        How descriptions put it: "zeros <words> in float32".
     parts : callable
-        From the weight's shape and the slot's dtype, the arrays: ``{suffix: (shape, dtype)}``. One array has
-        the suffix ''. Several are kept as a tuple, and their names are those of the slot with the suffix.
+        Takes the weight's shape and the slot's dtype, returns the arrays as ``{suffix: (shape, dtype)}``. A
+        single array has the suffix ''. Several are kept as a tuple, each named after the slot and its suffix.
     """
 
     words: str
@@ -34,7 +34,7 @@ class Form:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The suffixes of its arrays."""
+        """The suffixes of the arrays."""
         return tuple(self.parts((1, 1), np.dtype(np.float32)))
 
 
@@ -42,33 +42,34 @@ ELEMENT = Form("of the weight's shape", lambda shape, dtype: {"": (shape, dtype)
 ROW = Form("of shape (rows, 1)", lambda shape, dtype: {"": ((shape[0], 1), dtype)})
 TENSOR = Form("of shape ()", lambda shape, dtype: {"": ((), dtype)})
 
-#: Rules for a slot's dtype, beside the names of dtypes.
+#: What a slot's dtype may be besides the name of a dtype.
 AS_WEIGHT = "weight"
 WIDE = "wide"  # float32, or float64 where the weight is float64
 
-#: What stands in the place of a slot that is not present: nothing, or None.
+#: What a state holds in place of an absent slot: nothing, or None.
 LEFT_OUT = "left out"
 NONE = "None"
 
 
 @dataclass(frozen=True)
 class StateSlot:
-    """One array of an optimizer's state; of some forms several.
+    """One array of an optimizer's state; some forms have several.
 
     Parameters
     ----------
     name : str
-        As in the documentation, in files, and in the rules that take the array.
+        The name in the documentation, in files, and in the rules that take the array.
     dtype : {'weight', 'wide'} or str, default 'weight'
-        The weight's, or float32 (float64 for float64 weights), or the name of a dtype whatever the weight is.
+        'weight': the weight's dtype; 'wide': float32, or float64 for float64 weights; else the name of a
+        fixed dtype.
     form : Form
-        One number an element, a row, a tensor, or several arrays that stand for them.
+        One number per element, per row or per tensor, or several arrays that encode them.
     when : str, optional
-        The attribute of the optimizer that must be true for the slot to be there.
+        The slot is present only while this attribute of the optimizer is true.
     absent : {'left out', 'None'}
-        What a state holds when it is not.
+        What a state holds in place of an absent slot.
     start : {'zeros', 'weight'}
-        What the array begins as; 'weight': a copy of it.
+        Whether the array starts as zeros or as a copy of the weight.
     """
 
     name: str
@@ -79,17 +80,17 @@ class StateSlot:
     start: str = "zeros"
 
     def is_present(self, optimizer) -> bool:
-        """Whether an optimizer with its present hyper-parameters keeps it."""
+        """Whether an optimizer with its current hyper-parameters has this slot."""
         return self.when is None or bool(getattr(optimizer, self.when))
 
     def dtype_for(self, weight_dtype) -> np.dtype:
-        """The dtype of the slot for a weight of some dtype."""
+        """The dtype of the slot for a weight of the given dtype."""
         if self.dtype == AS_WEIGHT or (self.dtype == WIDE and weight_dtype == np.float64):
             return np.dtype(weight_dtype)
         return np.dtype(np.float32 if self.dtype == WIDE else self.dtype)
 
     def create(self, weight):
-        """The array for one weight, or a tuple of them, as the weight's owner knows arrays."""
+        """The array for one weight, or a tuple of arrays, of the weight's own array type."""
         parts = self.form.parts(weight.shape, self.dtype_for(weight.dtype))
         made = tuple(self._array(weight, shape, dtype) for shape, dtype in parts.values())
         return made[0] if len(made) == 1 else made
@@ -104,14 +105,14 @@ class StateSlot:
 
 
 def like(weight, array):
-    """A new array as the weight's owner knows arrays: an NDArray when the weight is one."""
+    """A new array as the weight's own array type: an NDArray when the weight is one."""
     kind = getattr(weight, "array_type", np.ndarray)
     return array if type(array) is kind else array.view(kind)
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """The place of one array in a state; `present` tells whether the array or None is there."""
+    """The place of one array in a state; it holds None unless `present`."""
 
     name: str
     slot: StateSlot
@@ -120,7 +121,7 @@ class Leaf:
 
 
 def structure(optimizer):
-    """How an optimizer builds states now: None, a `Leaf`, or a tuple of leaves and tuples."""
+    """How an optimizer currently builds states: None, a `Leaf`, or a tuple of leaves and tuples."""
     return _structure(optimizer, lambda slot: slot.is_present(optimizer))
 
 
@@ -148,12 +149,12 @@ def leaves(built) -> Iterator[Leaf]:
 
 
 def names(optimizer) -> tuple[str, ...]:
-    """The names of a state's arrays, in order; also of those in whose place there is None."""
+    """The names of a state's arrays, in order, including those that are None."""
     return tuple(leaf.name for leaf in leaves(structure(optimizer)))
 
 
 def create(optimizer, weight):
-    """A new state of one weight."""
+    """A new state for one weight."""
     built = []
     for slot in optimizer.state_slots:
         if slot.is_present(optimizer):
@@ -178,7 +179,7 @@ def fits(built, state) -> bool:
 
 
 def structures(cls):
-    """Every structure that a class can have: ``{(attribute, ...): structure}`` by what must be true."""
+    """Every structure that a class can have, by the attributes that must be true for it."""
     attributes = list(dict.fromkeys(slot.when for slot in cls.state_slots if slot.when))
     found = {}
     for truths in itertools.product((True, False), repeat=len(attributes)):
@@ -194,12 +195,12 @@ def disagreement(cls, arrays):
     ----------
     cls : type
     arrays : sequence of str
-        The names of the rule's states; '-' for one that it leaves alone. The first of them are enough.
+        The names of the rule's states; '-' for one that it leaves alone. Trailing ones may be missing.
 
     Returns
     -------
     (str, str) or None
-        The names of the class and of the rule where they differ; None where some structure fits.
+        Where they first differ, the class's name and the rule's; None if some structure fits.
     """
     if isinstance(cls.state_names, tuple):  # a class that creates its states itself
         choices = [cls.state_names]
@@ -234,7 +235,7 @@ def described(cls) -> str:
 
 
 def spell(built) -> str:
-    """A structure in the words of its class: ``(mean, var)``."""
+    """A structure spelled with the names of its arrays: ``(mean, var)``."""
     if isinstance(built, tuple):
         inside = ", ".join(map(spell, built))
         return f"({inside},)" if len(built) == 1 else f"({inside})"

@@ -27,10 +27,10 @@ DEVICE = ("device", "local_allreduce_device", "nccl")
 
 
 class KVStoreBase:
-    """What every store answers to; the base of custom stores.
+    """The interface of every store, and the base of custom ones.
 
-    A class derives from this one, is decorated by `register`, and is then made by ``create`` under its name.
-    A store that a `gluon.Trainer` is to use needs `broadcast` and `pushpull`.
+    Derive a class from this one and decorate it with `register`; ``create`` then makes it by name. A
+    `gluon.Trainer` needs a store with `broadcast` and `pushpull`.
     """
 
     OPTIMIZER = "optimizer"
@@ -40,7 +40,7 @@ class KVStoreBase:
 
     @staticmethod
     def register(klass):
-        """Register a class of stores under its name; a decorator.
+        """Register a store class under its name; usable as a decorator.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class KVStoreBase:
         Returns
         -------
         type
-            The same. A class that had the name before is replaced, with a warning.
+            The class itself. It replaces a class that had the name before, with a warning.
 
         Examples
         --------
@@ -82,7 +82,7 @@ class KVStoreBase:
         raise NotImplementedError(f"the store {type(self).__name__} has no {what}")
 
     def broadcast(self, key, value, out, priority=0):
-        """Copy the first worker's value to `out`; for the class that derives from this one to define.
+        """Copy the first worker's value to `out`; for the derived class to define.
 
         Parameters
         ----------
@@ -118,12 +118,12 @@ class KVStoreBase:
         self._lacks("set_optimizer")
 
     def is_capable(self, capability):
-        """Whether the store can do a thing: so far ``'optimizer'``, apply one; for the derived class.
+        """Whether the store has a capability; for the derived class to define.
 
         Parameters
         ----------
         capability : str
-            The name of the capability.
+            So far only ``'optimizer'``: whether the store can apply one.
         """
         self._lacks("is_capable")
 
@@ -151,7 +151,7 @@ class KVStoreBase:
 
     @property
     def type(self):
-        """The kind it is created as."""
+        """The kind of store, as passed to ``create``."""
         return self._lacks("type")
 
     @property
@@ -228,13 +228,13 @@ class KVStore(KVStoreBase):
     Parameters
     ----------
     kind : {'local', 'device'}
-        They differ in the order in which several gradients are added, as in MXNet: 'device' adds one after
-        the other, 'local' adds the first to sums of up to four.
+        They differ in the order in which several gradients are added, as in MXNet: 'device' adds them one
+        by one, 'local' adds sums of up to four to the first.
     """
 
     dialect = V2
 
-    #: Whether there is a value for each key; else the store only sums.
+    #: Whether the store keeps a value for each key; if not, it only sums.
     keeps_values = True
 
     def __init__(self, kind: str = "local") -> None:
@@ -244,7 +244,7 @@ class KVStore(KVStoreBase):
 
     @property
     def type(self) -> str:
-        """The kind it was created as."""
+        """The kind of store, as passed to ``create``."""
         return self._kind
 
     @property
@@ -259,14 +259,14 @@ class KVStore(KVStoreBase):
 
     @property
     def _one_by_one(self):
-        """Whether the arrays of a key are added one after the other."""
+        """Whether the arrays of a key are added one by one."""
         return self._kind in DEVICE
 
     def barrier(self) -> None:
         """Nothing to wait for."""
 
     def set_gradient_compression(self, compression_params: Any) -> None:
-        """Refused: gradients do not leave the process.
+        """Raises NotImplementedError: gradients do not leave the process.
 
         Parameters
         ----------
@@ -280,13 +280,13 @@ class KVStore(KVStoreBase):
 
     @staticmethod
     def is_capable(capability):
-        """True for ``'optimizer'``: it applies them."""
+        """True for ``'optimizer'``: the store can apply one."""
         return _capable(capability, True)
 
     # -- weights and gradients -----------------------------------------------------------------------
     #
-    # Every call has two halves: all that may be refused, which makes what is to be written, and `_commit` or
-    # one `dict.update`, which no error and no KeyboardInterrupt enters.
+    # Every call has two halves: first everything that can fail, which prepares what is to be written; then
+    # `_commit` or a single `dict.update`, which neither an error nor a KeyboardInterrupt can cut short.
 
     def init(self, key: Any, value: Any) -> None:
         """Give keys their first values, which are copied.
@@ -319,22 +319,22 @@ class KVStore(KVStoreBase):
             )
 
     def push(self, key: Any, value: Any, priority: int = 0) -> None:
-        """Sum the values pushed to each key, and apply them.
+        """Sum the values pushed to each key and apply the sums.
 
-        With an updater each sum is the gradient of the stored weight; without, it replaces the stored value,
-        and its storage becomes the value's.
+        With an updater each sum is the gradient of the stored weight; without one it replaces the stored
+        value, storage type included.
 
         Parameters
         ----------
         key : int, str, or list of them
-        value : array, list of arrays (one a worker), or for a list of keys a list of these
+        value : array, list of arrays (one per worker), or for a list of keys a list of these
         priority : int, default 0
             Accepted as in MXNet.
 
         Notes
         -----
-        Either all keys are updated or none. An optimizer of mxopt steps them in one call; a function set by
-        `set_updater` works on copies, which replace the stored values when it has been called for all keys.
+        Either all keys are updated or none. A built-in optimizer steps them in one call; a function set by
+        `set_updater` works on copies, which replace the stored values once it has run for all keys.
         """
         self._apply(self._summed(key, value))
 
@@ -395,7 +395,7 @@ class KVStore(KVStoreBase):
         _commit(self._writes(key, out, ignore_sparse))
 
     def _writes(self, key, out, ignore_sparse, values=None):
-        """The copies that bring keys to `out`; `values`: of these instead of what is stored."""
+        """The copies that a pull to `out` makes, from `values` if given, else from the store."""
         writes = []
         for one, arrays in pairs_of(key, out):
             stored = self._find(one) if values is None else None
@@ -409,7 +409,8 @@ class KVStore(KVStoreBase):
     def pushpull(self, key: Any, value: Any, out: Any = None, priority: int = 0) -> None:
         """`push`, then `pull` to `out`, or back to `value`.
 
-        Row-sparse arrays of `out` stay as they are, as in MXNet: push, and `row_sparse_pull` their rows.
+        Row-sparse arrays of `out` stay as they are, as in MXNet: `push`, then fetch rows by
+        `row_sparse_pull`.
 
         Parameters
         ----------
@@ -424,8 +425,8 @@ class KVStore(KVStoreBase):
 
         Notes
         -----
-        Everything is checked before anything changes. A KeyboardInterrupt that comes after the update leaves
-        `out` as it was; `pull` brings it.
+        Everything is checked before anything changes. If a KeyboardInterrupt arrives after the update, `out`
+        is unchanged; `pull` fills it.
         """
         sums = self._summed(key, value)
         out = value if out is None else out
@@ -470,8 +471,8 @@ class KVStore(KVStoreBase):
         out : row-sparse array, list of them, or for a list of keys a list of these
             Gets the rows that `row_ids` names and no others.
         row_ids : array of row numbers, or lists of them as `out` has
-            In any order and as often as one likes. One array serves all of `out`. MXNet's usual float numbers
-            are taken as long as their dtype tells rows apart (float32: below 2**24).
+            In any order, repeats allowed. One array serves all of `out`. Floats, which MXNet scripts usually
+            pass, are accepted as long as the dtype is exact for them (float32: below 2**24).
         priority : int, default 0
             Accepted as in MXNet.
         """
@@ -551,14 +552,14 @@ class KVStore(KVStoreBase):
 
 
 class Stored:
-    """A stored value: a dense array, also of what counts as row-sparse.
+    """A stored value, always kept as a dense array, even if it counts as row-sparse.
 
     Attributes
     ----------
     array : ndarray
     stype : {'default', 'row_sparse'}
     rows : ndarray or None
-        Of a row-sparse value, the rows that MXNet would store. None: all.
+        For a row-sparse value, the rows that MXNet would store. None: all.
     """
 
     def __init__(self, value, dtype=None):
@@ -572,7 +573,7 @@ class Stored:
         self.array = array if dtype is None else array.astype(dtype, copy=False)
 
     def handed(self):
-        """A copy as a function set by the user is handed it."""
+        """A copy to pass to a function set by `set_updater`."""
         if self.stype == "default":
             return view(self.array.copy())
         rows = np.arange(len(self.array)) if self.rows is None else self.rows
@@ -598,12 +599,12 @@ class Stored:
 
 
 def write(out, value, name):
-    """Copy a value into an array of the caller's, or into the store."""
+    """Copy a value into one of the caller's arrays or into the store."""
     _commit([_Write(out, value, name)])
 
 
 class _Write:
-    """A copy that is to be made: of a value, to an array of the caller's or of the store."""
+    """A pending copy of a value to one of the caller's arrays or to the store."""
 
     __slots__ = ("rows", "target", "value")
 
@@ -625,12 +626,12 @@ class _Write:
             self.rows = like(np.array(value.indices))
         else:
             dense = np.asarray(value.todense() if isinstance(value, RowSparseArray) else value)
-            # in the target's dtype already, so that no cast can fail or warn when it is written
+            # cast to the target's dtype now, so that the write itself cannot fail or warn
             self.value = dense.astype(self.target.dtype, copy=False)
 
 
 def _commit(writes):
-    """Make copies, all in one call of C: nothing in them can fail, and no KeyboardInterrupt comes between."""
+    """Make copies in a single C call: none can fail, and no KeyboardInterrupt can come in between."""
     dense, rows = [], []
     for write in writes:
         if write.rows is None:
@@ -646,7 +647,7 @@ def _pushed(value, key):
 
 
 def _total(arrays, at_a_time):
-    """The sum of several arrays: rows if all have rows, else added `at_a_time` to the first."""
+    """The sum of several arrays: row-sparse if all are, else added to the first, `at_a_time` at a time."""
     for array in arrays[1:]:
         if array.shape != arrays[0].shape:
             raise ValueError(f"values must have one shape, got {arrays[0].shape} and {array.shape}")
@@ -671,7 +672,7 @@ def _listed(x):
 
 
 def pairs_of(key, value):
-    """[(key, [arrays])] of one key with one or several arrays, or of lists of keys."""
+    """[(key, [arrays])] from one key with one or several arrays, or from lists of keys."""
     if not isinstance(key, (list, tuple)):
         return [(checks.key(key), list(value) if isinstance(value, (list, tuple)) else [value])]
     if not isinstance(value, (list, tuple)) or len(value) % max(len(key), 1):
