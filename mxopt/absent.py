@@ -1,4 +1,4 @@
-"""Stand-ins for what MXNet has and mxopt has not: they import, and say what to do at their first real use.
+"""Stand-ins for what MXNet has and mxopt lacks: they import, and say what to do instead when first used.
 
 A script imports far more than its optimizer needs, annotates with MXNet's classes and derives from them. So
 every name that MXNet has is a true module, class or function here: ``hasattr``, ``inspect``, ``help``,
@@ -21,7 +21,7 @@ from types import ModuleType
 
 from .paths import V1, ours
 
-#: which releases a dialect answers for, first the one whose numbers it has
+#: the releases whose names a dialect has; the first is the one whose numbers it reproduces
 RELEASES = {"mxopt": ("2.0.0b1", "1.9.1"), V1: ("1.9.1",)}
 
 _MODELS = "define the model with a library that computes gradients, and hand its arrays to mxopt"
@@ -38,7 +38,7 @@ _ARRAYS = (
 _IMAGES = ("image loading", _INPUTS)
 _AMP = ("automatic mixed precision", "use multi_precision=True, and scale the loss around the updater")
 
-#: path below the package: (what it is, what to do instead); the longest that a name begins with counts
+#: path below the package: (what it is, what to do instead); the longest prefix of a name wins
 INSTEAD = {
     "": ("such part of MXNet", "mxopt has its optimizers and what scripts use around them"),
     "amp": _AMP,
@@ -83,12 +83,12 @@ INSTEAD = {
     "visualization": ("plots of networks", _MODELS),
 }
 
-#: functions that may be called where a script is imported, since all they do is to make a decorator
+#: functions that scripts may call while they are imported, since they only return a decorator
 DECORATORS = {"operator.register"}
 
 
 class _Missing(NotImplementedError, AttributeError):
-    """Raised for an attribute of something that is not here, so that `hasattr` answers False."""
+    """Raised for an attribute of a stand-in; an AttributeError too, so that `hasattr` answers False."""
 
 
 class Names:
@@ -110,7 +110,7 @@ class Names:
         return module in self._texts
 
     def entries(self, module):
-        """The names in a module: (what it is, what there is to know) by name."""
+        """The names in a module, each with its kind and what is recorded about it."""
         if module not in self._entries:
             self._entries[module] = dict(self._parsed(module))
         return self._entries[module]
@@ -157,7 +157,7 @@ def _names(release):
 
 
 class StandIns:
-    """What a dialect has of MXNet's names: its own where it has them, stand-ins for the rest.
+    """MXNet's names in a dialect: its own objects where it has them, stand-ins for the rest.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ class StandIns:
         return any(path in names for names in self._releases())
 
     def entry(self, module, name):
-        """What MXNet has in a module by a name: (kind, what there is to know), or None."""
+        """The (kind, details) of a name in a module of MXNet's, or None."""
         for names in self._releases():
             if module in names and name in names.entries(module):
                 return names.entries(module)[name]
@@ -191,12 +191,12 @@ class StandIns:
         return sorted(found)
 
     def get(self, module, name):
-        """What stands for a name of MXNet's.
+        """The object behind one of MXNet's names: mxopt's own, or a stand-in.
 
         Raises
         ------
         AttributeError
-            MXNet has no such name there, or it is a name for a library that is not installed.
+            MXNet has no such name there, or it belongs to a library that is not installed.
         """
         found = self.entry(module, name)
         if found is None:
@@ -213,7 +213,7 @@ class StandIns:
         return self._real(module, name) or self._stand_in(module, name, kind, known)
 
     def _at(self, path):
-        """What is at a path, which may be that of a module."""
+        """The object at a path, which may be a module."""
         if self.has_module(path):
             return self.module(path)
         module, _, name = path.rpartition(".")
@@ -223,7 +223,7 @@ class StandIns:
         return self.get(module, name)
 
     def module(self, path):
-        """The module of a path: ours, or a stand-in."""
+        """The module at a path: ours, or a stand-in."""
         real = self.real_module(path)
         if real is not None:
             return real
@@ -233,12 +233,12 @@ class StandIns:
         return self._made[path]
 
     def real_module(self, path):
-        """Our module of a path of MXNet's, or None."""
+        """Our module for a path of MXNet's, or None."""
         name = ours(self.dialect, path)
         return importlib.import_module(name) if _is_a_file(name) else None
 
     def _real(self, module, name):
-        """Ours, where the module has it, or a package above shows by this name what MXNet defines in it."""
+        """Our own object: from the module, or from a package above that re-exports the name; else None."""
         real = self.real_module(module)
         if real is not None and name in vars(real):
             return vars(real)[name]
@@ -265,7 +265,7 @@ class StandIns:
         return self._made[path]
 
     def message(self, path):
-        """What to say at the first use of a name."""
+        """The message for the first use of a name."""
         place = path
         while place and place not in INSTEAD:
             place = place.rpartition(".")[0]
@@ -280,7 +280,7 @@ class StandIns:
         for base in bases:
             outside = base.startswith(">")
             parent = _outside(base[1:]) if outside else self._at(base)
-            # Of other libraries' classes only exceptions and their kind are of use without what MXNet adds.
+            # Other libraries' classes are of no use without what MXNet adds, unless they are exceptions.
             if isinstance(parent, type) and (not outside or issubclass(parent, BaseException)):
                 parents.append(parent)
         body = {member: _function(where, f"{name}.{member}", message) for member in members}
@@ -289,7 +289,7 @@ class StandIns:
             body["__new__"] = _refusal(message)
         try:
             return type(name, tuple(parents) or (object,), body)
-        except TypeError:  # a base that cannot be derived from, or bases that do not go together
+        except TypeError:  # a base that cannot be subclassed, or bases that conflict
             return type(name, (object,), body)
 
 
@@ -313,7 +313,7 @@ def _function(where, name, message, decorator=False):
 
 
 def _outside(name):
-    """What another library has by a name."""
+    """Look up a dotted name in another library."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         try:

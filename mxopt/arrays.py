@@ -1,9 +1,9 @@
 """What a tensor is: float dtypes, and zero-copy ndarray views of anyone's CPU arrays.
 
 mxopt computes on ``numpy.ndarray``. `as_array` turns whatever a caller holds (ndarray subclasses, torch
-tensors, real MXNet arrays, anything that speaks DLPack, the array interface or the buffer protocol) into an
-ndarray over the *same* memory, so that an update in place is seen by its owner. Nothing is ever copied
-here: what cannot be viewed is refused.
+tensors, real MXNet arrays, anything that supports DLPack, the array interface or the buffer protocol) into
+an ndarray over the *same* memory, so that the owner sees an update in place. Nothing is ever copied here:
+what cannot be viewed is refused.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ LINE = 64
 
 
 def zeros_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """Zeros of an array's shape and memory order, beginning with a cache line.
+    """Zeros in an array's shape and memory order, aligned to a cache line.
 
     NumPy's own large arrays begin a quarter of a line later, so that a row of 64 numbers touches five lines
-    instead of four: a lazy step of fresh rows takes a quarter longer.
+    instead of four, and a lazy step over fresh rows takes a quarter longer.
     """
     dtype = np.dtype(dtype or array.dtype)
     order = "C" if array.flags.c_contiguous else "F"
@@ -60,13 +60,13 @@ def is_half(dtype):
     return dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
 
 
-#: Bytes from which on memory is asked for in huge pages, where the system has them.
+#: Arrays of at least this many bytes are allocated in huge pages, where the system has them.
 HUGE = 1 << 22
 
 
 def _zeros(size):
-    # NumPy asks for huge pages itself, for zeros in its newer releases only. Without them a lazy step
-    # of fresh rows, all over their tables, takes a fifth longer: each row's page has to be looked up as well.
+    # NumPy asks for huge pages itself, but for zeros only in its newer releases. Without them a lazy step
+    # over rows scattered across a table takes a fifth longer: each row's page has to be looked up as well.
     if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -106,24 +106,24 @@ def as_array(x: Any, name: str = "array", writable: bool = True) -> np.ndarray:
 
 
 def is_mxnet(x: object) -> bool:
-    """Whether `x` is an array of real MXNet, which is looked for and never imported."""
+    """Whether `x` is a real MXNet array; never imports MXNet to find out."""
     mxnet = sys.modules.get("mxnet")
     return mxnet is not None and isinstance(x, mxnet.nd.NDArray)
 
 
 def is_torch(x: object) -> bool:
-    """Whether `x` is a tensor of torch, which is looked for and never imported."""
+    """Whether `x` is a torch tensor; never imports torch to find out."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
 
 
 def is_parameter(tensor: Any) -> bool:
-    """Whether a tensor of torch is a parameter of a module."""
+    """Whether a torch tensor is a parameter of a module."""
     return isinstance(tensor, sys.modules["torch"].nn.Parameter)
 
 
 def mark_written(tensors: list[Any]) -> None:
-    """Tell torch that tensors have changed, so that autograd notices as after an update of its own."""
+    """Tell torch that tensors have changed, so that autograd notices as after its own updates."""
     torch = sys.modules["torch"]
     try:
         torch.autograd.graph.increment_version(tensors)
@@ -135,9 +135,9 @@ def mark_written(tensors: list[Any]) -> None:
 
 
 def settle(x: Any) -> None:
-    """Wait until real MXNet has finished every operation on an array of its own; others have no such thing.
+    """Wait until real MXNet has finished every operation on an array; other arrays need no wait.
 
-    A view of its memory that was made earlier may be read and written then.
+    After that, an earlier view of its memory may be read and written.
     """
     if is_mxnet(x):
         from mxnet.base import _LIB, check_call
@@ -151,7 +151,7 @@ def _foreign(x, name):
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array, whose mask an update cannot respect; pass its .data")
         return x.view(np.ndarray)
-    if hasattr(type(x), "whole"):  # a RowSparseArray, which is above this module
+    if hasattr(type(x), "whole"):  # a RowSparseArray, which this module cannot import
         return x.whole()
     package = type(x).__module__.partition(".")[0]
     torch = sys.modules.get("torch")
@@ -160,7 +160,7 @@ def _foreign(x, name):
     if is_mxnet(x):
         return _from_mxnet(x, name)
     if package in ("jax", "jaxlib"):
-        return np.asarray(x)  # immutable, and marked so; its DLPack capsule would not say it
+        return np.asarray(x)  # immutable and marked as such, which its DLPack capsule would not say
     if hasattr(x, "__array_interface__") and not isinstance(x, np.generic):
         return np.asarray(x)
     if hasattr(x, "__dlpack__"):
@@ -223,7 +223,7 @@ def _from_mxnet(x, name):
 
 
 def _mxnet_flag(x):
-    """MXNet's number of an array's dtype: the 1.x wheels have no NumPy dtype for bfloat16."""
+    """MXNet's number for an array's dtype: the 1.x wheels have no NumPy dtype for bfloat16."""
     import ctypes
 
     from mxnet.base import _LIB, check_call
@@ -246,14 +246,14 @@ def _from_dlpack(x, name):
         capsule = x.__dlpack__()
     array = np.from_dlpack(_Capsule(capsule, device))
     if not array.flags.writeable and "versioned" not in repr(capsule):
-        # The first protocol has no read-only flag (exporters of read-only memory had to refuse); NumPy
-        # plays safe.
+        # The first protocol has no read-only flag (exporters of read-only memory had to refuse), so NumPy
+        # plays it safe.
         array = _at(array.__array_interface__["data"][0], array.shape, array.dtype, array, array.strides)
     return array
 
 
 class _Capsule:
-    """An already exported DLPack capsule, as `numpy.from_dlpack` wants to be handed one."""
+    """An exported DLPack capsule in the form that `numpy.from_dlpack` accepts."""
 
     def __init__(self, capsule, device):
         self.capsule, self.device = capsule, device
@@ -266,7 +266,7 @@ class _Capsule:
 
 
 class _Memory:
-    """Memory at an address, with the object that owns it, in the form NumPy understands."""
+    """Memory at an address and its owner, in the form that NumPy understands."""
 
     def __init__(self, owner, interface):
         self.owner = owner

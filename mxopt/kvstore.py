@@ -9,7 +9,7 @@ from .stores import DEVICE, LOCAL, KVStore, KVStoreBase, TestStore
 
 __all__ = ["KVStore", "KVStoreBase", "TestStore", "create"]
 
-#: What MXNet has and mxopt has not: why, and what to do instead.
+#: Stores that MXNet has and mxopt lacks: why, and what to do instead.
 _REFUSED = {
     "_async": "gradients are always summed over all workers before an update, so that runs repeat; use "
     "'dist_sync'",
@@ -25,9 +25,9 @@ def create(name: str = "local", store: type[KVStore] = KVStore) -> KVStore:
     Parameters
     ----------
     name : {'local', 'device', 'dist_sync', 'dist_device_sync', 'horovod'}
-        Or the name of a class that was registered with `KVStoreBase.register`. Every name with ``dist`` in it
-        sums over the ranks of the job; in a process that was not started as one of several, it is a store of
-        one worker.
+        Or the name of a class registered with `KVStoreBase.register`. Every name with ``dist`` in it sums
+        over the ranks of the job; in a process that was not started as one of several, the store has a
+        single worker.
     """
     if not isinstance(name, str):
         raise TypeError(f"the kind of a store must be a string, got {type(name).__name__}")
@@ -52,7 +52,7 @@ def create(name: str = "local", store: type[KVStore] = KVStore) -> KVStore:
 def for_devices(kvstore, num_device, arg_params, store=KVStore):
     """The store that a trainer or module needs, and whether it updates the weights.
 
-    One device needs none, unless the store is over several processes. A 'local' store leaves the update
+    A single device needs none, unless the store spans several processes. A 'local' store leaves the update
     to the workers when a weight is very large.
 
     Returns

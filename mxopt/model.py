@@ -1,4 +1,4 @@
-"""``mx.model``: how modules and their clones install a store, update parameters, and name their files."""
+"""``mx.model``: how modules, and code modelled on them, set up a store, update parameters and name files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .nd import load, save
 
 __all__ = ["BatchEndParam", "load_checkpoint", "load_params", "save_checkpoint"]
 
-#: what callbacks are given at the end of a batch
+#: what callbacks receive at the end of a batch
 BatchEndParam = collections.namedtuple("BatchEndParam", ["epoch", "nbatch", "eval_metric", "locals"])
 
 _create_kvstore = for_devices
@@ -32,7 +32,7 @@ def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_o
 
 
 def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names):
-    """Push gradients, pull weights; parameters without gradient are left alone."""
+    """Push gradients, pull weights; parameters without a gradient are left alone."""
     for i, (name, weights, grads) in enumerate(zip(param_names, param_arrays, grad_arrays)):
         if grads[0] is not None:
             kvstore.pushpull(name, grads, out=weights, priority=-i)

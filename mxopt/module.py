@@ -1,4 +1,4 @@
-"""``mx.mod`` without symbols: what Module does for parameters, their optimizer and their files."""
+"""``mx.mod`` without symbols: the part of Module that handles parameters, their optimizer and their files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ParameterModule:
     Parameters
     ----------
     arg_params : dict of str to array, or to list of arrays
-        The weights, updated in place; a list has one copy a device. The order gives the indices.
+        The weights, updated in place; a list holds one copy per device. The order gives the indices.
     grad_params : dict of str to gradient (or list of them), optional
-        The gradients' memory, which the caller writes before each `update`. Left out, they are handed to
+        Gradient arrays, which the caller fills before each `update`. Without them, pass the gradients to
         `update`.
     batch_size : int
         Gradients are divided by it, unless ``optimizer_params`` says otherwise.
@@ -34,7 +34,7 @@ class ParameterModule:
     aux_params : dict of str to array, optional
         Arrays that are only saved and loaded.
     symbol : object, optional
-        Gives multipliers by ``attr_dict()`` and ``list_arguments()``, and is saved by its own ``save``.
+        Supplies multipliers through ``attr_dict()`` and ``list_arguments()``; saved by its own ``save``.
     logger : logging.Logger, optional
         Where warnings go.
 
@@ -160,9 +160,9 @@ class ParameterModule:
 
         Parameters
         ----------
-        grads : dict of str to gradient (or list of them, one a device), optional
-            Left out: the arrays of ``grad_params``. A parameter without gradient is an error; one whose
-            gradient is None is left alone, as a frozen one is in MXNet.
+        grads : dict of str to gradient (or list of them, one per device), optional
+            By default the arrays of ``grad_params``. A parameter without a gradient is an error; one whose
+            gradient is None is left alone, like a frozen one in MXNet.
         """
         self._needs_optimizer("update")
         given = self._grads if grads is None else grads
@@ -206,7 +206,7 @@ class ParameterModule:
         allow_missing : bool, default False
             Leave parameters that are not given as they are.
         allow_extra : bool, default False
-            Ignore names that are no parameters.
+            Ignore names that are not parameters.
         """
         targets = {
             **self._arrays,
@@ -233,7 +233,7 @@ class ParameterModule:
                 as_array(self._aux_params[name], name)[...] = value
 
     def save_optimizer_states(self, fname, **options):
-        """Write the updater's states; options as in `mxopt.Updater.save_states`.
+        """Write the updater's states to a file; options as in `mxopt.Updater.save_states`.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class ParameterModule:
             self._updater.save_states(fname, **options)
 
     def load_optimizer_states(self, fname, **options):
-        """Take the updater's states from a file; options and report as in `mxopt.Updater.load_states`.
+        """Load the updater's states from a file; options and report as in `mxopt.Updater.load_states`.
 
         Parameters
         ----------

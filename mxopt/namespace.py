@@ -1,7 +1,7 @@
-"""MXNet's names: modules loaded when first asked for, and where to look for what mxopt does not have.
+"""MXNet's module names, loaded when first used.
 
-``import mxopt`` must stay quick, and most programs need an optimizer and an updater only, so the rest of
-MXNet's module names are loaded on demand. What mxopt does not have at all is in `mxopt.absent`.
+``import mxopt`` must stay quick, and most programs need only an optimizer and an updater, so the other
+modules are loaded on demand. Stand-ins for what mxopt does not have are in `mxopt.absent`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import sys
 
 from .paths import ours, split, theirs
 
-#: modules that the package has as attributes and loads when first asked for, by MXNet's names
+#: MXNet's names of modules that the package loads when they are first accessed as attributes
 LOADED_LATER = {
     "base", "callback", "context", "device", "gluon", "init", "initializer", "io", "kv", "kvstore", "metric",
     "mod", "model", "module", "nd", "ndarray", "random", "test_utils", "util", "viz",
 }  # fmt: skip
 
-#: what to say of all the rest of MXNet
+#: the message for the rest of MXNet
 REST = "mxopt has MXNet's optimizers and what their scripts use around them, and no networks, data or graphs"
 
-#: what to say of functions of arrays that are missing
+#: the message for missing array functions
 ARRAYS = (
     "mxopt has the array functions that optimizers use; compute with NumPy (an NDArray is a numpy.ndarray), "
     "or with a library that computes gradients"
@@ -29,7 +29,7 @@ ARRAYS = (
 
 
 def missing_from(module, instead=""):
-    """The ``__getattr__`` of a namespace that has a part of what MXNet's has.
+    """The ``__getattr__`` of a namespace that has only some of MXNet's names.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def lazy(package):
 
 
 def listing(package):
-    """The ``__dir__`` of a package: what a user needs of it, whether it has been loaded or not."""
+    """The ``__dir__`` of a package: its public names, loaded or not."""
 
     def __dir__():
         there = vars(sys.modules[package])
@@ -84,7 +84,7 @@ def listing(package):
     return __dir__
 
 
-#: modules below the package that are not for users, though importing them makes them its attributes
+#: internal modules and helpers, which importing makes attributes of the package
 _INNER = {
     "absent", "arrays", "checks", "clipping", "complete", "config", "describing", "dialects", "kernels",
     "lazy", "listing", "loggers", "microbatches", "mxopt", "namespace", "paths", "registry", "reprs",
@@ -93,7 +93,7 @@ _INNER = {
 
 
 def complete(package):
-    """Have all modules of a package that are loaded by now answer for what MXNet has in their places."""
+    """Give every loaded module of a package a ``__getattr__`` for the rest of MXNet's names."""
     for name, module in list(sys.modules.items()):
         if (name == package or name.startswith(f"{package}.")) and "__getattr__" not in vars(module):
             module.__getattr__ = missing_from(module.__name__)
@@ -105,7 +105,7 @@ def is_stand_in(found):
 
 
 class _OtherNames:
-    """Finds modules by their other names, so that none is loaded twice; asked before files are."""
+    """Finds modules by their aliases, so that none is loaded twice; asked before the file system."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -116,7 +116,7 @@ class _OtherNames:
 
 
 class _StandIns:
-    """Finds what MXNet has and mxopt has not; asked when Python has found nothing."""
+    """Finds what MXNet has and mxopt lacks; asked when every other finder has failed."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -131,7 +131,7 @@ class _StandIns:
 
 
 class _Loader:
-    """Gives a module that exists already."""
+    """Loads a module by returning the one that exists already."""
 
     def __init__(self, own):
         self.own = own
@@ -148,12 +148,12 @@ class _Loader:
         return module
 
     def exec_module(self, module):
-        module.__spec__ = self.spec  # which the import system has just replaced by that of the other name
+        module.__spec__ = self.spec  # the import system has just replaced it by the alias's
 
 
 def _install():
     for finder, position in ((_OtherNames, 0), (_StandIns, len(sys.meta_path) + 1)):
-        # a reload of this module replaces them
+        # when this module is reloaded, replace the old ones
         for old in [f for f in sys.meta_path if getattr(f, "__qualname__", "") == finder.__qualname__]:
             sys.meta_path.remove(old)
         sys.meta_path.insert(position, finder)

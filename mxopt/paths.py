@@ -1,10 +1,10 @@
-"""Where a name of MXNet's lies in mxopt, and the other way round."""
+"""MXNet's module paths and mxopt's, translated in both directions."""
 
 from __future__ import annotations
 
 V1 = "mxopt.v1"
 
-#: MXNet's names of modules that have another one here
+#: MXNet's names of modules that are named differently here
 OTHER_NAMES = {
     "device": "context", "gluon.metric": "metric", "init": "initializer", "kv": "kvstore", "mod": "module",
     "ndarray": "nd",
@@ -29,7 +29,7 @@ def split(module):
 
 
 def ours(dialect, path):
-    """Our name of the module that is at a path below the package, be the path MXNet's or ours."""
+    """Our name of the module at a path below the package, whether MXNet's path or ours."""
     for theirs, own in OTHER_NAMES.items():
         if _within(path, theirs):
             path = own + path[len(theirs) :]
@@ -39,6 +39,6 @@ def ours(dialect, path):
 
 
 def theirs(path):
-    """MXNet's path of one of our modules."""
+    """MXNet's path for one of our modules."""
     first, dot, rest = path.partition(".")
     return f"ndarray{dot}{rest}" if first == "nd" else path

@@ -1,4 +1,4 @@
-"""Row-sparse gradients: some rows of a tensor, validated and summed once, when they are handed over."""
+"""Row-sparse gradients: some rows of a tensor, checked and summed once, when the array is made."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from .arrays import as_array, is_float, is_mxnet
 from .context import Context
 from .kernels import get_num_threads, group_rows, sum_rows
 
-#: Elements up to which a second thread costs more than it brings.
+#: Below this many elements a second thread costs more than it gains.
 _SERIAL_BELOW = 65536
 
 
 class RowSparseArray:
     """Some rows of a dense array whose other rows are zero.
 
-    Everything that the kernels rely on is established here, once: `indices` are int64, within the rows of
-    `shape`, and strictly ascending; `data` holds one C-contiguous row for each of them. Arguments that are
-    already so are kept by reference (no copy); the check costs one pass over the indices.
+    The constructor establishes everything that the kernels rely on: `indices` are int64, within the rows of
+    `shape`, and strictly ascending; `data` holds one C-contiguous row for each of them. Arguments that meet
+    this already are kept by reference (no copy); the check costs one pass over the indices.
 
     Unsorted rows are sorted. The values of a row that occurs several times are summed **in order of
     appearance**, left to right, in the data's own dtype; float16 and bfloat16 are summed in float32 and
-    rounded once. The sum is the same bits on every machine and for every number of threads.
+    rounded once. The sum has the same bits on every machine and for every number of threads.
 
     Parameters
     ----------
     data : array of shape ``(k, *shape[1:])``
         The values of the rows; float16, bfloat16, float32 or float64.
     indices : integer array of shape (k,)
-        Which row each of them is.
+        The row that each of them belongs to.
     shape : tuple of int
         The logical shape.
 
@@ -73,7 +73,7 @@ class RowSparseArray:
 
     @classmethod
     def _trusted(cls, data, indices, shape):
-        """Wrap parts that are known to be valid."""
+        """Make an array of parts that are known to be valid."""
         self = cls.__new__(cls)
         self.data, self.indices, self.shape = data, indices, shape
         return self
@@ -121,9 +121,9 @@ class RowSparseArray:
     ctx = device = context
 
     def whole(self):
-        """The values of all rows, which are its own memory: absent rows are stored as zeros from now on.
+        """The values of all rows, as its own memory: absent rows are stored as zeros from now on.
 
-        So a weight that is row-sparse is stepped; its numbers do not change by this.
+        This is how a row-sparse weight is stepped; it changes no number.
         """
         if len(self.indices) != self.shape[0]:
             dense, rows = np.asarray(self.todense()), np.arange(self.shape[0])
@@ -172,7 +172,7 @@ class RowSparseArray:
         return self._trusted(data, self.indices.copy() if copy else self.indices, self.shape)
 
     def retain(self, indices: Any) -> RowSparseArray:
-        """Those of its rows that `indices` names, as a new array; names of absent rows are ignored."""
+        """The rows named by `indices`, as a new array; absent rows are ignored."""
         keep = np.isin(self.indices, _checked_indices(indices, None))
         return self._trusted(self.data[keep], self.indices[keep], self.shape)
 
@@ -208,7 +208,7 @@ def as_gradient(x: Any, name: str = "gradient") -> np.ndarray | RowSparseArray:
 
     Besides mxopt's own, rows are understood from a real MXNet ``RowSparseNDArray`` and from a torch COO
     tensor whose only sparse dimension is the first (what ``torch.nn.Embedding(sparse=True)`` gives).
-    Gradients are only read, so read-only ones are welcome.
+    Gradients are only read, so read-only ones are accepted.
     """
     if type(x) is np.ndarray or isinstance(x, RowSparseArray):
         return x
@@ -221,10 +221,10 @@ def as_gradient(x: Any, name: str = "gradient") -> np.ndarray | RowSparseArray:
 
 
 def row_ids(ids, name="row ids"):
-    """Row numbers as int64, from integers or from the float numbers that MXNet's scripts use.
+    """Row numbers as int64, from integers or from the floats that MXNet's scripts use.
 
-    MXNet cuts fractions off. A float number from which on not every integer can be told apart from the next
-    (2**24 in float32, 2**53 in float64) is refused, because it may name another row than was meant.
+    MXNet cuts fractions off. Floats at or beyond the point where adjacent integers can no longer be told
+    apart (2**24 in float32, 2**53 in float64) are refused, because they may name the wrong row.
 
     Parameters
     ----------
@@ -250,12 +250,12 @@ def row_ids(ids, name="row ids"):
     return _checked_indices(ids.reshape(-1), None)
 
 
-#: Binary digits that a float dtype holds.
+#: Significant bits of each float dtype.
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
 def all_finite(gradients: Iterable[Any]) -> bool:
-    """Whether every element of some gradients, as `as_gradient` takes them, is finite."""
+    """Whether every element of the gradients is finite; takes what `as_gradient` takes."""
     gradients = map(as_gradient, gradients)
     return all(np.isfinite(g.data if isinstance(g, RowSparseArray) else g).all() for g in gradients)
 
