@@ -15,10 +15,10 @@ string_types = (str,)
 numeric_types = (float, int, np.generic)
 integer_types = (int, np.int32, np.int64)
 
-#: a handle of the C library that releases before 1.0 had
+#: a handle of the C library; releases before 1.0 had it
 OptimizerHandle = ctypes.c_void_p
 
-#: the dtype of an array that none was given for
+#: the dtype of arrays that are made without one
 mx_real_t = np.float32
 
 
@@ -32,7 +32,7 @@ def py_str(text):
 
 
 def data_dir():
-    """The folder that MXNet keeps downloads in: ``$MXNET_HOME``, or ``~/.mxnet``."""
+    """The folder where MXNet keeps downloads: ``$MXNET_HOME``, or ``~/.mxnet``."""
     return os.environ.get("MXNET_HOME", data_dir_default())
 
 

@@ -88,7 +88,7 @@ def log_train_metric(period, auto_reset=False):
 
 
 class Speedometer:
-    """Logs speed and metric every `frequent` batches, in the form that scripts which read logs expect.
+    """Logs speed and metric every `frequent` batches, in MXNet's format, so that log parsers keep working.
 
     Parameters
     ----------
@@ -127,14 +127,14 @@ class Speedometer:
 
 
 class ProgressBar:
-    """Logs a bar that grows.
+    """Logs a progress bar.
 
     Parameters
     ----------
     total : int
         Number of batches.
     length : int, default 80
-        Of the bar.
+        Width of the bar, in characters.
     """
 
     def __init__(self, total, length=80):

@@ -45,17 +45,17 @@ def main(arguments=None):
             warnings.simplefilter("always")
             warnings.showwarning = _show_warning
             status = options.run(options) or 0
-        sys.stdout.flush()  # so that a reader who has gone is noticed here
+        sys.stdout.flush()  # so that a closed pipe is noticed here
         return status
     except StateFileError as error:
         print(f"mxopt: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # the reader of the output has gone; nothing more can be said there
+        # the pipe is closed; nothing more can be written there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 130  # as a shell says it
+        return 130  # as shells report an interrupt
     except (OSError, ValueError, TypeError, MemoryError) as error:
         print(f"mxopt: {_line(error)}", file=sys.stderr)
         return 2
@@ -70,14 +70,14 @@ def main(arguments=None):
 
 
 def _line(error):
-    """What an exception says, in one line."""
+    """An exception's message, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _survive_narrow_encodings():
-    """Names may hold characters that the terminal's encoding lacks: they are escaped rather than fatal."""
+    """Escape characters that the terminal's encoding lacks, instead of failing on them."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -159,7 +159,7 @@ def launch(options):
 
 
 def _script_apart(arguments):
-    """Arguments of ``launch`` whose ``-m module ...`` is not taken for options of its own."""
+    """Set ``-m module ...`` apart, so that ``launch`` does not take it for its own options."""
     at = 1
     while arguments[:1] == ["launch"] and at < len(arguments) and arguments[at].startswith("-n"):
         at += 2 if arguments[at] == "-n" else 1
@@ -345,10 +345,10 @@ def describe(options):
 
 @contextlib.contextmanager
 def _input(path):
-    """A file to read; ``-`` is the standard input. What is wrong with it is said with its name."""
+    """A file to read; ``-`` is standard input. Errors in it begin with its name."""
     with contextlib.ExitStack() as stack:
         if path == "-":
-            # a file is read in any order, so a copy is made
+            # files are not read from front to back, so a copy is needed
             copy = stack.enter_context(tempfile.TemporaryDirectory())
             place = os.path.join(copy, "input")
             with open(place, "wb") as file:
@@ -398,7 +398,7 @@ def _dialect_of(found):
 
 
 def _alike(outlines, opened):
-    """Two files of different formats or dialects, as what an optimizer takes from them."""
+    """Two files of different formats or dialects, as an optimizer loads them."""
     names = [_name_of(found) for found in outlines]
     if not any(names):
         return [_loaded(file) for file in opened]
@@ -419,7 +419,7 @@ def _alike(outlines, opened):
     return loaded
 
 
-#: attributes of an optimizer that differ with its dialect and change no number
+#: attributes of an optimizer that differ between dialects and change no number
 _HOW = ("aggregate_num", "allow_np_array", "use_fused_step")
 
 
@@ -464,7 +464,7 @@ def _of_updater(updater, held):
 
 
 def _summary(found):
-    """What `info` says, as plain data."""
+    """The output of `info`, as plain data."""
     kinds = {
         "mxopt": "states of mxopt",
         "mxnet": "states of MXNet (a pickle)",
@@ -559,7 +559,7 @@ def _argument(text):
 
 
 def _loaded(file):
-    """Everything in an open file by a name: arrays, and what is said beside them."""
+    """Everything in an open file, by name: arrays and plain values."""
     source = files.FileSource(file)
     if kind_of(source) == "pickle":
         content = mxnet.read(source.read(0, source.size))
@@ -591,7 +591,7 @@ def _flatten(value, path, flat):
 
 
 def _difference(one, other):
-    """How two values of one name differ, in words; None if they do not."""
+    """How two values of the same name differ, in words; None if they do not."""
     one, other = (value.todense() if isinstance(value, RowSparseArray) else value for value in (one, other))
     if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
         same = type(one) is type(other) and (one == other or one != one and other != other)
@@ -616,7 +616,7 @@ def _print_json(value):
 
 
 def _finite(value):
-    """Plain data with what JSON lacks as strings: ``"inf"``, ``"nan"``."""
+    """Plain data in which strings stand for what JSON lacks: ``"inf"``, ``"nan"``."""
     if isinstance(value, mxnet.Record):
         value = {"class": value.path, **(value.attributes or {})}
     elif isinstance(value, Array):
@@ -655,7 +655,7 @@ def _bytes(count):
 
 
 def _table(titles, rows):
-    """Print rows in columns, numbers to the right; the first gives way where a terminal is narrow."""
+    """Print rows in columns, numbers right-aligned; a narrow terminal shortens the first column."""
     every = [*([titles] if titles else []), *rows]
     if not every:
         return
@@ -677,14 +677,14 @@ def _table(titles, rows):
 
 
 def _width():
-    """Columns of the terminal; None where the output goes elsewhere."""
+    """The terminal's width in columns; None where the output goes elsewhere."""
     if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
         return shutil.get_terminal_size().columns
     return None
 
 
 def _middle_out(text, width):
-    """A text in so many columns: its ends say most."""
+    """Shorten a text to so many columns, from the middle, because its ends say most."""
     if len(text) <= width:
         return text
     tail = (width - 1) * 2 // 3

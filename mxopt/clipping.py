@@ -1,4 +1,4 @@
-"""Clipping by the norm of many arrays together."""
+"""Clipping by the global norm of many arrays."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["clip_global_norm"]
 
 
 def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: bool = True) -> Any:
-    """Scale arrays in place so that the norm of all of them together is at most `max_norm`.
+    """Scale arrays in place so that their joint norm is at most `max_norm`.
 
     Parameters
     ----------
     arrays : list of array
-        float32, float64, float16 or bfloat16; of a `RowSparseArray` its rows.
+        float32, float64, float16 or bfloat16; of a `RowSparseArray`, its rows.
     max_norm : float
-        Infinity only measures.
+        Infinity measures without clipping.
     check_isfinite : bool, default True
-        Warn when the norm is not finite; the arrays are scaled all the same, and hold NaN then.
+        Warn when the norm is not finite. The arrays are scaled all the same, and then hold NaN.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: boo
     """
     if not len(arrays):
         raise ValueError("arrays must not be empty: there is no norm to clip")
-    # infinity measures and clips nothing
+    # infinity only measures
     max_norm = math.inf if _is_infinite(max_norm) else checks.number("max_norm", max_norm, 0)
     parts = [
         array if type(array) is np.ndarray else as_array(_stored(array), f"arrays[{i}]")
@@ -60,7 +60,7 @@ def clip_global_norm(arrays: Sequence[Any], max_norm: float, check_isfinite: boo
 
 
 def planned(arrays):
-    """The engine's plan of some arrays, refused in the words of this module."""
+    """The engine's plan for some arrays; refusals are worded for clipping."""
     try:
         return kernels.Plan(kernels.RULES["square_sum"], arrays, ordered=True)
     except kernels.Refused as error:
@@ -74,7 +74,7 @@ def squares(plan):
 
 
 def limited(sums, max_norm, check_isfinite=True):
-    """The norm that sums of squares make together, and the factor that brings it to `max_norm`; float32."""
+    """The joint norm of some sums of squares, and the factor that brings it to `max_norm`; float32."""
     with np.errstate(all="ignore"):
         norm = np.float32(np.sqrt(sums.sum()))
         factor = np.float32(max_norm) / (norm + np.float32(1e-8))

@@ -24,8 +24,8 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        1 or more; None goes back to the default: ``MXOPT_NUM_THREADS``, then ``OMP_NUM_THREADS``, then one
-        thread a core. Results do not depend on it.
+        1 or more; None restores the default: ``MXOPT_NUM_THREADS``, then ``OMP_NUM_THREADS``, then one
+        thread per core. Results do not depend on it.
     """
     kernels.set_num_threads(_default() if n is None else _count("n", n))
 
@@ -85,7 +85,7 @@ def show_config(mode: str = "print") -> dict[str, Any] | None:
 
 
 def aggregation_size(most=None, default=4):
-    """What ``MXNET_OPTIMIZER_AGGREGATION_SIZE`` says, `default` when it says nothing.
+    """The value of ``MXNET_OPTIMIZER_AGGREGATION_SIZE``, or `default` when it is not set.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _count(name, value):
 
 
 def _default():
-    """0: what OpenMP itself would use, which OMP_NUM_THREADS steers."""
+    """The default number of threads; 0 leaves it to OpenMP, which heeds OMP_NUM_THREADS."""
     text = os.environ.get("MXOPT_NUM_THREADS", "").strip()
     if not text:
         return 0 if os.environ.get("OMP_NUM_THREADS") else _granted()
@@ -117,13 +117,13 @@ def _default():
 
 
 def _granted():
-    """Threads that a container's limit of processor time keeps busy; 0: no limit, or as many as cores."""
+    """Threads that a container's CPU quota can keep busy; 0: no quota, or one that covers every core."""
     shares = []
     try:
         with open("/proc/self/cgroup", encoding="ascii") as lines:
             folders = [line.strip().split(":", 2) for line in lines]
         for _, controllers, path in folders:
-            if not controllers:  # version 2: the limits of all folders above count too
+            if not controllers:  # version 2: the limits of all parent folders count too
                 parts = path.strip("/").split("/")
                 for depth in range(len(parts) + 1):
                     with contextlib.suppress(OSError):
@@ -141,16 +141,16 @@ def _granted():
                                 values.append(file.read().strip())
                         shares.append(values)
         granted = [int(quota) / int(period) for quota, period in shares if quota not in ("max", "-1")]
-    except (OSError, ValueError):  # not Linux, or a system that says it otherwise
+    except (OSError, ValueError):  # not Linux, or a system with another layout
         return 0
     threads = max(1, math.ceil(min(granted))) if granted else 0
     return threads if threads < (os.cpu_count() or 1) else 0
 
 
 def _forget_half_imports():
-    """In a forked child: import anew what other threads of the parent were importing.
+    """In a forked child: drop the imports that other threads of the parent had under way.
 
-    They are not there to end it, and whoever imports such a module waits for them.
+    Those threads do not exist in the child, so importing such a module would wait for them forever.
     """
     locks = getattr(importlib._bootstrap, "_module_locks", {})
     for name, reference in list(locks.items()):
@@ -165,7 +165,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _described_tuning():
-    """What the engine's choices are, and what they came to."""
+    """How the engine tunes itself, and what it has chosen so far."""
     chosen = [
         f"{rule.name} from {size} {way}"
         for rule in kernels.RULES.values()
@@ -175,7 +175,7 @@ def _described_tuning():
 
 
 def _tuning():
-    """The word in ``MXOPT_TUNE``: auto, off (fixed), or one way for all large steps: prefetch, plain."""
+    """The value of ``MXOPT_TUNE``: auto, off (fixed), or the one way for all large steps: prefetch, plain."""
     word = os.environ.get("MXOPT_TUNE", "").strip().lower() or "auto"
     if word not in kernels.tuning_words():
         raise ValueError(f"MXOPT_TUNE must be one of {', '.join(kernels.tuning_words())}, got {word!r}")

@@ -1,4 +1,4 @@
-"""Devices as tags: mxopt has one, the CPU, and scripts may keep naming theirs."""
+"""Devices as labels: mxopt has only the CPU, but scripts may keep naming their own."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def num_gpus() -> int:
 
 
 def num_devices() -> int:
-    """Zero devices beside the CPU."""
+    """Zero: there are no devices besides the CPU."""
     return 0
 
 
@@ -132,9 +132,9 @@ current_device = current_context
 
 
 def memory_context(context):
-    """The device whose memory an array gets when `context` was asked for.
+    """The device on which an array is placed when `context` is asked for.
 
-    A GPU is where placement would matter: the caller believes that the array is there.
+    A GPU is refused, because the caller would believe that the array is there.
 
     Raises
     ------
@@ -151,6 +151,6 @@ def memory_context(context):
 
 
 def warn_gpu(context, where):
-    """Warn once a place that a GPU named there is only a label."""
+    """Warn, once for each place, that a GPU named there is only a label."""
     if context is not None and getattr(context, "device_type", "") == "gpu":
         warnings.warn(f"{where}: {context} is only a label; mxopt computes on the CPU", stacklevel=3)

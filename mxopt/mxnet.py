@@ -1,4 +1,4 @@
-"""Have ``import mxnet`` mean mxopt, also in modules that a script imports and that nobody wants to edit.
+"""Make ``import mxnet`` import mxopt, in a script and in every module that it imports, without edits.
 
     python -m mxopt.mxnet train.py --epochs 3              # as MXNet 2.x
     python -m mxopt.mxnet --dialect 1.x -m package.train   # as 1.9.1
@@ -22,7 +22,7 @@ _meant: str | None = None
 
 
 class _Finder:
-    """Finds ``mxnet`` and what is below it in the package that it means."""
+    """Finds ``mxnet`` and its submodules in the package that it stands for."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -40,7 +40,7 @@ class _Finder:
 
 
 class _Loader:
-    """Gives a module that exists already: one module, two names."""
+    """Loads a module by returning the one that exists already: one module, two names."""
 
     def __init__(self, module):
         self.module, self.spec = module, module.__spec__
@@ -53,7 +53,7 @@ class _Loader:
 
 
 def install(dialect="2.x"):
-    """Have ``import mxnet``, and every module below it, give mxopt's from now on.
+    """From now on, make imports of ``mxnet`` and its submodules give mxopt's.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def install(dialect="2.x"):
     Raises
     ------
     ImportError
-        When something else was already imported under that name.
+        When something else is already imported under that name.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def install(dialect="2.x"):
 
 
 def main(arguments=None):
-    """Run a script or module in which ``mxnet`` is mxopt; its own arguments follow it."""
+    """Run a script or module, followed by its own arguments, with mxopt as its ``mxnet``."""
     parser = argparse.ArgumentParser(
         prog="python -m mxopt.mxnet",
         usage="%(prog)s [--dialect {2.x,1.x}] (script.py | -m module) [arguments ...]",

@@ -9,12 +9,12 @@ import html
 
 from . import checks
 
-#: arguments that say nothing of what a step computes
+#: arguments that do not affect what a step computes
 _QUIET = frozenset(
     ("sym", "param_dict", "param_idx2name", "begin_num_update", "aggregate_num", "use_fused_step")
 )
 _ATTRIBUTES = {"learning_rate": "lr"}
-#: rows of a table beyond which the rest is counted
+#: the most rows that a table shows; the rest are only counted
 _MOST_ROWS = 40
 
 _TABLE = (
@@ -46,7 +46,7 @@ def table(caption, titles, rows):
 
 
 def arguments(optimizer):
-    """The arguments of an optimizer as far as it keeps them: its class's own, and others if changed."""
+    """The arguments that an optimizer keeps: those of its own class, and others if changed."""
     own, found = type(optimizer), {}
     usual = checks.arguments(own)
     root = checks.arguments(own.__mro__[-2])
@@ -87,7 +87,7 @@ def _progress(optimizer):
 
 
 def optimizer_html(optimizer):
-    """Arguments, and what the next update of each parameter uses."""
+    """The arguments, and what the next update of each parameter will use."""
     parts = [
         table(
             optimizer_title(optimizer), None, [(name, _short(v)) for name, v in arguments(optimizer).items()]

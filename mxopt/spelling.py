@@ -1,8 +1,8 @@
-"""Words that people bring from other libraries, and the arguments that they mean here."""
+"""Argument names that people bring from other libraries, and what they are called here."""
 
 from __future__ import annotations
 
-#: word -> arguments that it can mean; a class is asked for the first of them that its constructor takes
+#: word -> arguments that it can mean; the first that the class's constructor takes is suggested
 MEANS = {
     "lr": ("learning_rate",),
     "rate": ("learning_rate",),
@@ -55,7 +55,7 @@ MEANS = {
     "skip_inf": ("skip_nonfinite",),
 }
 
-#: words for what an optimizer here does not have, and what to do instead
+#: words for features that no optimizer here has, and what to do instead
 INSTEAD = {
     "params": "weights are handed over at each step, as updater(index, grad, weight); leave it out",
     "parameters": "weights are handed over at each step, as updater(index, grad, weight); leave it out",
@@ -85,7 +85,7 @@ INSTEAD = {
 
 
 def meant(word, value, known):
-    """The cure for a keyword argument that people know from elsewhere.
+    """What to pass instead of a keyword argument that people know from elsewhere.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def meant(word, value, known):
     value : object
         What was passed.
     known : container of str
-        The arguments that there are.
+        The arguments that the constructor takes.
 
     Returns
     -------

@@ -1,7 +1,8 @@
 """The one stream of random numbers: SGLD's noise and `mxopt.random` draw from it.
 
-Normal numbers are a function of the seed and of their place (see kernels/noise.h), so that threads can make
-them at once and SGLD need not have them in memory; all others come from NumPy's generator.
+Normal numbers are a function of the seed and of their place in the stream (see kernels/noise.h), so that
+threads can make them in parallel and SGLD need not hold them in memory; all other numbers come from NumPy's
+generator.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def seed(seed_state, ctx="all"):
     Parameters
     ----------
     seed_state : int
-        Any integer; equal ones give equal numbers.
+        Any integer; equal seeds give equal numbers.
     ctx : ignored
         Accepted because MXNet has a stream for each device.
     """
@@ -42,8 +43,8 @@ def _start(entropy):
 def generator() -> np.random.Generator:
     """The generator in use.
 
-    A forked child draws from a stream of its own: two workers that drew the same noise would be no help to a
-    sampler. It is spawned from the parent's, so it is as reproducible as the parent is.
+    A forked child draws from a stream of its own, since workers that draw the same noise are of no use to a
+    sampler. It is spawned from the parent's, so it is as reproducible as the parent.
     """
     if _stream is None:
         _start(None)
@@ -54,7 +55,7 @@ def generator() -> np.random.Generator:
 
 
 def places(n):
-    """The key and the place of the next `n` normal numbers, which are taken from the stream.
+    """Reserve the next `n` normal numbers of the stream: their key and their place.
 
     Returns
     -------
@@ -70,5 +71,5 @@ def fill(out):
 
 
 def state():
-    """What decides the numbers to come, to compare or to note."""
+    """The state that decides the numbers to come, to compare or record."""
     return repr((generator().bit_generator.state, _normals.key, _normals.place))

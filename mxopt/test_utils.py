@@ -1,4 +1,4 @@
-"""``mx.test_utils``: what tests of training code take from there."""
+"""``mx.test_utils``: the helpers that tests of training code import."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHOLE = [np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "uint32"
 
 
 def list_gpus():
-    """None: mxopt works on the CPU."""
+    """An empty range: mxopt works on the CPU."""
     return range(0)
 
 
@@ -64,17 +64,17 @@ def default_atols():
 
 
 def get_rtol(rtol=None, dtype=np.dtype(np.float64)):  # noqa: B008  (a dtype cannot be changed)
-    """The relative tolerance, or a dtype's."""
+    """`rtol`, or by default that of a dtype."""
     return default_rtols()[np.dtype(dtype)] if rtol is None else rtol
 
 
 def get_atol(atol=None, dtype=np.dtype(np.float64)):  # noqa: B008
-    """The absolute tolerance, or a dtype's."""
+    """`atol`, or by default that of a dtype."""
     return default_atols()[np.dtype(dtype)] if atol is None else atol
 
 
 def get_tols(x, y, rtol, atol):
-    """The tolerances of a comparison: the larger of both arrays' where none is given.
+    """The tolerances of a comparison; by default the larger of the two arrays' own.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def assert_almost_equal(a, b, rtol=None, atol=None, names=("a", "b"), equal_nan=
     ----------
     a, b : array or number
     rtol, atol : float or dict of dtype to float, optional
-        By default the larger of both dtypes': for float32 1e-4 and 1e-3.
+        By default the larger of the two dtypes': for float32, 1e-4 and 1e-3.
     names : tuple of str
         What to call them.
     equal_nan : bool
@@ -169,13 +169,13 @@ def assert_exception(f, exception_type, *args, **kwargs):
 
 
 def random_arrays(*shapes):
-    """float32 arrays of normal numbers from ``numpy.random``; of one shape the array itself."""
+    """float32 arrays of normal numbers from ``numpy.random``; a single shape gives the array itself."""
     made = [np.asarray(np.random.randn(*shape), np.float32) for shape in shapes]
     return made[0] if len(made) == 1 else made
 
 
 def rand_shape_2d(dim0=10, dim1=10, allow_zero_size=False):
-    """A random shape of two dimensions, each at most what is given."""
+    """A random shape of two dimensions, each at most as given."""
     return _shape((dim0, dim1), allow_zero_size)
 
 
@@ -201,7 +201,7 @@ def rand_ndarray(shape, stype="default", density=None, dtype=None, ctx=None, **_
     shape : tuple of int
     stype : {'default', 'row_sparse'}
     density : float, optional
-        Which share of the rows there is, about; by default a random one.
+        About which share of the rows is present; by default a random one.
     dtype : dtype, default float32
     """
     from . import nd
@@ -235,9 +235,9 @@ def compare_optimizer(opt1, opt2, shapes, dtype, w_stype="default", g_stype="def
     Parameters
     ----------
     opt1, opt2 : Optimizer
-        The first steps dense arrays, the second those of the storage that is asked for.
+        The first steps dense arrays, the second arrays of the given storage types.
     shapes : tuple of int, or list of them
-        Of one tensor, or of several, which are stepped together.
+        One tensor's, or those of several, which are stepped together.
     dtype : dtype
     w_stype, g_stype : {'default', 'row_sparse'}
         Storage of weights and gradients.

@@ -21,12 +21,12 @@ from .sparse import as_gradient
 
 __all__ = ["Optimizer"]
 
-#: torch's words for arguments, under which they stand in param_groups, where its schedulers look for them
+#: torch's words for arguments; param_groups use them, because torch's schedulers look for them there
 WORDS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 
 
 class _Layout(NamedTuple):
-    """What torch's own class calls the same arrays, and what else of a group its words are for."""
+    """What torch's class calls the same arrays and options, and its options that have only one value here."""
 
     arrays: tuple[str, ...] = ()
     words: dict = {}
@@ -42,19 +42,19 @@ LAYOUTS = {
     ("acc_g", "acc_delta"): _Layout(("square_avg", "acc_delta")),
 }
 
-#: options of torch's own classes that decide how they compute, not what
+#: options of torch's own classes that change how they compute, not what
 _HOW = frozenset(("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"))
-#: what torch's classes have and none here has
+#: options of torch's classes that no optimizer here has, and what they are
 _LACKING = {
     "amsgrad": "AMSGrad",
     "maximize": "ascent",
     "lr_decay": "lr_decay",
     "nesterov": "Nesterov momentum",
 }
-#: what else torch or its schedulers keep in a group
+#: keys that torch or its schedulers keep in a group
 _NOT_OURS = frozenset(("params", "param_names", "progress", "initial_lr", "max_lr", "min_lr", "max_momentum",
                        "base_momentum", "initial_accumulator_value", "swa_lr"))  # fmt: skip
-#: what stands in a group beside options
+#: keys of a group that are not options
 _BESIDE = frozenset(("params", "param_names", "progress"))
 #: constructor arguments that have no meaning here
 _UNUSED = frozenset(
@@ -85,23 +85,23 @@ class Optimizer(torch.optim.Optimizer):
     Attributes
     ----------
     param_groups : list of dict
-        Under torch's words, so that its schedulers find them; a change there counts from the next step.
+        Options under torch's names, so that its schedulers find them; changes take effect at the next step.
     state : dict of Tensor to dict of str to Tensor
         ``step`` and the arrays, over the memory that the kernels write. Adam's, AdamW's, Adamax', AdaGrad's,
-        AdaDelta's and the plain RMSProp's bear torch's names: `state_dict` goes into ``torch.optim.Adam``
-        and the others, and theirs comes in here. Other arrays (a momentum that has the learning rate in it)
-        are not the same ones and keep their names.
+        AdaDelta's and plain RMSProp's have torch's names, so ``torch.optim.Adam`` and the others load this
+        `state_dict`, and this class loads theirs. Other arrays (a momentum that includes the learning rate)
+        differ from torch's and keep their own names.
 
     Raises
     ------
     TypeError, ValueError
-        For unknown names and arguments, with the nearest ones, when it is made; for gradients and parameters
-        that cannot be stepped, before anything has changed.
+        By the constructor, for unknown names and arguments, with the nearest known ones; by `step`, for
+        gradients and parameters that cannot be stepped, before anything has changed.
 
     Notes
     -----
-    The formulas are MXNet's, and they are not torch's to the last digit: Adam's epsilon joins the root before
-    the bias is corrected. See the page of each optimizer.
+    The formulas are MXNet's and differ slightly from torch's: Adam's epsilon joins the root before the bias
+    is corrected. See the page of each optimizer.
 
     Examples
     --------
@@ -153,7 +153,7 @@ class Optimizer(torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable, optional
-            Computes the loss and the gradients anew.
+            Recomputes the loss and the gradients.
 
         Returns
         -------
@@ -169,12 +169,12 @@ class Optimizer(torch.optim.Optimizer):
         return loss
 
     def load_state_dict(self, state_dict):
-        """Take states and options; those of torch's own class where the layout is shared, too.
+        """Load states and options, also those of torch's own class where the layouts agree.
 
         Parameters
         ----------
         state_dict : dict
-            From `state_dict` of this class or of torch's.
+            From `state_dict`, this class's or torch's.
 
         Raises
         ------
@@ -239,7 +239,7 @@ class _Run:
                 setattr(self.optimizer, name, progress[name])
 
     def _follow(self, group):
-        """Have the optimizer that the options of the group describe."""
+        """Make the optimizer match the options of the group."""
         given = {
             key: value.item() if isinstance(value, torch.Tensor) else value  # a learning rate may be one
             for key, value in group.items()
@@ -267,7 +267,7 @@ class _Run:
         self.arrangement = Arrangement(fresh, fresh)
 
     def _look(self, position, tensor):
-        """NumPy's view of a parameter, anew where its memory is another one."""
+        """NumPy's view of a parameter, made anew when the parameter's memory has changed."""
         place = tensor.data_ptr(), tensor.stride(), tensor.shape
         if place != self.places[position]:
             self.weights[position] = as_array(tensor, f"parameter {self._name(position)}")
@@ -319,14 +319,14 @@ class _Run:
             yield theirs.get(name, name), array
 
     def _show(self, position, tensor):
-        """Put a new state where torch has it: over the same memory."""
+        """Show torch a new state, over the same memory."""
         state = {"step": self.counts[position]}
         for name, array in self._leaves(self.updater.states[position]):
             state[name] = _as_tensor(array)
         self.states[tensor] = state
 
     def _adopt(self, position, tensor, saved):
-        """Step on with a state that was loaded."""
+        """Continue from a loaded state."""
         weight = self._look(position, tensor)
         optimizer, owner = self.optimizer, f"parameter {self._name(position)}"
         optimizer_state = optimizer.create_state_multi_precision(position, weight)
@@ -369,7 +369,7 @@ def _as_tensor(array):
 
 
 class _Vocabulary:
-    """The options of a class, in its own words and in torch's."""
+    """The options of a class, under its own names and torch's."""
 
     def __init__(self, cls, given):
         if given.get("lr_scheduler") is not None:
@@ -390,7 +390,7 @@ class _Vocabulary:
         self.defaults = {**self.torchs(usual), **self.layout.fixed, **self.torchs(given)}
 
     def torchs(self, options):
-        """Options under torch's words where it has one, and both betas together."""
+        """Options under torch's names where it has them, with both betas as one pair."""
         words = {**WORDS, **self.layout.words}
         said = {}
         for key, value in options.items():  # the nearest class says which of two spellings counts
@@ -403,7 +403,7 @@ class _Vocabulary:
         return said
 
     def ours(self, options):
-        """The arguments of the constructor; refused if there is an option that the class lacks."""
+        """The constructor's arguments; an option that the class lacks is refused."""
         said = {key: value for key, value in options.items() if key not in _NOT_OURS and key not in _HOW}
         for word, what in _LACKING.items():
             if said.pop(word, False):
@@ -437,7 +437,7 @@ class _Vocabulary:
         return {**kept, **options}
 
     def saved_group(self, saved, present):
-        """A group of a state_dict with all options, checked, less what torch says of how it computes."""
+        """A group of a state_dict with all options, checked, without torch's options of how to compute."""
         options = {
             key: value
             for key, value in {**present, **saved}.items()

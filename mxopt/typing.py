@@ -1,4 +1,4 @@
-"""The types that mxopt's annotations speak of, for use in your own annotations."""
+"""The types in mxopt's annotations, for use in your own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Array", "DialectName", "FileFormat", "Gradient", "Index", "Schedule"
 
 #: A weight, a dense gradient or a state.
 Array = NDArray[Any]
-#: What an updater knows a weight by.
+#: An updater's key for a weight.
 Index = Union[int, str]
 #: What an optimizer keeps for one weight: nothing, an array, or arrays in MXNet's order.
 State = Union[None, Array, "tuple[State, ...]"]
@@ -31,5 +31,5 @@ class SupportsArray(Protocol):
 
 #: What a step takes as a gradient.
 Gradient = Union[Array, RowSparseArray, SupportsArray]
-#: One or several, as every updater takes them.
+#: One gradient or several, as every updater takes them.
 Indices = Union[Index, Sequence[Index]]

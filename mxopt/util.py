@@ -1,6 +1,6 @@
-"""``mx.util``: MXNet's switches of array semantics, which turn nothing here.
+"""``mx.util``: MXNet's switches of array semantics, which have no effect here.
 
-Arrays are NumPy's, and so are their shapes. The switches remember how they stand, for scripts that ask.
+Arrays are NumPy's, and so are their shapes. The switches only remember their positions, for scripts that ask.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _switches = _Switches()
 
 
 def is_np_shape():
-    """Whether `set_np_shape` was asked for; shapes are NumPy's either way."""
+    """Whether `set_np_shape` is on; shapes are NumPy's either way."""
     return _switches.shape
 
 
 def is_np_array():
-    """Whether `set_np` was asked for; arrays are NumPy's either way."""
+    """Whether `set_np` is on; arrays are NumPy's either way."""
     return _switches.array
 
 
 def set_np_shape(active):
-    """Remember that NumPy's shapes are wanted; gives how it was before."""
+    """Remember whether NumPy's shapes are wanted; returns the previous setting."""
     before, _switches.shape = _switches.shape, bool(active)
     return before
 
@@ -48,7 +48,7 @@ def set_np(shape=True, array=True, dtype=False):
 
 
 def reset_np():
-    """Take back `set_np`."""
+    """Undo `set_np`."""
     set_np(shape=False, array=False)
 
 
@@ -73,7 +73,7 @@ def np_array(active=True):
 
 
 def use_np(func):
-    """The function or class itself: its arrays are NumPy's."""
+    """Return the function or class unchanged: its arrays are NumPy's already."""
     return func
 
 
@@ -92,7 +92,7 @@ def set_module(module):
 
 
 def makedirs(d):
-    """Make a folder, and those above it, unless it is there."""
+    """Make a folder and its parents, unless it exists."""
     os.makedirs(os.path.expanduser(d), exist_ok=True)
 
 
@@ -102,7 +102,7 @@ def getenv(name):
 
 
 def setenv(name, value):
-    """Set an environment variable, or with None unset it."""
+    """Set an environment variable; None unsets it."""
     if value is None:
         os.environ.pop(name, None)
     else:

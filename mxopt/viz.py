@@ -1,8 +1,8 @@
-"""Pictures of schedules, states, differences and histories: returned, never shown; matplotlib draws them.
+"""Figures of schedules, states, differences and histories, drawn with matplotlib; returned, never shown.
 
     mx.viz.schedule(scheduler, 10_000).savefig("rates.png")
 
-In a notebook the last line of a cell shows its figure.
+In a notebook, a figure on the last line of a cell is shown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __getattr__ = missing_from("mxopt.visualization")
 
 
 def rates(scheduler, steps):
-    """The learning rates of the updates 1 to `steps`; the scheduler itself is not asked.
+    """The learning rates of the updates 1 to `steps`; the scheduler itself does not change.
 
-    A scheduler's answer depends on what it has been asked before, so a copy is asked, update by update.
+    A scheduler's answer depends on earlier calls, so a copy is called, update by update.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def states(source):
     Returns
     -------
     matplotlib.figure.Figure
-        The rows with NaN or infinities stand first, then the largest norms.
+        Rows with NaN or infinities come first, then the largest norms.
     """
     rows = _statistics(_arrays(source))
     rows.sort(key=lambda row: (-row["odd"], -row["norm"]))
@@ -134,7 +134,7 @@ def states(source):
 
 
 def diff(one, other):
-    """Draw how far the arrays of two states are apart, relative to the larger of the two.
+    """Draw how far apart the arrays of two states are, relative to the larger of the two.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def diff(one, other):
     Returns
     -------
     matplotlib.figure.Figure
-        What only one of them has is named beside it.
+        Arrays that only one of them has are marked as such.
     """
     pair = [_arrays(source) for source in (one, other)]
     rows = []
@@ -173,7 +173,7 @@ def diff(one, other):
 
 
 def history(source):
-    """Draw what a logger has recorded, a panel for each number.
+    """Draw what a logger has recorded, one panel for each quantity.
 
     Parameters
     ----------
