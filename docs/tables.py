@@ -102,6 +102,8 @@ def optimizer_page(cls, drawn):
     lines = [cls.__name__, "=" * len(cls.__name__), "", told.summary, "", f"*State:* {told.state}", ""]
     lines += [f".. image:: {drawn}", "   :class: picture", f"   :alt: a run of {name} down a long valley", ""]
     lines += [f".. autoclass:: {cls.__module__}.{cls.__name__}", ""]
+    if name in mxopt.list_optimizers(family="later"):
+        return "\n".join([*lines, "MXNet does not have it. In `mxopt.v1` it is the same.", ""])
     if name not in mxopt.v1.list_optimizers():
         return "\n".join([*lines, "MXNet 1.9.1 does not have it.", ""])
     if not told.differences and not told.other_formula:

@@ -89,6 +89,31 @@ def test_a_tensor_that_comes_while_it_is_zero_steps_without(package, name):
     assert updater.optimizer._index_update_count == {0: 2, 1: 1}
 
 
+@each
+@pytest.mark.parametrize("wrong", ["shape", "rate"])
+def test_an_error_at_a_tensor_without_momentum_leaves_those_with_it(package, name, wrong):
+    weights = weights_of()
+    updater = package.get_updater(made(package, name))
+    steps(updater, weights[:1], [0.9])
+    optimizer = updater.optimizer
+    optimizer.momentum = 0.0
+    if wrong == "rate":
+        optimizer.lr_mult = {1: np.nan}
+    grads = [np.ones_like(weights[0]), np.ones(5 + (wrong == "shape"), np.float32)]
+    state = updater.states[0]
+    arrays = [
+        *weights,
+        *(part for part in (state if isinstance(state, tuple) else [state]) if part is not None),
+    ]
+    before = [np.array(array) for array in arrays]
+    with pytest.raises((ValueError, TypeError)):
+        updater([0, 1], grads, weights)
+    for array, old in zip(arrays, before):
+        np.testing.assert_array_equal(array, old)
+    assert optimizer._index_update_count == {0: 1}
+    assert list(updater.states) == [0]
+
+
 def test_masters_go_on_as_well():
     package = mxopt
     weights = weights_of(np.float16)

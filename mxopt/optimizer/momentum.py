@@ -1,5 +1,8 @@
 """What the optimizers with a momentum buffer have in common."""
 
+import contextlib
+
+from .. import kernels
 from ..slots import NONE, StateSlot
 from .optimizer import NewStates, Optimizer, is_half
 
@@ -29,7 +32,8 @@ class Momentum(Optimizer):
             self._fused_once(indices, weights, grads, states, lazy)
         except (TypeError, ValueError):  # refused, and nothing has changed
             kept = [] if self.momentum else [self._has_momentum(*pair) for pair in zip(weights, states)]
-            if not any(kept) or self._goes_on:
+            lengths = {len(indices), len(weights), len(grads), len(states)}
+            if not any(kept) or self._goes_on or len(lengths) > 1:
                 raise
         else:
             return
@@ -38,17 +42,35 @@ class Momentum(Optimizer):
         if self.rests:
             self._fused_once(indices, weights, grads, self._rested(weights, states))
             return
+        parts = []
         for there in (True, False):
             part = [call for call, has in zip(zip(indices, weights, grads, states), kept) if has == there]
             if part:
                 *columns, own = map(list, zip(*part))
                 if not there:  # new states are among these
                     own = NewStates(own, getattr(states, "added", []))
-                self._goes_on = there
-                try:
-                    self._fused_once(*columns, own)
-                finally:
-                    del self._goes_on
+                by_rows = lazy
+                if isinstance(lazy, list):
+                    by_rows = [one for one, has in zip(lazy, kept) if has == there]
+                parts.append((there, columns, own, by_rows))
+        # What may be wrong with one part is found before the other is stepped.
+        self._ahead(indices)  # finds an index that is in both
+        for there, columns, own, by_rows in parts:
+            with self._going_on(there):
+                names = self.passes
+                self._plan(*columns, own, kernels.RULES[names[-1]], by_rows, len(names) > 1)
+                self._scalars(*self._ahead(columns[0]))
+        for there, columns, own, by_rows in parts:
+            with self._going_on(there):
+                self._fused_once(*columns, own, by_rows)
+
+    @contextlib.contextmanager
+    def _going_on(self, there):
+        self._goes_on = there
+        try:
+            yield
+        finally:
+            del self._goes_on
 
     _fused_once = Optimizer._fused
 
@@ -58,11 +80,8 @@ class Momentum(Optimizer):
             kept, states = False, self._rested(weights, states)
         if not kept:
             return super()._each(indices, weights, grads, states)
-        self._goes_on = True
-        try:
+        with self._going_on(True):
             return super()._each(indices, weights, grads, states)
-        finally:
-            del self._goes_on
 
     def _rested(self, weights, states):
         return NewStates(map(self._without, weights, states), getattr(states, "added", []))
