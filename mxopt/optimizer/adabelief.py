@@ -33,7 +33,7 @@ class AdaBelief(BiasCorrected):
     beta2 : float, default 0.999
         Decay of the variance.
     epsilon : float, default 1e-6
-        Joins the variance at every step, and the root.
+        Added to the variance at every step, and to the root.
     correct_bias : bool, default True
         Correct the rate for moments that started at zero.
     use_fused_step : bool, default True
@@ -46,7 +46,7 @@ class AdaBelief(BiasCorrected):
     Notes
     -----
     Decay is added to the gradient before clipping (L2); [1]_ decouples it. The bias correction multiplies the
-    rate, so epsilon joins the uncorrected root. epsilon adds up in ``var`` to ``epsilon / (1 - beta2)``.
+    rate, so epsilon is added to the uncorrected root. In ``var`` it adds up to ``epsilon / (1 - beta2)``.
 
     State: (mean, var), zeros of the weight's shape and dtype.
 

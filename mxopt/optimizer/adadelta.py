@@ -13,7 +13,7 @@ from .optimizer import Optimizer, register
 
 @register
 class AdaDelta(Optimizer):
-    """AdaDelta: steps as large as past steps were, relative to the gradients that caused them.
+    """AdaDelta: gradients scaled by the ratio of past steps to past gradients.
 
     Updates are applied by::
 
@@ -35,7 +35,7 @@ class AdaDelta(Optimizer):
     epsilon : float, default 1e-6
         Starts the steps, and keeps the division finite.
     use_fused_step : bool, default True
-        Run the compiled rule rather than `step`; MXNet has no kernel here, its False is the same arithmetic.
+        Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
@@ -43,7 +43,7 @@ class AdaDelta(Optimizer):
 
     Notes
     -----
-    [1]_ has no learning rate, which is 1 here. Weight decay is added to the gradient (L2).
+    [1]_ has no learning rate; 1, the default, matches it. Weight decay is added to the gradient (L2).
 
     State: (acc_g, acc_delta), zeros of the weight's shape in float32 (float64 for a float64 weight, which
     MXNet refuses).

@@ -88,7 +88,7 @@ class Adam(Optimizer):
 
     @property
     def states_have_rows(self):
-        """Whether states of a row-sparse weight are row-sparse: where its updates are lazy."""
+        """Whether states of a row-sparse weight are row-sparse: they are if its updates are lazy."""
         return self.lazy_update
 
     def _corrected(self, t, lr):

@@ -17,7 +17,7 @@ class BiasCorrected(Optimizer):
 
     state_slots = (StateSlot("mean"), StateSlot("var"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
-    # MXNet's multi-tensor operators get lr and wd in lists of numbers, and rescale_grad as an array.
+    # MXNet's multi-tensor operators take lr and wd as lists of numbers, and rescale_grad as an array.
     text_scalars = ("clip_gradient", "beta1", "beta2", "epsilon")
 
     def __init__(
@@ -32,7 +32,7 @@ class BiasCorrected(Optimizer):
         aggregate_num: float | None = None,
         **kwargs: Any,
     ) -> None:
-        # MXNet overrules aggregate_num by the environment here.
+        # Here MXNet ignores aggregate_num and reads the environment.
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step,
                          aggregate_num=config.aggregation_size(most=50), **kwargs)  # fmt: skip
         self._keep_moments(beta1, beta2, epsilon)
@@ -50,7 +50,7 @@ class BiasCorrected(Optimizer):
 
 @register
 class AdamW(BiasCorrected):
-    """AdamW: Adam whose weight decay does not pass through the moments.
+    """AdamW: Adam with weight decay kept out of the moments.
 
     Updates are applied by::
 
@@ -87,11 +87,12 @@ class AdamW(BiasCorrected):
 
     Notes
     -----
-    In [1]_ a schedule of its own scales the decay; here the bias-corrected rate does, as in MXNet: the first
-    steps decay less. The bias correction multiplies the rate, so epsilon joins the uncorrected root.
+    In [1]_ a separate schedule scales the decay; here, as in MXNet, the bias-corrected rate does, so the
+    first steps decay less. The bias correction multiplies the rate, so epsilon is added to the uncorrected
+    root.
 
-    `step` decays afterwards, by ``lr_t * wd`` times the weight that has already moved, and has no skipping:
-    it is MXNet's other formula, and differs by the order of ``lr_t**2 * wd``.
+    `step` decays last, by ``lr_t * wd`` times the weight that has already moved, and never skips: it is
+    MXNet's other formula, and differs by a term of order ``lr_t**2 * wd``.
 
     State: (mean, var), zeros of the weight's shape and dtype.
 

@@ -36,7 +36,7 @@ class Adamax(Optimizer):
     epsilon : float, default 1e-8
         Keeps the division finite.
     use_fused_step : bool, default True
-        Run the compiled rule rather than `step`; MXNet has no kernel here, its False is the same arithmetic.
+        Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs

@@ -11,7 +11,7 @@ from .optimizer import Optimizer, register
 
 @register
 class Adan(Optimizer):
-    """Adan: Nesterov's look ahead, estimated from how the gradient changes between steps.
+    """Adan: Nesterov's look-ahead, estimated from how the gradient changes between steps.
 
     Updates are applied by::
 

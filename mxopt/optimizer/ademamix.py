@@ -35,7 +35,7 @@ class AdEMAMix(Optimizer):
         Decay of the slow mean. Runs of a few thousand steps do better with 0.999.
     alpha : float, default 5.0
         The weight of the slow mean. May be set between steps: the paper raises it from 0, and `beta3` from
-        `beta1`, during the first part of the training.
+        `beta1`, during the first part of training.
     epsilon : float, default 1e-8
         Keeps the division finite.
     lazy_update : bool, default False
@@ -48,7 +48,7 @@ class AdEMAMix(Optimizer):
     Notes
     -----
     The numbers are those of ``optax.contrib.ademamix`` of optax 0.2.8, which forms its corrections in
-    float32. The slow mean is not corrected for its start at zero: it is meant to come in slowly.
+    float32. The slow mean is not corrected for its start at zero: it is meant to build up slowly.
 
     State: (mean, slow, var), zeros of the weight's shape and dtype.
 

@@ -11,7 +11,7 @@ from .optimizer import Optimizer, register
 
 @register
 class ADOPT(Optimizer):
-    """ADOPT: Adam that converges for every beta2, since it divides by what it knew before the gradient.
+    """ADOPT: Adam that converges for any beta2, as it divides by the second moment before this gradient.
 
     Updates are applied by::
 
@@ -36,7 +36,7 @@ class ADOPT(Optimizer):
     beta2 : float, default 0.9999
         Decay of the mean of squares.
     epsilon : float, default 1e-6
-        The least that is divided by.
+        Lower limit of the divisor.
     clip_exponent : float or None, default 0.333
         How the limit of the direction grows with the steps; None: no limit.
     decoupled_weight_decay : bool, default False
@@ -88,7 +88,7 @@ class ADOPT(Optimizer):
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
     def _bound(self, t):
-        """The limit of the direction's elements; infinite: none."""
+        """The limit of the direction's elements; infinite means none."""
         return math.inf if self.clip_exponent is None else (t - 1.0) ** self.clip_exponent
 
     def scalars(self, t, lr, wd):

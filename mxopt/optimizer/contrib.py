@@ -12,12 +12,13 @@ def sum_of_rows(array):
     """The sum of each row, added in the order of oneDNN's reduction where registers hold 16 numbers.
 
     Numbers 0, 16, 32, ... of a row are added to a first sum, 1, 17, 33, ... to a second, up to the sixteenth.
-    What is left at the end is summed by itself and added to the first sum; then the sixteen are summed.
+    Leftover numbers at the end are summed separately and added to the first sum; then the sixteen sums are
+    added up.
 
     Parameters
     ----------
     array : ndarray of two dimensions
-        Not negative.
+        No negative elements.
 
     Returns
     -------
@@ -34,8 +35,8 @@ def sum_of_rows(array):
 
 
 def _sum_of_register(array):
-    # A full register is folded in half until four numbers are left, which are added in turn; of one that is
-    # not full, each half is summed by itself.
+    # A full register is folded in half until four numbers are left, which are added in turn; in a partial
+    # one, each half is summed separately.
     width = array.shape[1]
     if width <= 4:
         return np.add.accumulate(array, axis=1)[:, -1:]
@@ -74,9 +75,9 @@ class GroupAdaGrad(AdaGrad):
 
     Notes
     -----
-    The history is AdaGrad's [1]_, averaged over the row. Squares are added as MXNet's dense update adds them
-    on a processor with AVX-512 (`sum_of_rows`): on any machine, and for row-sparse gradients too, where
-    MXNet's kernel adds them one after the other.
+    The history is AdaGrad's [1]_, averaged over the row. On any machine, squares are added in the order
+    of MXNet's dense update on a processor with AVX-512 (`sum_of_rows`). Row-sparse gradients use that order
+    too, where MXNet's kernel adds squares one by one.
 
     State: history of shape (rows, 1), zeros in float32 (float64 for a float64 weight, which MXNet refuses).
 

@@ -14,7 +14,7 @@ from .optimizer import register
 
 @register
 class DCASGD(Momentum):
-    """DCASGD: a gradient that comes late is corrected for how far the weight has moved meanwhile.
+    """DCASGD: corrects late gradients for how far the weight has moved in the meantime.
 
     Updates are applied by::
 
@@ -45,7 +45,7 @@ class DCASGD(Momentum):
     -----
     The square of the gradient stands for the diagonal of the Hessian, equation 10 of [1]_ with a constant
     factor. `previous` is the weight before the last update of this index, as it is on a server that applies
-    updates in turn; with one worker that is a delay of one step.
+    updates in turn; with one worker the delay is one step.
 
     State: (mom, previous): None without momentum, else zeros; and a copy of the weight.
 
@@ -82,7 +82,7 @@ class DCASGD(Momentum):
         self.momentum = checks.number("momentum", momentum, 0)
         self.lamda = checks.number("lamda", lamda)
         self.lazy_update = checks.lazy_update(self, lazy_update)
-        self.weight_previous: dict[Any, Any] = {}  # never filled, there as well
+        self.weight_previous: dict[Any, Any] = {}  # never filled, as in MXNet
 
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale, self._clip, self.lamda, self.momentum

@@ -1,4 +1,4 @@
-"""What is registered, and what each of it is: as data and as text."""
+"""The registered optimizers and their descriptions, as data and as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import checks, dialects, reprs, slots
 from .optimizer import Optimizer
 
 ABSENT = "absent"
-#: who published an optimizer: MXNet, or others since
+#: where an optimizer comes from: MXNet, or later publications
 FAMILIES = ("mxnet", "later")
 
 
@@ -23,10 +23,10 @@ def list_optimizers(pattern: str = "*", dialect: Any = "2.x", family: str | None
     Parameters
     ----------
     pattern : str, default '*'
-        As in file names, in any case: ``'ada*'``.
+        Matched as file names are, ignoring case: ``'ada*'``.
     dialect : {'2.x', '1.x'}
     family : {'mxnet', 'later'}, optional
-        MXNet's own, or those published since; not given: both.
+        MXNet's own, or those published since. Default: both.
 
     Returns
     -------
@@ -47,14 +47,14 @@ def list_optimizers(pattern: str = "*", dialect: Any = "2.x", family: str | None
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What `describe` returns; its ``str`` is text to read.
+    """What `describe` returns; prints as readable text.
 
     Attributes
     ----------
     name, dialect, summary : str
     cls : type
     parameters : dict of str to object
-        The constructor's own arguments and their defaults; those of `Optimizer` are accepted besides.
+        The constructor's own arguments and their defaults; it also accepts those of `Optimizer`.
     states : tuple of str
         Names of the state's arrays, in order.
     state : str
@@ -69,7 +69,7 @@ class Description:
     differences : dict of str to dict
         Parameters whose defaults differ between the dialects: name -> {dialect: default}.
     other_formula : str or None
-        The formula of the other dialect where it is another one.
+        The other dialect's formula, if it differs.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Description:
 
     @property
     def signature(self):
-        """The constructor as one would write it."""
+        """The constructor's signature in Python syntax."""
         own = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         return f"{self.cls.__name__}({own}{', ' if own else ''}**kwargs)"
 
@@ -128,7 +128,7 @@ class Description:
 
 
 def describe(name: str | type, dialect: Any = "2.x") -> Description:
-    """Describe an optimizer: signature, defaults, states, laziness, and what the other dialect does.
+    """Describe an optimizer: signature, defaults, states, lazy updates, and how the other dialect differs.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
     Returns
     -------
     Description
-        Print it to read it.
+        Readable when printed.
 
     Examples
     --------
@@ -178,13 +178,13 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
 
 
 def _of(cls, attribute):
-    """An attribute of a class; where arguments decide it, with the default ones."""
+    """An attribute of a class; one that depends on arguments, with their defaults."""
     value = getattr(cls, attribute)
     return getattr(cls(), attribute) if isinstance(value, property) else value
 
 
 def _parameters(cls):
-    """Arguments that a class's constructor names, and their defaults; those of `Optimizer` aside."""
+    """Arguments that a class's constructor names, and their defaults, without those of `Optimizer`."""
     constructor = next(vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base))
     if constructor.__qualname__.startswith("Optimizer."):
         return {}
@@ -198,7 +198,7 @@ def _parameters(cls):
 def _differences(own, others, dialect):
     rows, base = {}, inspect.signature(Optimizer.__init__).parameters
     for name in {**own, **others}:
-        # What only one constructor names, the other takes all the same if `Optimizer` does.
+        # An argument that only one constructor names is still accepted by the other if `Optimizer` takes it.
         default = base[name].default if name in base else ABSENT
         here, there = own.get(name, default), others.get(name, default)
         extension = name == "lazy_update" and ABSENT in (here, there)
@@ -208,7 +208,7 @@ def _differences(own, others, dialect):
 
 
 def _documents(cls):
-    """The docstrings of a class and of those that it refines."""
+    """The docstrings of a class and of its bases."""
     return (
         inspect.cleandoc(base.__doc__)
         for base in cls.__mro__

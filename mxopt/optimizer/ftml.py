@@ -13,7 +13,7 @@ from .optimizer import Optimizer, register
 
 @register
 class FTML(Optimizer):
-    """FTML: every step minimises what the recent gradients, weighted by age, say of the loss.
+    """FTML: every step minimises a model of the loss made from recent gradients, weighted by age.
 
     Updates are applied by::
 
@@ -27,7 +27,8 @@ class FTML(Optimizer):
     Parameters
     ----------
     learning_rate : float, default 0.0025
-        Not 0, also after multipliers: it divides. None: the scheduler's ``base_lr``, or 0.01 without one.
+        The update divides by it: never 0, even after multipliers. None: the scheduler's ``base_lr``, or 0.01
+        without a scheduler.
     beta1 : float, default 0.6
         How fast old gradients lose weight; the paper advises 0.5 to 0.7.
     beta2 : float, default 0.999

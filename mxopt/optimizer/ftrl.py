@@ -13,7 +13,7 @@ from .optimizer import Optimizer, register
 
 @register
 class Ftrl(Optimizer):
-    """Ftrl-proximal: the weight that all gradients so far would choose, with many exact zeros.
+    """Ftrl-proximal: the weight that fits all gradients so far best, with many exact zeros.
 
     Updates are applied by::
 
@@ -24,7 +24,7 @@ class Ftrl(Optimizer):
 
     The new weight depends on the states only: an element that never had a gradient becomes 0. With a
     row-sparse gradient and ``lazy_update=True`` all this happens only in the rows that the gradient holds,
-    so the other rows keep their first weights.
+    so rows that never had a gradient keep their initial weights.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Ftrl(Optimizer):
         Run the compiled rule rather than `step`.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``. A KVStore or Trainer does
-        so for the weights that it keeps as row-sparse ones, as in MXNet.
+        so for weights that it stores as row-sparse, as in MXNet.
     **kwargs
         Arguments of `Optimizer`; ``wd`` is the strength of the L2 regularization.
 

@@ -14,7 +14,7 @@ from .optimizer import Optimizer, register
 
 @register
 class LAMB(Optimizer):
-    """LAMB: Adam's direction, with a step whose length is a multiple of the weight's norm, tensor by tensor.
+    """LAMB: Adam's direction, with steps proportional to the weight's norm, tensor by tensor.
 
     Updates are applied by::
 
@@ -53,10 +53,10 @@ class LAMB(Optimizer):
     Notes
     -----
     The paper scales the norm by a function phi; here it is the identity within the two bounds. The ratio is 1
-    for a tensor of zeros, which could not leave zero otherwise. The norms are of the whole tensor, so a
+    for a tensor of zeros, which otherwise could never leave zero. The norms are of the whole tensor, so a
     row-sparse gradient counts as a dense one whose other rows are zero.
 
-    Three deviations from MXNet are on purpose: a step counts once (MXNet's kernel for single tensors counts
+    Three deviations from MXNet are deliberate: a step counts once (MXNet's kernel for single tensors counts
     it twice), the float32 master is updated on every path, and float64 weights have float64 states.
 
     State: (mean, var), zeros of the weight's shape; float32, or float64 for float64 weights.

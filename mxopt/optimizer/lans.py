@@ -14,7 +14,7 @@ from .optimizer import Optimizer, register
 
 @register
 class LANS(Optimizer):
-    """LANS: LAMB on normalised gradients, with Nesterov's look ahead as a second part of the step.
+    """LANS: LAMB on normalised gradients, with Nesterov's look-ahead as a second part of the step.
 
     Updates are applied by::
 
@@ -34,7 +34,7 @@ class LANS(Optimizer):
     learning_rate : float, default 0.001
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     beta1 : float, default 0.9
-        Decay of the first moment, and the share of its part in the step.
+        Decay of the first moment, and the weight of its part in the step.
     beta2 : float, default 0.999
         Decay of the second moment.
     epsilon : float, default 1e-6
@@ -54,8 +54,8 @@ class LANS(Optimizer):
     MXNet's `step` applies the first part before it forms the second from the new weight, and so does ours;
     the compiled rules, like MXNet's kernel, use the old weight for both.
 
-    A gradient of zeros counts as zero: the moments decay. (MXNet divides 0 by 0, and all numbers of the
-    tensor are NaN from then on.) The norms are of the whole tensor, so a row-sparse gradient counts as a
+    A gradient of zeros just decays the moments. (MXNet divides 0 by 0, and the whole tensor is NaN from then
+    on.) The norms are of the whole tensor, so a row-sparse gradient counts as a
     dense one whose other rows are zero. Where `multi_precision` keeps a master, the fused norm of the
     weight is that of the 16-bit weight, as in MXNet.
 

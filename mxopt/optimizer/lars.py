@@ -15,7 +15,7 @@ from .sgd import SGD
 
 @register
 class LARS(SGD):
-    """LARS: SGD whose learning rate is scaled for every tensor by the norms of its weight and gradient.
+    """LARS: SGD with a learning rate scaled per tensor by the norms of its weight and gradient.
 
     Updates are applied by::
 
@@ -29,11 +29,11 @@ class LARS(SGD):
         mom = momentum * mom - lr * g                            # momentum > 0
         weight = weight + mom
 
-    Tensors whose name ends in ``gamma``, ``beta`` or ``bias`` have the factor 1. The name is that of
-    ``param_idx2name``, else the index itself as a string.
+    Tensors with a name that ends in ``gamma``, ``beta`` or ``bias`` have the factor 1. The name comes from
+    ``param_idx2name``; without one it is the index as a string.
 
     With a row-sparse gradient and ``lazy_update=True`` only the rows that the gradient holds are updated, at
-    the rate that the norms of the whole weight and of the gradient give.
+    the rate given by the norms of the whole weight and of the gradient.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ class LARS(SGD):
     """
 
     rules = ("lars_norms", *SGD.rules)
-    # MXNet rescales the gradient for its norm by the number itself, and as read from text for the update.
+    # MXNet rescales by the number itself for the gradient's norm, and by the number read from text for the
+    # update.
     scalar_names = (*SGD.scalar_names, "norm_rescale")
 
     def __init__(

@@ -17,7 +17,7 @@ _STRATEGIES = ("linear", "power2", "sqrt", "lars", "none")
 
 
 def _checked_gradients(value):
-    """`cumgrads` as a file has it, judged."""
+    """Check `cumgrads` as read from a file, and return it."""
     if not isinstance(value, dict):
         raise TypeError(f"cumgrads must be a dict, got {value!r}")
     for index, entry in value.items():
@@ -35,7 +35,7 @@ def _checked_gradients(value):
 
 @register
 class LBSGD(Momentum):
-    """LBSGD: gathers gradients over several calls into one large batch, whose learning rate is warmed up.
+    """LBSGD: gathers gradients over several calls into one large batch, with a learning-rate warm-up.
 
     Call n of an index adds its gradient; every `batch_scale`-th one updates::
 
@@ -80,13 +80,13 @@ class LBSGD(Momentum):
     Attributes
     ----------
     cumgrads : dict
-        By index what is gathered, and how many calls there were.
+        By index, the gradients gathered so far and the number of calls.
 
     Notes
     -----
     Only MXNet 1.9 has it; the order of operations is 1.9's. The learning rate of a call is read before the
     call is counted, so a scheduler lags by one. [1]_ is about linear scaling and warm-up, [2]_ about 'lars',
-    which is here one number a tensor and does not multiply momentum's past.
+    which here is one number per tensor and does not scale the accumulated momentum.
 
     State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
 
@@ -137,7 +137,7 @@ class LBSGD(Momentum):
         self.num_epochs = num_epochs
         self.lbmult = 1  # the multiplier of the last update
         self.cumgrads: dict[Any, Any] = {}
-        self.adaptive = False  # never changed, there as well
+        self.adaptive = False  # never changed, as in MXNet
         self.admult = 1
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
@@ -147,9 +147,9 @@ class LBSGD(Momentum):
         return lr, wd
 
     def _gathered(self, index, grad, dtype, entries):
-        """Add a gradient to those of its index; the mean of all that there are when it is time, else None.
+        """Add a gradient to its index's sum; returns the mean when an update is due, else None.
 
-        What `cumgrads` will hold for the index goes to `entries`.
+        The new entry of `cumgrads` for the index goes to `entries`.
         """
         entry = self.cumgrads.get(index)
         if entry is None or entry["num_cums"] <= 0:
@@ -162,7 +162,7 @@ class LBSGD(Momentum):
         return _divided(total, self.batch_scale) if ready else None
 
     def _multiplier(self, number, weight, grad, wd):
-        """That of the learning rate, when `number` gradients have been seen."""
+        """The multiplier of the learning rate after `number` gradients."""
         scale = self.batch_scale
         whole = self.warmup_epochs * self.updates_per_epoch
         if self.warmup_strategy == "lars":
@@ -180,7 +180,7 @@ class LBSGD(Momentum):
         return 1.0 + (scale - 1) * math.sqrt(number / whole)
 
     def _fused_once(self, indices, weights, grads, states, lazy=None):
-        # First all that may fail...
+        # First everything that can fail...
         rule = kernels.RULES[self.passes[0]]
         plan = self._plan(indices, weights, grads, states, rule, lazy)
         if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
@@ -232,7 +232,7 @@ def _plain(grad):
 
 
 def _sum(total, grad):
-    """`grad`, which may be overwritten, with what there was."""
+    """`total` plus `grad`, which may be overwritten."""
     if isinstance(total, RowSparseArray) and isinstance(grad, RowSparseArray):
         data, rows = np.concatenate([total.data, grad.data]), np.concatenate([total.indices, grad.indices])
         return RowSparseArray(data, rows, grad.shape)

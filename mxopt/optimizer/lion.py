@@ -24,9 +24,9 @@ class Lion(Optimizer):
     Parameters
     ----------
     learning_rate : float, default 0.0001
-        Every element moves by as much: a third to a tenth of what Adam takes.
+        The size of every element's step; use a third to a tenth of Adam's.
     beta1 : float, default 0.9
-        How much of the direction is the momentum's.
+        The momentum's share of the direction.
     beta2 : float, default 0.99
         Decay of the momentum.
     lazy_update : bool, default False
@@ -34,7 +34,7 @@ class Lion(Optimizer):
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     **kwargs
-        Arguments of `Optimizer`. Good values of ``wd`` are three to ten times those for AdamW.
+        Arguments of `Optimizer`. Good values of ``wd`` are three to ten times AdamW's.
 
     Notes
     -----
@@ -83,7 +83,7 @@ class Lion(Optimizer):
 
 
 def _mean(mean, grad, beta):
-    """A running mean that has seen one more gradient; its product is not rounded before it is added."""
+    """A running mean updated with one more gradient; products are added without rounding first."""
     real = mean.dtype.type
     product = grad.astype(np.float64) * float(real(1.0 - beta))
     return (product + mean * real(beta)).astype(mean.dtype)

@@ -32,7 +32,7 @@ class MADGRAD(Optimizer):
     ----------
     learning_rate : float, default 0.01
     momentum : float, default 0.9
-        How much of the old weight stays; 0 keeps no start.
+        The share of the old weight that is kept; with 0 the state has no ``start``.
     epsilon : float, default 1e-6
         Keeps the division finite; added to the rate as well.
     decoupled_weight_decay : bool, default False
@@ -42,7 +42,7 @@ class MADGRAD(Optimizer):
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     **kwargs
-        Arguments of `Optimizer`. Less ``wd`` is needed than with SGD or Adam, often none.
+        Arguments of `Optimizer`. Needs less ``wd`` than SGD or Adam, often none.
 
     Notes
     -----
@@ -114,5 +114,5 @@ class MADGRAD(Optimizer):
 
 
 def _cube_root(array):
-    """As PyTorch has it, whose exponent is rounded to the array's type."""
+    """The cube root as PyTorch computes it: its exponent is rounded to the array's type."""
     return np.power(array, array.dtype.type(1 / 3))

@@ -10,7 +10,7 @@ from .optimizer import NewStates, Optimizer, is_half
 class Momentum(Optimizer):
     """Base of optimizers that keep a momentum buffer, or no state when `momentum` is 0.
 
-    Their last rule is the one with momentum, the rule before it the one without.
+    The last of their `rules` has momentum, the one before it does not.
     """
 
     state_slots = (StateSlot("mom", when="momentum", absent=NONE),)
@@ -18,9 +18,9 @@ class Momentum(Optimizer):
     text_scalars = scalar_names
     momentum: float
 
-    #: Whether momentum rests while `momentum` is 0, rather than being multiplied by 0.
+    #: Whether existing buffers are left alone while `momentum` is 0, rather than multiplied by 0.
     rests = False
-    #: Whether the states of this call have momentum although `momentum` is 0.
+    #: Whether the states of this call have a momentum buffer although `momentum` is 0.
     _goes_on = False
 
     @property
@@ -37,8 +37,8 @@ class Momentum(Optimizer):
                 raise
         else:
             return
-        # A schedule has set momentum to 0. As in MXNet, states that exist go on: with a momentum of 0, or
-        # untouched until there is momentum again.
+        # A schedule has set momentum to 0. As in MXNet, existing states stay in use: multiplied by 0, or
+        # untouched until momentum is back.
         if self.rests:
             self._fused_once(indices, weights, grads, self._rested(weights, states))
             return

@@ -14,22 +14,22 @@ _WILD = frozenset("*?[")
 
 
 def is_pattern(key):
-    """Whether a key of a dict of multipliers stands for many names, as in a shell: ``'*_bias'``."""
+    """Whether a key of a dict of multipliers is a shell-style pattern of names: ``'*_bias'``."""
     return isinstance(key, str) and not _WILD.isdisjoint(key)
 
 
 def checked(given, what):
-    """A dict of multipliers with numbers that float32 holds.
+    """A dict of multipliers, checked to be within float32's range.
 
     Parameters
     ----------
     given : dict of (int or str) to number
     what : str
-        What to call them.
+        What messages call them.
     """
     if not isinstance(given, dict):
         raise TypeError(f"multipliers must be a dict of names or indices to numbers, got {given!r}")
-    # Most are plain, and there may be one for each of very many names.
+    # Fast for plain floats: there may be one for each of very many names.
     return {
         key: value
         if type(value) is float and -checks.LARGEST <= value <= checks.LARGEST
@@ -39,7 +39,7 @@ def checked(given, what):
 
 
 def find(multipliers, name):
-    """The multiplier of a name: its own, else that of the last pattern that matches, else 1.0."""
+    """The multiplier of a name: its own entry, else the last matching pattern's, else 1.0."""
     if name in multipliers:
         return multipliers[name]
     key = Patterns(multipliers).of(name) if isinstance(name, str) else None
@@ -47,12 +47,12 @@ def find(multipliers, name):
 
 
 class Patterns:
-    """The patterns among the keys of a dict of multipliers, and which of them each name is found by.
+    """The patterns among the keys of a dict of multipliers, and the one that applies to each name.
 
     Parameters
     ----------
     multipliers : dict
-        As it is now; `are_those_of` tells whether it has other keys since. Values may change.
+        Its current keys are used; `are_those_of` tells whether they have changed. Values may change.
     """
 
     def __init__(self, multipliers):
@@ -62,11 +62,11 @@ class Patterns:
 
     @staticmethod
     def _look(multipliers):
-        # Whatever is entered becomes the last key, so there is no need to look at all of them.
+        # A new entry becomes the last key, so there is no need to compare them all.
         return id(multipliers), len(multipliers), next(reversed(multipliers), None)
 
     def are_those_of(self, multipliers):
-        """Whether a dict is the one that they were taken from, with the keys that it had."""
+        """Whether a dict is the one that the patterns were taken from, with the same keys."""
         return self._mark == self._look(multipliers)
 
     def of(self, name):
@@ -82,10 +82,10 @@ def matches(multipliers, names):
     Returns
     -------
     dict of key to list of str
-        Keys that are indices stand for themselves.
+        Keys that are indices match themselves.
     """
     known = set(names)
-    # a name may hold brackets itself
+    # names may contain brackets
     found = {key: [key] if key in known else [] for key in multipliers if isinstance(key, str)}
     texts = None
     for key, matched in found.items():
@@ -143,14 +143,14 @@ def effective(optimizer):
     names.update((index, getattr(p, "name", None)) for index, p in optimizer.param_dict.items())
     counts = optimizer._index_update_count
     names.update((index, index if isinstance(index, str) else None) for index in counts if index not in names)
-    # a scheduler may change when it is called, so a copy is asked
+    # calling a scheduler may change it, so use a copy
     asked = copy.copy(optimizer)
     asked.param_dict, asked.lr_scheduler = optimizer.param_dict, copy.deepcopy(optimizer.lr_scheduler)
     rate, table = asked.learning_rate, EffectiveTable()
     for index, name in names.items():
         lr_mult, wd_mult = optimizer._mult(index, "lr_mult"), optimizer._mult(index, "wd_mult")
         lr, wd = rate * lr_mult, optimizer.wd * wd_mult
-        if optimizer._own_rates:  # which may come with more, such as a momentum
+        if optimizer._own_rates:  # overridden methods may return more, such as a momentum
             lr, wd = (float(np.ravel(own)[0]) for own in (asked._get_lr(index), asked._get_wd(index)))
         count = counts.get(index, optimizer.begin_num_update)
         table.append(Effective(index, name, lr, wd, lr_mult, wd_mult, count))

@@ -14,7 +14,7 @@ from .optimizer import Optimizer, register
 
 @register
 class Nadam(Optimizer):
-    """Nadam: Adam with Nesterov's momentum, whose strength follows a schedule.
+    """Nadam: Adam with Nesterov momentum that follows a schedule.
 
     Updates are applied by::
 
@@ -35,7 +35,7 @@ class Nadam(Optimizer):
     learning_rate : float, default 0.001
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     beta1 : float, default 0.9
-        Decay of the first moment, and what the momentum rises to.
+        Decay of the first moment, and the limit that the momentum rises to.
     beta2 : float, default 0.999
         Decay of the second moment.
     epsilon : float, default 1e-8
@@ -43,7 +43,7 @@ class Nadam(Optimizer):
     schedule_decay : float, default 0.004
         How fast the momentum rises.
     use_fused_step : bool, default True
-        Run the compiled rule rather than `step`; MXNet has no kernel here, its False is the same arithmetic.
+        Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
@@ -52,9 +52,9 @@ class Nadam(Optimizer):
     Attributes
     ----------
     m_schedule : float
-        The product of all momenta so far. As in MXNet there is one for the optimizer, multiplied once for
-        every tensor: with n tensors it falls n times a step, and the order of the tensors matters. Files of
-        mxopt hold it; of MXNet's files only a dumped optimizer does.
+        The product of all momenta so far. As in MXNet the optimizer has a single one, multiplied once for
+        every tensor: with n tensors it falls n times a step, and the order of the tensors matters. mxopt's
+        files always hold it; MXNet's only with a dumped optimizer.
 
     Notes
     -----
@@ -105,7 +105,7 @@ class Nadam(Optimizer):
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
     def _advance(self, t, moved):
-        """The numbers of one tensor; the schedule in `moved` goes on by it.
+        """The numbers of one tensor; advances the schedule in `moved`.
 
         Returns
         -------

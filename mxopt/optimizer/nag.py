@@ -31,15 +31,15 @@ class NAG(Momentum):
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     lazy_update : bool, optional
-        Touch only the rows of a row-sparse gradient. None: where MXNet does, which is without momentum and
-        with ``use_fused_step=True``.
+        Touch only the rows of a row-sparse gradient. None: as MXNet, which does so without momentum and with
+        ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`.
 
     Notes
     -----
-    [1]_ takes the gradient at the weight that momentum alone would lead to. Here the weight is kept at that
-    place all the time, as in [2]_, so the gradient is the one at the weight.
+    [1]_ evaluates the gradient where momentum alone would take the weight. Here, as in [2]_, the stored
+    weight is that look-ahead point, so the gradient is taken at the weight itself.
 
     State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
 

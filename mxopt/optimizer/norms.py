@@ -8,9 +8,9 @@ from .. import kernels
 def norm(array):
     """The Euclidean norm, in the array's own type.
 
-    Tensors of up to `kernels.WHOLE_SUM` elements are summed as MXNet sums them, digit for digit: one element
-    after the other, relative to the largest magnitude so far (the algorithm of BLAS). Larger ones, where
-    such a sum loses digits, are summed in float64.
+    Tensors of up to `kernels.WHOLE_SUM` elements are summed exactly as MXNet sums them: one element at a
+    time, relative to the largest magnitude so far (the BLAS algorithm). Larger ones, where such a sum loses
+    digits, are summed in float64.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def norm(array):
     sizes = sizes[sizes != 0]
     if not sizes.size or np.isnan(sizes).any():
         return real(sizes.sum())
-    # Where a new largest magnitude appears, the sum so far is made relative to it.
+    # At each new largest magnitude, the sum so far is rescaled to it.
     records = np.flatnonzero(np.diff(np.maximum.accumulate(sizes), prepend=real(0)))
     scale, total = real(0), real(0)
     with np.errstate(all="ignore"):
@@ -42,7 +42,7 @@ def trust_ratio(weight_norm, update_norm, lower_bound=None, upper_bound=None):
     ----------
     weight_norm, update_norm : numpy.float32 or numpy.float64
     lower_bound, upper_bound : float, optional
-        Limits of the weight's norm; None and 0: none.
+        Limits of the weight's norm; None and 0: no limit.
     """
     real = type(weight_norm)
     if lower_bound:
@@ -53,7 +53,7 @@ def trust_ratio(weight_norm, update_norm, lower_bound=None, upper_bound=None):
 
 
 def plain_norm(array):
-    """As `norm`, but of the squares as they are, one added after the other: MXNet 1.9's multi_sum_sq."""
+    """As `norm`, but summing plain squares one by one, as MXNet 1.9's multi_sum_sq does."""
     if not 0 < array.size <= kernels.WHOLE_SUM:
         return norm(array)
     return np.sqrt(np.add.accumulate(np.square(array).ravel())[-1])

@@ -20,7 +20,7 @@ from .rates import Rates
 from .scalars import RuleScalars
 from .turns import Turns, gradient
 
-#: What a class of the user's own overrides to step otherwise; see `Optimizer.built_in`.
+#: Methods that custom classes override to change how they step; see `Optimizer.built_in`.
 _PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_state",
              "create_state_multi_precision")  # fmt: skip
 
@@ -28,16 +28,16 @@ _PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_s
 class Optimizer(Rates, RuleScalars):
     """Base class of all optimizers.
 
-    An optimizer of one's own derives from it, is entered with `register`, and overrides `create_state` and
-    either ``update(index, weight, grad, state)`` (the 1.x form, one tensor) or
+    A custom optimizer derives from it, is registered with `register`, and overrides `create_state` and either
+    ``update(index, weight, grad, state)`` (the 1.x form, one tensor) or
     ``step(indices, weights, grads, states)`` (the 2.x form, lists).
 
     Parameters
     ----------
     rescale_grad : float, default 1.0
-        Every gradient is multiplied by it first; often 1/batch_size.
+        Every gradient is first multiplied by it; often 1/batch_size.
     param_idx2name : dict of int to str, optional
-        Names of the indices, by which multipliers and messages know them.
+        Names of the indices, for multipliers and messages.
     wd : float, default 0.0
         Weight decay.
     clip_gradient : float, optional
@@ -47,7 +47,7 @@ class Optimizer(Rates, RuleScalars):
         The learning rate. None: the scheduler's ``base_lr``, or 0.01 without a scheduler. Given together
         with a scheduler it replaces the scheduler's ``base_lr``.
     lr_scheduler : LRScheduler, optional
-        Called with `num_update`, gives the learning rate.
+        Called with `num_update`; returns the learning rate.
     sym : object, optional
         Anything with ``attr_dict()`` and ``list_arguments()``; its attributes ``__lr_mult__`` and
         ``__wd_mult__`` are multipliers.
@@ -58,13 +58,13 @@ class Optimizer(Rates, RuleScalars):
     param_dict : dict, optional
         Parameters by index; their ``lr_mult`` and ``wd_mult`` win over all others.
     aggregate_num : int, optional
-        How many tensors a user's own class is handed at a time. Built-in classes always take a whole list in
-        one fused call; the bits are the same.
+        How many tensors a custom class is handed at a time. Built-in classes always take a whole list in one
+        fused call; the results are bit-identical.
     use_fused_step : bool, optional
         Run the compiled rule (`fused_step`) rather than NumPy (`step`).
     skip_nonfinite : bool, default False
-        A call in which any gradient holds an infinity or a NaN changes nothing - weights, states and counts
-        stay as they are - and is counted in `skipped`. Costs one more look at the gradients.
+        A call with an infinity or NaN in any gradient changes nothing - weights, states and counts stay as
+        they are - and is counted in `skipped`. Costs one more pass over the gradients.
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ class Optimizer(Rates, RuleScalars):
     dialect = V2
     opt_registry = V2.registry.classes
 
-    #: Whether the whole protocol is mxopt's own, so that an updater hands over plain arrays and whole lists.
-    #: A subclass of a built-in class stays one as long as it overrides rates and scalars only.
+    #: Whether the whole protocol is mxopt's own, so that an updater passes plain arrays and whole lists. A
+    #: subclass of a built-in class stays built in as long as it overrides rates and scalars only.
     built_in = True
 
     #: Names of the rules in mxopt.kernels that this class runs, one pass each (see `passes`). The last one
@@ -89,37 +89,37 @@ class Optimizer(Rates, RuleScalars):
     rules: tuple[str, ...] = ()
     #: The arrays of a state, in order; `create_state`, `state_names` and files follow from them.
     state_slots: tuple[slots.StateSlot, ...] = ()
-    #: Whether a state of one array is a tuple of one, too.
+    #: Whether a state with a single array is still a tuple.
     states_in_tuple = False
-    #: Where the master copy stands in the state pair of a 16-bit weight.
+    #: Position of the master copy in the state pair of a 16-bit weight.
     master_position = 0
-    #: Whose optimizer it is: 'mxnet' for MXNet's own, 'later' for those published since, which
-    #: are the same in both dialects.
+    #: Where the optimizer comes from: 'mxnet' for MXNet's own, 'later' for those published since, which are
+    #: the same in both dialects.
     family = "mxnet"
-    #: Attributes that steps move on, saved with the states like the counts, and the function that judges one
-    #: that comes from a file: the value, or an error. Where a value is a dict, it is one by index. A class of
-    #: the user's own may name them only.
+    #: Attributes that steps change, saved with the states like the counts. Each has a function that checks
+    #: a value from a file and returns it or raises. A dict as a value is keyed by index. A custom class may
+    #: give the names only.
     progress: dict[str, Callable] | tuple[str, ...] = {}
-    #: The attributes that a dialect calls otherwise than 2.x: {2.x's name: its own}.
+    #: Attributes with another name than in 2.x: {2.x's name: this dialect's}.
     renamed: dict[str, str] = {}
-    #: Whether a fused step is lazy when `lazy_update` is not given, as MXNet's row-sparse kernel is.
+    #: Whether a fused step is lazy when `lazy_update` is not given, like MXNet's row-sparse kernel.
     lazy_by_default = False
-    #: Whether MXNet chooses the lazy update by the storage of the weight: row-sparse ones are updated lazily.
+    #: Whether MXNet decides by the weight's storage: row-sparse weights are updated lazily.
     lazy_on_stored_rows = False
-    #: Why lazy_update=True is refused, for classes whose update is not local to a row.
+    #: Why lazy_update=True is refused, for classes with updates that cross rows.
     not_lazy_because: str | None = None
 
-    #: Fills an array with the drawn input of rules that have one (noise).
+    #: Fills an array with noise, for rules that take some.
     _draw: Callable[[np.ndarray], None] | None = None
 
     def _noise(self, n):
-        """The (key, place) of `n` normal numbers that the kernel makes itself; None: `_draw` fills arrays."""
+        """The (key, position) of `n` normals for the kernel to generate; None: `_draw` fills arrays."""
 
     #: Whether weight decay is clipped together with the gradient (see `_decayed`).
     clips_decay = False
 
-    #: While the tensors of a call are parts of larger ones: knows the rest of them
-    #: (`mxopt.distributed.sharded`).
+    #: Set while the tensors of a call are parts of larger ones: knows the whole tensors
+    #: (`mxopt.distributed.sharded.Whole`).
     _whole = None
 
     skip_nonfinite = False
@@ -146,7 +146,7 @@ class Optimizer(Rates, RuleScalars):
     ) -> None:
         if kwargs:
             raise checks.unknown_keywords(type(self), kwargs)
-        if skip_nonfinite:  # MXNet's attributes, and this one only where it is used
+        if skip_nonfinite:  # kept out of instances that do not use it, whose attributes are MXNet's
             self.skip_nonfinite = True
         if param_idx2name is None:
             param_idx2name = {}
@@ -181,7 +181,7 @@ class Optimizer(Rates, RuleScalars):
                 lr_scheduler.base_lr = learning_rate
         self.wd = checks.number("wd", wd)
         self.clip_gradient = checks.optional_number("clip_gradient", clip_gradient)
-        if isinstance(begin_num_update, np.integer):  # which would round powers otherwise than a Python int
+        if isinstance(begin_num_update, np.integer):  # it would round powers differently from a Python int
             begin_num_update = int(begin_num_update)
         self.begin_num_update = begin_num_update
         self.num_update = begin_num_update
@@ -203,7 +203,7 @@ class Optimizer(Rates, RuleScalars):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.built_in = False  # until its methods are found elsewhere, or `Dialect.fill` says so
+        cls.built_in = False  # unless the whole protocol is inherited, or `Dialect.fill` sets it
         cls.built_in = all(map(cls._has_built_in, _PROTOCOL))
         cls._runs_own_rules = cls.update is Optimizer.update and bool(cls.rules)
         cls.takes_lists = _takes_lists(cls)
@@ -215,12 +215,12 @@ class Optimizer(Rates, RuleScalars):
         author = next(base for base in cls.__mro__ if method in vars(base))
         return vars(author).get("built_in", False)
 
-    #: Whether `update` is a built-in one, which knows state pairs itself.
+    #: Whether `update` is built in and handles state pairs itself.
     _runs_own_rules = False
     takes_lists = True
-    #: Whether MXNet 1.9 hands `update_multi_precision` tuples of tensors, whatever its parameters are called.
+    #: Whether MXNet 1.9 passes tuples of tensors to `update_multi_precision`, whatever its parameter names.
     aggregates = False
-    #: Whether `state_slots` says how states are built, rather than a `create_state` of the class's own.
+    #: Whether `state_slots` defines how states are built, rather than an overridden `create_state`.
     declares_states = True
 
     def __repr__(self):
@@ -245,8 +245,8 @@ class Optimizer(Rates, RuleScalars):
         return made
 
     def __deepcopy__(self, memo):
-        # Parameters are not the optimizer's to copy: the copy of a trainer has copies of them already, and
-        # the copy of an optimizer or updater reads its multipliers from the same ones.
+        # Parameters do not belong to the optimizer: copying a trainer copies them already, and the copy of an
+        # optimizer or updater keeps reading multipliers from the same ones.
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
@@ -279,7 +279,7 @@ class Optimizer(Rates, RuleScalars):
     def create_state(self, index: Any, weight: Any) -> Any:
         """Make the state of one weight: None, an array, or a tuple of arrays, as `state_slots` declares them.
 
-        Optimizers of one's own declare their arrays there, or override this.
+        Custom optimizers declare their arrays there, or override this method.
 
         Parameters
         ----------
@@ -294,7 +294,7 @@ class Optimizer(Rates, RuleScalars):
     states_have_rows = False
 
     def _as_states_see(self, weight):
-        """A weight as its states are made from it: of a row-sparse one all rows."""
+        """The weight that states are made from: for a row-sparse one, all its rows."""
         if isinstance(weight, RowSparseArray):
             from ..nd import stored_rows
 
@@ -307,27 +307,27 @@ class Optimizer(Rates, RuleScalars):
 
     @property
     def state_names(self):
-        """The names of a state's arrays, in order; also of those in whose place there is None."""
+        """The names of a state's arrays, in order, including those that are None."""
         return slots.names(self)
 
     def check_weight(self, index, weight):
-        """Refuse, by raising, a weight that the update cannot take; nothing has changed yet.
+        """Raise if the update cannot work with this weight; nothing has changed yet.
 
         Parameters
         ----------
         index : int or str
-            What the updater knows the weight by.
+            The weight's key in the updater.
         weight : ndarray
             The weight.
         """
 
     def create_state_multi_precision(self, index: Any, weight: Any) -> Any:
-        """Make the state of one weight; `multi_precision` gives a 16-bit one (float32 master, state).
+        """Make the state of one weight; for a 16-bit one with `multi_precision`, (float32 master, state).
 
         Parameters
         ----------
         index : int or str
-            What the updater knows the weight by.
+            The weight's key in the updater.
         weight : ndarray
             The weight; only its shape and dtype matter.
         """
@@ -351,7 +351,7 @@ class Optimizer(Rates, RuleScalars):
         return self.create_state(index, weight)
 
     def _keep_moments(self, beta1, beta2, epsilon):
-        """Check and keep what optimizers with two moments are told."""
+        """Check and store the arguments of optimizers with two moments."""
         self.beta1 = checks.number("beta1", beta1, 0, 1, open_high=True)
         self.beta2 = checks.number("beta2", beta2, 0, 1, open_high=True)
         self.epsilon = checks.number("epsilon", epsilon, 0)
@@ -360,7 +360,7 @@ class Optimizer(Rates, RuleScalars):
 
     @property
     def passes(self):
-        """Names of the rules that `fused_step` runs now, one after the other."""
+        """Names of the rules that `fused_step` currently runs, in order."""
         return self.rules
 
     def update(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
@@ -390,7 +390,7 @@ class Optimizer(Rates, RuleScalars):
         Parameters
         ----------
         indices : list of (int or str)
-            What the updater knows the weights by.
+            The weights' keys in the updater.
         weights : list of ndarray
             Written in place.
         grads : list of (ndarray or RowSparseArray)
@@ -430,7 +430,7 @@ class Optimizer(Rates, RuleScalars):
         Parameters
         ----------
         indices : list of (int or str)
-            What the updater knows the weights by.
+            The weights' keys in the updater.
         weights : list of ndarray
             Written in place.
         grads : list of (ndarray or RowSparseArray)
@@ -444,9 +444,9 @@ class Optimizer(Rates, RuleScalars):
         self._fused(indices, weights, grads, states)
 
     def _fused(self, indices, weights, grads, states, lazy=None):
-        control = kernels.take_control()  # scalars must not depend on how the caller's thread rounds
+        control = kernels.take_control()  # scalars must not depend on the caller's rounding mode
         try:
-            # First all that may fail, which changes nothing...
+            # First everything that can fail, which changes nothing...
             names = self.passes
             rule, columns = kernels.RULES[names[-1]], None
             plan = self._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
@@ -459,23 +459,23 @@ class Optimizer(Rates, RuleScalars):
             rules = [rule]
             if len(names) > 1:
                 whole = plan
-                if self.lazy_update:  # norms are of whole tensors, whatever rows are updated
+                if self.lazy_update:  # norms are of whole tensors, whichever rows are updated
                     whole = self._plan(indices, weights, grads, states, rule, False, True)
                 rules, scalars, columns = self._with_norms(indices, whole, scalars)
             if type(states) is NewStates:
                 ledger.added = [*ledger.added, *states.added]
             if self.lr_scheduler is not None or self._rates_apart or not self.built_in:
-                plan.compare()  # after code that may be the user's
+                plan.compare()  # the user's code may have run since
             noise = None if self._draw is None else self._noise(plan.elements)
             # ...then one call that cannot.
             plan.step(rules, scalars, columns, self._draw, ledger, noise)
-        except kernels.Refused as error:  # an array was resized while a scheduler, or what draws noise, ran
+        except kernels.Refused as error:  # an array was resized while a scheduler or `_draw` ran
             raise checks.refused(error, self, indices, (), (), ()) from None
         finally:
             kernels.give_back(control)
 
     def _with_norms(self, indices, plan, scalars):
-        """Run the first rules as long as they only read; what is left for the step.
+        """Run the leading rules that only read, and return what is left for the step.
 
         Returns
         -------
@@ -483,7 +483,7 @@ class Optimizer(Rates, RuleScalars):
             (rules, scalars, columns) as `kernels.Plan.step` takes them.
         """
         rules = [kernels.RULES[name] for name in self.passes]
-        # Where the tensors are parts of larger ones, their sums are added between the rules.
+        # If the tensors are parts of larger ones, their sums are added up between the rules.
         while rules[0].only_reads or (self._whole is not None and len(rules) > 1):
             rule = rules.pop(0)
             sums = plan.run(rule, scalars.table, scalars.rows, scalars.singles)
@@ -493,7 +493,7 @@ class Optimizer(Rates, RuleScalars):
         return rules, scalars.each(len(indices)), [self._columns(rule) for rule in rules[:-1]]
 
     def _skips(self, finite):
-        """Whether to skip a call (see `skip_nonfinite`); counts it."""
+        """Whether to skip a call (see `skip_nonfinite`); counts skipped ones."""
         if self._whole is not None:
             finite = self._whole.finite(finite)
         if not finite:
@@ -528,9 +528,9 @@ class Optimizer(Rates, RuleScalars):
         raise refused
 
     def _classified(self, indices, weights, grads, states):
-        """Lists of arrays from whatever arrays a call was given, and the rows of row-sparse gradients."""
+        """The arrays of a call as lists of plain arrays, and the rows of row-sparse gradients."""
         weights, grads, states = list(weights), list(grads), list(states)
-        if len(indices) != len(weights):  # the engine counts the others
+        if len(indices) != len(weights):  # the engine checks the other lengths
             raise checks.refused(kernels.Refused("lengths", -1, 0), self, indices, weights, grads, states)
         weights = [_view(w, "weight", self, i) for w, i in zip(weights, indices)]
         grads = [gradient(g, self, i) for g, i in zip(grads, indices)]
@@ -548,12 +548,12 @@ class Optimizer(Rates, RuleScalars):
     def step(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """Update by NumPy; arguments as lists, as in `update`.
 
-        The readable form of the rule. Optimizers of one's own override it (2.x) or `update` (1.x).
+        The readable form of the rule. Custom optimizers override it (2.x) or `update` (1.x).
 
         Parameters
         ----------
         indices : list of (int or str)
-            What the updater knows the weights by.
+            The weights' keys in the updater.
         weights : list of ndarray
             Written in place.
         grads : list of (ndarray or RowSparseArray)
@@ -564,18 +564,18 @@ class Optimizer(Rates, RuleScalars):
         raise NotImplementedError(f"{type(self).__name__} defines neither step nor update")
 
     def _each(self, indices, weights, grads, states):
-        """Check a call and give its tensors to `step`, one after the other, as plain dense arrays.
+        """Check a call and pass its tensors to `step` one by one, as plain dense arrays.
 
         Returns
         -------
         Turns
-            Of (weight, gradient, state, t, lr, wd). What `step` makes of weight and state is written back,
-            and counted, when all turns are over.
+            Yields (weight, gradient, state, t, lr, wd). Changed weights and states are written back, and the
+            updates counted, after the last turn.
         """
         return Turns(self, indices, weights, grads, states)
 
     def _rate_of(self, index, weight, grad, lr, wd):
-        """The learning rate of one tensor in `step`, where the tensor itself has a say in it."""
+        """The learning rate of one tensor in `step`; overridden where it depends on the tensor itself."""
         return lr
 
     def _prepared(self, grad):
@@ -594,7 +594,7 @@ class Optimizer(Rates, RuleScalars):
         if clip == math.inf:
             return array
         if array.dtype == np.float32:
-            # The one number that MXNet's step reads from text, too.
+            # The only number that MXNet's step reads from text as well.
             clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
         return np.clip(array, -clip, clip)
 
@@ -606,12 +606,12 @@ def _view(array, name, optimizer, index):
 
 
 class NewStates(list):
-    """States of a call of which some are new.
+    """States of a call, some of them new.
 
     Attributes
     ----------
     added : list of (dict, dict)
-        Where they are kept once the step is made, as in `kernels.Ledger`.
+        Where to store the new ones once the step is made, as in `kernels.Ledger`.
     """
 
     def __init__(self, states, added):
@@ -622,8 +622,8 @@ class NewStates(list):
 def _takes_lists(cls):
     """Whether a class's update takes lists (2.x) rather than one tensor (1.x).
 
-    The most derived class that says anything decides: `step` or `fused_step` mean lists; an `update` alone
-    says it by the name of its first parameter.
+    The most derived class that defines one of them decides: `step` or `fused_step` mean lists; with `update`
+    alone, the name of its first parameter decides.
     """
     for base in cls.__mro__:
         own = vars(base)

@@ -1,4 +1,4 @@
-"""What makes a package the one of a dialect's optimizers."""
+"""What the package of a dialect's optimizers is set up with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..namespace import missing_from
 
 
 def finish(dialect, base, updater):
-    """Fill a dialect with the classes that its package has imported.
+    """Register the classes that a dialect's package has imported with the dialect.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def _over(comm, updater, *arguments):
 
 
 def array_functions(package):
-    """The ``__getattr__`` of the package, from which scripts take array functions and update operators.
+    """The package's ``__getattr__``, which gives scripts array functions and update operators.
 
-    That is where MXNet's own optimizers imported them.
+    MXNet's own optimizer modules imported these names, so scripts take them from there.
 
     Parameters
     ----------

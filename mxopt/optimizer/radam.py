@@ -11,7 +11,7 @@ from .optimizer import Optimizer, register
 
 @register
 class RAdam(Optimizer):
-    """Rectified Adam: a warm-up that follows from how well the second moment is known.
+    """Rectified Adam: a warm-up derived from how well the second moment is known.
 
     Updates are applied by::
 
@@ -53,7 +53,7 @@ class RAdam(Optimizer):
     Notes
     -----
     The numbers are those of ``torch.optim.RAdam`` of PyTorch 2.13. As there, the rectified step is taken when
-    the length is over 5; the paper has 4.
+    the length is above 5; the paper says 4.
 
     State: (mean, var), zeros of the weight's shape and dtype.
 

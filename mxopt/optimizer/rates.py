@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .. import checks, kernels
 from . import multipliers
 
-#: What a subclass may override to change how rates are found; then every index is asked for separately.
+#: Methods a subclass may override to change how rates are found; then each index is looked up separately.
 RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "_count_and_rates",
                 "learning_rate")  # fmt: skip
 
@@ -16,8 +16,8 @@ RATE_METHODS = ("_get_lr", "_get_lrs", "_get_wd", "_get_wds", "_update_count", "
 class Rates:
     """The part of an optimizer that knows rates, multipliers and counts.
 
-    A step asks `_ahead` for its numbers, which changes nothing; what the step will have changed is in the
-    ledger that `_ahead` returns, and is written together with the arrays.
+    A step asks `_ahead` for its numbers, which changes nothing. The changes that the step implies are in the
+    ledger that `_ahead` returns, and are written together with the arrays.
     """
 
     lr: float
@@ -33,9 +33,9 @@ class Rates:
     _index_update_count: dict[Any, int]
     _all_index_update_counts: dict[int, dict[Any, int]]
 
-    #: Whether rates depend on methods of a subclass's own.
+    #: Whether a subclass overrides one of `RATE_METHODS`.
     _own_rates = False
-    #: Whether `check_rates` is one.
+    #: Whether it overrides `check_rates`.
     _checks_rates = False
     #: Whether equal (t, lr, wd) may still give different scalars, tensor by tensor.
     scalars_differ = False
@@ -48,7 +48,7 @@ class Rates:
 
     #: Whether a step asks `Ledger.rate` for the learning rate itself, without multipliers.
     notes_rate = False
-    #: Whether any of the three holds: one look instead of three.
+    #: Whether `_own_rates`, `_checks_rates` or `scalars_differ` is true: one lookup instead of three.
     _rates_apart = False
 
     # -- the learning rate ---------------------------------------------------------------------------
@@ -86,19 +86,19 @@ class Rates:
         Parameters
         ----------
         args_lr_mult : dict of (int or str) to float
-            By index, name, or pattern of names (``'*_bias'``). A name's own entry wins over patterns, the
-            last pattern that matches over others, a parameter's own ``lr_mult`` (`param_dict`) over all.
+            By index, name, or pattern of names (``'*_bias'``). An exact name wins over patterns, the last
+            matching pattern over earlier ones, and a parameter's own ``lr_mult`` (`param_dict`) over all.
 
         Returns
         -------
         dict of str to list of str
-            The names that each name or pattern stands for, as far as they are known yet.
+            The known names that each name or pattern matches so far.
         """
         self.lr_mult = self._multipliers("__lr_mult__", args_lr_mult)
         return self._matches(args_lr_mult)
 
     def set_wd_mult(self, args_wd_mult: dict[Any, float]) -> dict[str, list[str]]:
-        """Set weight-decay multipliers; as `set_lr_mult`. Nothing is exempt from decay by its name.
+        """Set weight-decay multipliers, as `set_lr_mult`. No name is exempt from decay by default.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class Rates:
 
     @property
     def sym(self):
-        """What was known of the symbol, for classes that ask it again; None without one."""
+        """What was kept of the symbol, for classes that query it again; None without one."""
         return _Symbol(*self.sym_info) if self.sym_info else None
 
     def _multipliers(self, attribute, given):
@@ -141,7 +141,7 @@ class Rates:
             return given[name]
         if not given or not isinstance(name, str):
             return 1.0
-        # Scripts also write to the dict, or put another in its place.
+        # Scripts also write to the dict directly, or replace it.
         patterns = self._found.get(which)
         if patterns is None or not patterns.are_those_of(given):
             patterns = self._found[which] = multipliers.Patterns(given)
@@ -154,7 +154,7 @@ class Rates:
         return any((owner.lr_mult, owner.wd_mult) != (1.0, 1.0) for owner in self.param_dict.values())
 
     def _get_lrs(self, indices: Any) -> list[float]:
-        """Learning rates of some indices, multipliers applied."""
+        """Learning rates of several indices, multipliers applied."""
         lr = self.learning_rate
         return [lr * self._mult(index, "lr_mult") for index in indices]
 
@@ -162,7 +162,7 @@ class Rates:
         return self._get_lrs([index])[0]
 
     def _get_wds(self, indices: Any) -> list[float]:
-        """Weight decays of some indices, multipliers applied."""
+        """Weight decays of several indices, multipliers applied."""
         return [self.wd * self._mult(index, "wd_mult") for index in indices]
 
     def _get_wd(self, index: Any) -> float:
@@ -203,10 +203,10 @@ class Rates:
             self.num_update = max(self.num_update, count)
 
     def _ahead(self, indices):
-        """The numbers of a call: what it will count, and each tensor's rates. Nothing is changed.
+        """The numbers of a call: its new counts and each tensor's rates. Nothing is changed.
 
-        Every tensor is counted before its own rate is read, one after the other, so that a list gives what
-        single calls give.
+        Tensors are counted one by one, each before its own rate is read, so that a list gives the same rates
+        as single calls.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class Rates:
         Returns
         -------
         rates : list of (t, lr, wd)
-            One for each index, or one for all where they are the same.
+            One for each index, or a single one if they are all equal.
         ledger : kernels.Ledger
             The counts, `num_update` and the scheduler's position, to be written with the arrays.
         """
@@ -234,7 +234,7 @@ class Rates:
         if scheduler is None:
             if one_by_one:
                 rates = self._rates(indices, ledger, True)
-            else:  # the common call, with as few frames as can be
+            else:  # the common call, with as few Python frames as possible
                 if t > self.num_update:
                     ledger.number = t
                 rates = [(t, self.lr, self.wd)]
@@ -251,7 +251,7 @@ class Rates:
         return rates, ledger
 
     def _rates(self, indices, ledger, one_by_one):
-        """(t, lr, wd) of each index, in order; `ledger.number` is what `num_update` will be."""
+        """(t, lr, wd) of each index, in order; `ledger.number` becomes the new `num_update`."""
         number, lr, wd = self.num_update, self.lr, self.wd
         scheduler = self.lr_scheduler
         if not one_by_one:
@@ -267,7 +267,7 @@ class Rates:
                 number = max(number, t)
                 base = lr if scheduler is None else scheduler(number)
             owner = owners.get(index) if owners else None
-            if owner is not None:  # its own win
+            if owner is not None:  # its own multipliers win
                 rates.append((t, base * owner.lr_mult, wd * owner.wd_mult))
             else:
                 rates.append((t, base * self._mult(index, "lr_mult"), wd * self._mult(index, "wd_mult")))
@@ -277,7 +277,7 @@ class Rates:
         return rates
 
     def _ahead_by_own_rates(self, indices):
-        # A subclass has its own idea: make the calls that MXNet makes, which count, and take the counts back.
+        # A subclass overrides the methods: call them as MXNet does, which counts, then take the counts back.
         if len(set(indices)) < len(indices):
             raise checks.duplicate_index(self, indices)
         counts, number, scheduler = self._index_update_count, self.num_update, self.lr_scheduler
@@ -316,7 +316,7 @@ class Rates:
             self.check_rates(index, lr, wd)
 
     def check_rates(self, index, lr, wd):
-        """Refuse, by raising, the rates of a tensor that the update cannot take; nothing has changed yet.
+        """Raise if the update cannot work with these rates of a tensor; nothing has changed yet.
 
         Parameters
         ----------
@@ -334,12 +334,12 @@ class Rates:
         return self._get_lr(index), self._get_wd(index)
 
     def _warn_of_unmatched_names(self, indices, ledger):
-        """Say at the first update which multipliers will never be used: nobody bears the name, or a parameter
-        that bears it has a multiplier of its own.
+        """Warn at the first update about multipliers that will never be used: no parameter has the name, or
+        the one that has it has its own multiplier.
         """
         unnamed = not self.idx2name and not self.param_dict
         if unnamed and len(indices) == 1 and ledger.fresh and isinstance(indices[0], str):
-            return  # names arrive one by one: judge when the first of them returns
+            return  # names arrive one by one: judge when the first one comes round again
         self._unmatched_names = False
         names = {*self.idx2name.values(), *self._index_update_count, *indices}
         owners = {getattr(p, "name", None) for p in self.param_dict.values()}

@@ -38,7 +38,7 @@ class RMSProp(Optimizer):
     rho : float, default 0.9
         Decay of the running means. ``gamma1`` is accepted with a warning.
     momentum : float, default 0.9
-        Of the centered form; the plain one has none. ``gamma2`` is accepted with a warning.
+        Momentum of the centered form; the plain one has none. ``gamma2`` is accepted with a warning.
     epsilon : float, default 1e-8
         Keeps the division finite; inside the root of the centered form.
     centered : bool, default False

@@ -1,4 +1,4 @@
-"""The numbers that an optimizer hands its rules: named, checked, and read as MXNet reads them."""
+"""The numbers that an optimizer passes to its rules: named, checked, and read as MXNet reads them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class RuleScalars:
 
     #: The scalars' names, in the order of `scalars`; checked against the rules when the class is registered.
     scalar_names: tuple[str, ...] = ("lr", "wd", "rescale_grad", "clip_gradient")
-    #: Those of the scalars that MXNet hands its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
+    #: The scalars that MXNet passes to its operator as text (see `mxopt.kernels.as_read_by_mxnet`).
     text_scalars: tuple[str, ...] = ()
-    #: The bias corrections 1 - beta**t among the scalars, and their betas; in float32 by powf.
+    #: The scalars that are bias corrections 1 - beta**t, and their betas; float32 uses powf.
     corrections: dict[str, str] = {}
-    #: Those that may be infinite, which means: no limit. All others must be finite...
+    #: Those that may be infinite, which means no limit. All others must be finite...
     limits: tuple[str, ...] = ("clip_gradient",)
-    #: ...but for these, by whose NaN or infinity a loss scaler skips a step.
+    #: ...except these, which a loss scaler sets to NaN or infinity to skip a step.
     unchecked: tuple[str, ...] = ("rescale_grad", "norm_rescale")
 
     rescale_grad: float
@@ -64,7 +64,7 @@ class RuleScalars:
 
     @property
     def _clip(self):
-        """The bound of clipping; infinite: none."""
+        """The clipping bound; infinite means none."""
         clip = self.clip_gradient
         try:
             if clip is not None and clip > 0:
@@ -75,7 +75,7 @@ class RuleScalars:
         return math.inf
 
     def _scalars(self, rates, ledger):
-        """The scalars of a call; what they move on besides goes to the ledger.
+        """The scalars of a call; other attributes that they advance go to the ledger.
 
         Parameters
         ----------
@@ -89,12 +89,12 @@ class RuleScalars:
         """
         if len(rates) > 1:
             return self._tabulated(rates, self.scalars)
-        t, lr, wd = rates[0]  # the common call, with as few frames as can be
+        t, lr, wd = rates[0]  # the common call, with as few Python frames as possible
         row, single = self._row(self.scalars(t, lr, wd), t)
         return kernels.Scalars([row], None, None if single is row else [single])
 
     def _tabulated(self, rates, make):
-        """`kernels.Scalars` of ``make(t, lr, wd)``, one row for equal rates."""
+        """`kernels.Scalars` of ``make(t, lr, wd)``; equal rates share a row."""
         seen, table, singles, rows, differ = {}, [], [], [], False
         for rate in rates:
             at = None if self.scalars_differ else seen.get(rate)
@@ -113,10 +113,10 @@ class RuleScalars:
     scalars_differ = False
 
     def _row(self, row, t):
-        """The scalars of one tensor, checked, and those for float32 (the same where they agree)."""
+        """The scalars of one tensor, checked, and those for float32 (the same object if equal)."""
         try:
             single = kernels.read_row(row, self._read_as_text, self._corrections, t, self._may_be)
-        except TypeError:  # something was set later to an array of one element, or to no number at all
+        except TypeError:  # an attribute was set to a one-element array, or to something that is not a number
             row = checks.plain_scalars(self.scalar_names, row)
             single = kernels.read_row(row, self._read_as_text, self._corrections, t, self._may_be)
         if single is None:
@@ -124,29 +124,29 @@ class RuleScalars:
         return row, single
 
     def _scalars_by_rows(self, by_rows, scalars):
-        """The scalars when some tensors (`by_rows`: which) are updated by rows."""
+        """The scalars when some tensors, given by `by_rows`, are updated by rows."""
         return scalars
 
     def between(self, indices, rule, sums, scalars):
-        """The scalars for the rules after one that only reads: every tensor's sums under their names.
+        """The scalars for the rules that follow a read-only one: each tensor's sums filled in by name.
 
         Parameters
         ----------
         indices : list
         rule : Rule
-            What has run.
+            The rule that has run.
         sums : float64 array (number of tensors, number of sums)
         scalars : kernels.Scalars
 
         Returns
         -------
         kernels.Scalars
-            With one row a tensor.
+            With one row per tensor.
         """
         scalars, columns = scalars.each(len(sums)), self._columns(rule)
         scalars.table[:, columns] = scalars.singles[:, columns] = sums
         return scalars
 
     def _columns(self, rule):
-        """Where the sums of a rule stand among the scalars of those after it."""
+        """The columns of a rule's sums among the scalars of the rules after it."""
         return [self.scalar_names.index(name) for name in rule.sums]

@@ -43,7 +43,7 @@ class SGD(Momentum):
 
     Notes
     -----
-    The learning rate is inside the momentum buffer, so a change of it acts on new gradients only [1]_.
+    The learning rate is inside the momentum buffer, so changing it affects new gradients only [1]_.
 
     State: None without momentum, else ``mom``, zeros of the weight's shape and dtype.
 
@@ -86,12 +86,12 @@ class SGD(Momentum):
 
     @property
     def states_have_rows(self):
-        """Whether states of a row-sparse weight are row-sparse: where its updates are lazy."""
+        """Whether states of a row-sparse weight are row-sparse: they are if its updates are lazy."""
         return self.lazy_update
 
     @property
     def _read_as_text(self):
-        # MXNet's multi-tensor kernels, which aggregate_num selects, get lists of lr and wd as numbers.
+        # MXNet's multi-tensor kernels, which aggregate_num selects, take lr and wd as numbers, not text.
         return (False, False, *self._texts[2:]) if self.aggregate_num > 1 else self._texts
 
     def step(self, indices, weights, grads, states):
@@ -107,7 +107,7 @@ class SGD(Momentum):
 
 @register
 class ccSGD(SGD):  # noqa: N801  MXNet's name
-    """`SGD` by the name that it had when MXNet's C++ implementation was another class.
+    """`SGD` under the name of what was once a separate class, MXNet's C++ implementation.
 
     Updates are applied by::
 

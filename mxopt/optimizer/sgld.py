@@ -34,16 +34,16 @@ class SGLD(Optimizer):
     Attributes
     ----------
     generator : numpy.random.Generator, optional
-        Where the noise comes from; None, the default: the stream that ``mxopt.random.seed`` restarts. It is
+        The source of the noise. None, the default: the stream that ``mxopt.random.seed`` restarts. It is
         neither saved nor copied with the optimizer.
 
     Notes
     -----
-    The noise is drawn tensor by tensor in the order of the elements, in float64 for float64 weights and else
-    in float32: the same for any number of threads, in a list and alone, fused or not. It is not MXNet's
+    The noise is drawn tensor by tensor in element order, in float64 for float64 weights and in float32 for
+    others. It is the same for any number of threads, in a list or alone, fused or not. It is not MXNet's
     stream. To sample the posterior of [1]_, `rescale_grad` must make the gradient that of the whole data set,
-    and `wd` the inverse variance of a normal prior. 16-bit weights round most of the noise away; keep
-    masters (`multi_precision`).
+    and `wd` the inverse variance of a normal prior. 16-bit weights round most of the noise away; use
+    `multi_precision`.
 
     State: None.
 
@@ -94,7 +94,7 @@ class SGLD(Optimizer):
             self.generator.standard_normal(out=out, dtype=out.dtype)
 
     def _noise(self, n):
-        # Made where it is used, unless somebody draws in another way.
+        # The kernel generates it, unless there is a generator or an overriding `_draw`.
         return stream.places(n) if self.generator is None and "_draw" not in vars(self) else None
 
     def step(self, indices, weights, grads, states):

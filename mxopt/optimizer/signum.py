@@ -11,7 +11,7 @@ from .optimizer import register
 
 @register
 class Signum(Momentum):
-    """Signum: the sign of the averaged gradient decides, and the learning rate is the size of the step.
+    """Signum: steps along the sign of the averaged gradient; the learning rate is the size of the step.
 
     Updates are applied by::
 
@@ -28,9 +28,9 @@ class Signum(Momentum):
     learning_rate : float, default 0.01
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.9
-        From 0 up to, not including, 1; 0 keeps no state.
+        0 or more and below 1; 0 keeps no state.
     wd_lh : float, default 0.0
-        Weight decay apart from the gradient, as in [2]_. `wd` counts towards the sign instead.
+        Decoupled weight decay, as in [2]_; `wd` instead goes into the sign.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     lazy_update : bool, default False
@@ -40,7 +40,7 @@ class Signum(Momentum):
 
     Notes
     -----
-    The momentum buffer averages the *negative* gradient, the other sign than in [1]_. Without momentum
+    The momentum buffer averages the *negative* gradient, with the opposite sign of [1]_. Without momentum
     neither `rescale_grad` nor `clip_gradient` is applied, and `wd` is decoupled: no positive factor changes
     a sign. sign(0) is 0, and so is the sign of NaN.
 

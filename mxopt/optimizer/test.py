@@ -28,7 +28,7 @@ class Test(Optimizer):
 
     Notes
     -----
-    State: zeros of the weight's shape in float32, also for float64 weights, which no update touches.
+    State: zeros of the weight's shape in float32, even for float64 weights; updates never touch it.
 
     References
     ----------

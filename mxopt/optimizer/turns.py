@@ -1,4 +1,4 @@
-"""The tensors of a call, one after the other, for `step` in NumPy."""
+"""The tensors of a call, one by one, for `step` in NumPy."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from ..sparse import RowSparseArray, all_finite, as_gradient
 
 
 class Turns:
-    """What `Optimizer._each` returns: a call that is checked, whose tensors are gone through once.
+    """What `Optimizer._each` returns: a checked call, to iterate over once, tensor by tensor.
 
-    Each turn is (weight, gradient, state, t, lr, wd). Weight and state are copies: `step` computes on them as
-    it likes, and when all turns are over everything is written back at once, together with the counts. If
-    anything fails before, nothing has changed. 16-bit weights and states are given as float32 copies (or the
-    master): `step` computes in float32 and rounds once, like the rules. A dense gradient is the caller's own
-    array.
+    Each turn is (weight, gradient, state, t, lr, wd). Weight and state are copies that `step` may change
+    freely; after the last turn everything is written back at once, together with the counts. If anything
+    fails before that, nothing has changed. 16-bit weights and states come as float32 copies (or the master):
+    `step` computes in float32 and rounds once, like the rules. A dense gradient is the caller's own array.
 
     Attributes
     ----------
     rates : list of (t, lr, wd)
     ledger : kernels.Ledger
-        Written with the arrays; `step` adds what else it moves on.
+        Written with the arrays; `step` adds anything else that it changes.
     """
 
     def __init__(self, optimizer, indices, weights, grads, states):
@@ -81,7 +80,7 @@ def gradient(grad, optimizer, index):
 
 
 def _copied(part, pairs):
-    """A copy of an array or state, 16-bit ones in float32; `pairs` gets every (own array, copy)."""
+    """A copy of an array or state, 16-bit ones in float32; adds every (array, copy) to `pairs`."""
     if part is None:
         return None
     if isinstance(part, (tuple, list)):

@@ -1,4 +1,4 @@
-"""The updater: states by index, made on first sight; the function that MXNet's scripts call."""
+"""The updater: keeps states by index, made at first use; the function that MXNet's scripts call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Updater:
-    """Keeps the states of an optimizer by index, and steps.
+    """Keeps an optimizer's states by index, and steps weights.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Updater:
     accumulate : int, optional
         How many calls make a step; their gradients are summed.
     clip_global_norm : float, optional
-        Scale the gradients of a step down to this norm of all of them together.
+        Scale the gradients of a step down to this joint norm, if theirs is larger.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Updater:
     states : dict of (int or str) to state
         None, an array, or a tuple of arrays, as MXNet's.
     aggregate_updates : bool
-        Whether a class of the user's own is handed several tensors at a time.
+        Whether a custom class is handed several tensors at a time.
 
     Examples
     --------
@@ -70,17 +70,17 @@ class Updater:
             self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
             self._window = Window(1) if self._window is None else self._window
 
-    #: The most that the norm of all gradients of a call may be; longer ones are shortened.
+    #: Upper limit of the joint norm of a step's gradients; longer ones are scaled down.
     max_norm: float | None = None
-    #: Held for a step, and while states are copied, saved or loaded: none of these sees half of another.
+    #: Held during a step, and while states are copied, saved or loaded: none of these sees another half done.
     _lock = threading.RLock()
-    #: The last save that was made in the background.
+    #: The last background save.
     _saving: Saving | None = None
-    #: The micro-batches of a step, where there are several.
+    #: The micro-batches of a step, if there are several.
     _window: Window | None = None
-    #: Which arrays of the states were row-sparse in a file; they are written as such again.
+    #: The state arrays that were row-sparse in a file, and are written as such again.
     _row_sparse: dict = {}
-    #: What a file left open about the states, until the weights tell (`mxopt.saving.undecided`).
+    #: What a file left open about the states, until the weights decide it (`mxopt.saving.undecided`).
     _undecided: Any = {}
 
     @property
@@ -99,8 +99,8 @@ class Updater:
         weight : ndarray or list of ndarray
             Written in place.
         lazy : list of bool, optional
-            Of each weight, whether a row-sparse gradient touches only its rows. Not given: as the optimizer's
-            ``lazy_update`` says. For a KVStore, whose weights may be stored as row-sparse ones (`lazy_for`).
+            For each weight, whether a row-sparse gradient touches only its rows. Not given: the optimizer's
+            ``lazy_update`` decides. Used by KVStore, which may store weights as row-sparse (`lazy_for`).
         """
         with self._lock:
             single = not isinstance(index, (list, tuple))
@@ -132,7 +132,7 @@ class Updater:
             self._update_slowly(indices, grads, weights, lazy)
 
     def lazy_for(self, sparse):
-        """The argument `lazy` of a call, from which of its weights are stored as row-sparse ones.
+        """The argument `lazy` of a call, given which of its weights are stored as row-sparse.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Updater:
         Returns
         -------
         list of bool or None
-            None where the storage says nothing: only Ftrl chooses by it, as in MXNet.
+            None if the storage does not matter: only Ftrl depends on it, as in MXNet.
         """
         optimizer = self.optimizer
         chooses = getattr(optimizer, "lazy_on_stored_rows", False) and optimizer.use_fused_step
@@ -150,7 +150,7 @@ class Updater:
         return sparse
 
     def _summed(self, indices, grads, weights):
-        """The sums over the micro-batches of a step after the last of them, None before."""
+        """The sums over the micro-batches of a step after the last one, None before."""
         optimizer = self.optimizer
         if not len(indices) == len(grads) == len(weights):
             raise _lengths(indices, grads, weights)
@@ -173,7 +173,7 @@ class Updater:
         return 1 if self._window is None else self._window.count
 
     def drop_micro_batches(self):
-        """Forget the micro-batches of a step whose last one has not come."""
+        """Forget the micro-batches of an unfinished step."""
         if self._window is not None:
             self._window.drop()
 
@@ -184,16 +184,16 @@ class Updater:
     #: Indices whose states come from a file and have not been used yet.
     _loaded: frozenset = frozenset()
 
-    #: The weights of indices that have been stepped once: at the second step, what is unlike it is told.
+    #: The weights of indices stepped once, to compare with at the second step (`_look_again`).
     _young: dict = {}
-    #: Whether a name that looks misspelt has been told of.
+    #: Whether a warning about a misspelt name has been given.
     _told_of_name = False
 
     def _look_again(self, indices, grads, weights):
-        """At an index' second step: refuse a gradient that is the first's weight, warn of wider weights."""
+        """At an index's second step: raise if gradient and weight are swapped, warn about wider weights."""
         try:
             second = self._young.keys() & indices
-        except TypeError:  # not a key; said later
+        except TypeError:  # not a key; reported later
             return
         for index, grad, weight in zip(indices, grads, weights) if second else ():
             if index in second:
@@ -205,10 +205,10 @@ class Updater:
                 checks.narrow_states(self.optimizer, index, weight, self.states.get(index))
 
     def _follow_weights(self, indices, weights):
-        """Make loaded states NDArrays where the weights are: scripts ask them the same things."""
+        """Make loaded states NDArrays if the weights are: scripts use them in the same way."""
         try:
             used = self._loaded.intersection(indices)
-        except TypeError:  # not a key; said later
+        except TypeError:  # not a key; reported later
             return
         for index, weight in zip(indices, weights):
             if index in used:
@@ -220,7 +220,7 @@ class Updater:
         self._loaded -= used
 
     def sync_state_context(self, state: State, _context: Any) -> State:
-        """The state itself: all memory is the CPU's. Here for scripts that put states in by hand."""
+        """Returns the state itself, as all memory is the CPU's. For scripts that set states by hand."""
         return state
 
     def _report(self, indices):
@@ -228,7 +228,7 @@ class Updater:
             callback(self.optimizer, tuple(indices))
 
     def _update_slowly(self, indices, grads, weights, lazy=None):
-        # First sight of an index, bytes keys, classes of the user's own.
+        # New indices, bytes keys, custom classes.
         if not len(indices) == len(grads) == len(weights):
             raise _lengths(indices, grads, weights)
         if not indices:
@@ -239,7 +239,7 @@ class Updater:
         if any(isinstance(w, RowSparseArray) for w in weights):
             from ..nd import stored_rows
 
-            # a class of the user's own is handed it as it is
+            # a custom class gets the row-sparse weight itself
             weights = [stored_rows(w) if built_in and isinstance(w, RowSparseArray) else w for w in weights]
         weights = [
             w
@@ -260,7 +260,7 @@ class Updater:
                 made[index] = optimizer.create_state_multi_precision(index, weight)
         if built_in:
             states = [made[i] if i in made else self.states[i] for i in indices]
-            if made:  # kept once the step is made
+            if made:  # stored once the step is made
                 synced, young = dict.fromkeys(made, True), vars(self).setdefault("_young", {})
                 seen = {i: w for i, w in zip(indices, weights) if i in made}
                 added = [(self.states, made), (self.states_synced, synced), (young, seen)]
@@ -275,7 +275,7 @@ class Updater:
             self._report(indices)
 
     def _step_own_class(self, indices, weights, grads, made):
-        # Its states are in place when it is called; what it changed before it failed is its own affair.
+        # New states are stored before the call; what the class changed before an error stays changed.
         from ..nd import view_state
 
         optimizer, skipped = self.optimizer, getattr(self.optimizer, "skipped", 0)
@@ -300,7 +300,7 @@ class Updater:
             self.states_synced.pop(index, None)
 
     def _views(self, indices, weights, grads):
-        # A class of the user's own works with MXNet's arrays: NDArrays over the caller's memory.
+        # A custom class works with MXNet's arrays: NDArrays over the caller's memory.
         from ..nd import view
 
         for weight, index in zip(weights, indices):
@@ -316,7 +316,7 @@ class Updater:
         return [view(w) for w in weights], [view(g) for g in grads]
 
     def _update_own_class(self, indices, weights, grads, states):
-        # The forms that classes of both generations expect.
+        # The call forms of both generations.
         optimizer = self.optimizer
         together = getattr(optimizer, "takes_lists", False)
         aggregates = getattr(optimizer, "aggregates", False)
@@ -382,7 +382,7 @@ class Updater:
         from ..saving import writing
 
         if self._saving is not None and not options.get("background"):
-            self._saving.wait()  # files are written in the order of the calls
+            self._saving.wait()  # files are written in call order
         with self._lock:
             self._within_a_step("states cannot be saved")
             return writing.save_states(self, path, dump_optimizer, **options)
@@ -419,7 +419,7 @@ class Updater:
             return self._with({name: copy.deepcopy(vars(self)[name], memo) for name in self._copied()})
 
     def __getstate__(self):
-        # A pickle is written after this returns: arrays and counts are those of one moment all the same.
+        # The pickle is written after this returns, so copy: arrays and counts must be of the same moment.
         from ..saving import loading
 
         with self._lock:
