@@ -39,21 +39,24 @@ from ._scalars import (
     Ledger,
     Scalars,
     as_read_by_mxnet,
+    clip_of,
     corrected,
     give_back,
+    one_row,
     put_back,
     read_row,
     remember,
+    rescale_of,
     restore,
     take_control,
 )
 
 __all__ = [
     "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Ledger", "Plan", "Refused", "Rule", "Scalars",
-    "Stream", "are_plain", "as_read_by_mxnet", "available_instruction_sets", "corrected", "get_num_threads",
-    "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals", "openmp_version",
-    "put_back", "read_row", "reduce_rows", "remember", "restore", "set_num_threads", "set_tuning", "sum_rows",
-    "take_control", "tuning_words", "write_back",
+    "Stream", "are_plain", "as_read_by_mxnet", "available_instruction_sets", "clip_of", "corrected",
+    "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals",
+    "one_row", "openmp_version", "put_back", "read_row", "reduce_rows", "remember", "rescale_of", "restore",
+    "set_num_threads", "set_tuning", "sum_rows", "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest to the widest.

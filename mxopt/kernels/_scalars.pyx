@@ -16,7 +16,11 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+cimport cython
+
 import numpy as np
+
+cdef object infinity = float("inf")
 
 cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
@@ -30,6 +34,7 @@ cdef extern from "control.h" nogil:
     ctypedef unsigned long mxopt_control
     mxopt_control mxopt_take_control(bint flush)
     void mxopt_give_back(mxopt_control)
+    bint mxopt_is_ours(mxopt_control)
 
 
 cdef float read_text(const char* s) noexcept nogil:
@@ -93,6 +98,10 @@ def as_read_by_mxnet(tuple row not None, tuple read not None):
     tuple of float
         `row` itself when every number is read as its nearest float32.
     """
+    return read_as_text(row, read)
+
+
+cdef tuple read_as_text(tuple row, tuple read):
     cdef double value
     cdef float nearest, text
     cdef char* spelled
@@ -170,14 +179,18 @@ def read_row(tuple row not None, tuple read not None, tuple corrections not None
     tuple of float or None
         `row` itself where nothing differs; None when a scalar is what it may not be.
     """
+    return row_read(row, read, corrections, t, may_be)
+
+
+cdef object row_read(tuple row, tuple read, tuple corrections, double t, bytes may_be):
     cdef mxopt_control control = mxopt_take_control(False)
     try:
-        return _read_row(row, read, corrections, t, may_be)
+        return row_read_to_nearest(row, read, corrections, t, may_be)
     finally:
         mxopt_give_back(control)
 
 
-cdef object _read_row(tuple row, tuple read, tuple corrections, double t, bytes may_be):
+cdef object row_read_to_nearest(tuple row, tuple read, tuple corrections, double t, bytes may_be):
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(row)
     cdef const unsigned char* kinds
     cdef double value
@@ -190,10 +203,27 @@ cdef object _read_row(tuple row, tuple read, tuple corrections, double t, bytes 
         if not -FLT_MAX <= value <= FLT_MAX and (
                 value - value == 0 or kinds[i] == FINITE or (kinds[i] == LIMIT and not value > 0)):
             return None
-    row = as_read_by_mxnet(row, read)
+    row = read_as_text(row, read)
     return corrected(row, corrections, t) if PyTuple_GET_SIZE(corrections) else row
 
 
+def rescale_of(optimizer):
+    """An optimizer's `rescale_grad` where it is a float, else what its `_converted_rescale` says."""
+    cdef object rescale = optimizer.rescale_grad
+    return rescale if type(rescale) is float else optimizer._converted_rescale()
+
+
+def clip_of(optimizer):
+    """An optimizer's `clip_gradient` where it is a bound, infinity for None, else what its `_checked_clip` says."""
+    cdef object clip = optimizer.clip_gradient
+    if clip is None:
+        return infinity
+    if type(clip) is float and <double>clip > 0:
+        return clip
+    return optimizer._checked_clip()
+
+
+@cython.freelist(8)
 cdef class Scalars:
     """The scalars of a call: rows of numbers, and which of them each tensor takes.
 
@@ -222,6 +252,19 @@ cdef class Scalars:
         rows = np.zeros(len(chosen), np.int32) if self.rows is None else self.rows
         rows = rows + len(self.table) * np.array(chosen, np.int32)
         return Scalars([*self.table, *self.table], rows, [*(self.singles or self.table), *singles])
+
+
+def one_row(tuple row not None, tuple read not None, tuple corrections not None, double t, bytes may_be=None):
+    """The scalars of a call whose tensors all take the same row; arguments, and None, as of `read_row`."""
+    cdef object single = row_read(row, read, corrections, t, may_be)
+    cdef Scalars made
+    if single is None:
+        return None
+    made = Scalars.__new__(Scalars)
+    made.table = [row]
+    if single is not row:
+        made.singles = [single]
+    return made
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -264,6 +307,7 @@ cdef bint has_twice(object indices, Py_ssize_t n) except -1:
     return met and len(set(indices)) < n
 
 
+@cython.freelist(8)
 cdef class Ledger:
     """What a step will have changed beside the arrays: worked out first, written in one go.
 
@@ -501,10 +545,14 @@ def take_control():
 
     Returns
     -------
-    int
-        The floating-point control word as it was, for `give_back`.
+    int or None
+        The floating-point control word as it was, for `give_back`; None where it was so already.
     """
-    return mxopt_take_control(False)
+    cdef mxopt_control old = mxopt_take_control(False)
+    if mxopt_is_ours(old):
+        mxopt_give_back(old)
+        return None
+    return old
 
 
 def give_back(mxopt_control control):

@@ -13,6 +13,7 @@ static inline mxopt_control mxopt_take_control(int flush) {
     return old;
 }
 static inline void mxopt_give_back(mxopt_control old) { _mm_setcsr(old); }
+static inline int mxopt_is_ours(mxopt_control old) { return (old & ~0x3fu) == 0x1f80u; } /* but for raised flags */
 #elif defined(__aarch64__) && defined(__GNUC__)
 typedef unsigned long mxopt_control;
 static inline mxopt_control mxopt_take_control(int flush) {
@@ -22,10 +23,12 @@ static inline mxopt_control mxopt_take_control(int flush) {
     return old;
 }
 static inline void mxopt_give_back(mxopt_control old) { __asm__ volatile("msr fpcr, %0" : : "r"(old)); }
+static inline int mxopt_is_ours(mxopt_control old) { return old == 0; }
 #else
 typedef int mxopt_control;
 static inline mxopt_control mxopt_take_control(int flush) { (void)flush; return 0; }
 static inline void mxopt_give_back(mxopt_control old) { (void)old; }
+static inline int mxopt_is_ours(mxopt_control old) { (void)old; return 1; }
 #endif
 
 #endif

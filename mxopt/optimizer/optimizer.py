@@ -472,7 +472,8 @@ class Optimizer(Rates, RuleScalars):
         except kernels.Refused as error:  # an array was resized while a scheduler or `_draw` ran
             raise checks.refused(error, self, indices, (), (), ()) from None
         finally:
-            kernels.give_back(control)
+            if control is not None:
+                kernels.give_back(control)
 
     def _with_norms(self, indices, plan, scalars):
         """Run the leading rules that only read, and return what is left for the step.

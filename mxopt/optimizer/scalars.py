@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 
@@ -38,9 +39,7 @@ class RuleScalars:
             2 if name in cls.unchecked else int(name in cls.limits) for name in cls.scalar_names
         )
 
-    @property
-    def _read_as_text(self):
-        return self._texts
+    _read_as_text = property(operator.attrgetter("_texts"))
 
     def scalars(self, t, lr, wd):
         """The scalars of one tensor's rule, in the order of `scalar_names`.
@@ -54,20 +53,20 @@ class RuleScalars:
         """
         return lr, wd, self._rescale, self._clip
 
-    @property
-    def _rescale(self):
-        """`rescale_grad` as a float; MXNet's AdamW leaves a one-element array there."""
+    #: `rescale_grad` as a float, and the bound of clipping (infinite: none). Every step asks for both: where they
+    #: are not simply what was set, the methods below say it.
+    _rescale = property(kernels.rescale_of)
+    _clip = property(kernels.clip_of)
+
+    def _converted_rescale(self):
+        # MXNet's AdamW leaves a one-element array there.
         rescale = self.rescale_grad
-        if type(rescale) is float:
-            return rescale
         return float(rescale.item() if hasattr(rescale, "item") else rescale)
 
-    @property
-    def _clip(self):
-        """The clipping bound; infinite means none."""
+    def _checked_clip(self):
         clip = self.clip_gradient
         try:
-            if clip is not None and clip > 0:
+            if clip > 0:
                 return clip
         except (TypeError, ValueError):
             pass
@@ -90,8 +89,15 @@ class RuleScalars:
         if len(rates) > 1:
             return self._tabulated(rates, self.scalars)
         t, lr, wd = rates[0]  # the common call, with as few Python frames as possible
-        row, single = self._row(self.scalars(t, lr, wd), t)
-        return kernels.Scalars([row], None, None if single is row else [single])
+        row = self.scalars(t, lr, wd)
+        try:
+            scalars = kernels.one_row(row, self._read_as_text, self._corrections, t, self._may_be)
+        except TypeError:
+            scalars = None
+        if scalars is None:  # where that is an error, `_row` words it
+            row, single = self._row(row, t)
+            scalars = kernels.Scalars([row], None, None if single is row else [single])
+        return scalars
 
     def _tabulated(self, rates, make):
         """`kernels.Scalars` of ``make(t, lr, wd)``; equal rates share a row."""
