@@ -18,6 +18,14 @@ class Momentum(Optimizer):
     text_scalars = scalar_names
     momentum: float
 
+    #: The passes with and without momentum.
+    _moving: tuple[str, ...] = ()
+    _resting: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._moving, cls._resting = cls.rules[-1:], cls.rules[-2:-1]
+
     #: Whether existing buffers are left alone while `momentum` is 0, rather than multiplied by 0.
     rests = False
     #: Whether the states of this call have a momentum buffer although `momentum` is 0.
@@ -25,7 +33,7 @@ class Momentum(Optimizer):
 
     @property
     def passes(self):
-        return self.rules[-1:] if self.momentum or self._goes_on else self.rules[-2:-1]
+        return self._moving if self.momentum or self._goes_on else self._resting
 
     def _fused(self, indices, weights, grads, states, lazy=None):
         try:

@@ -219,10 +219,16 @@ class Rates:
         ledger : kernels.Ledger
             The counts, `num_update` and the scheduler's position, to be written with the arrays.
         """
-        if self._rates_apart and self._own_rates:
+        apart = self._rates_apart
+        if apart and self._own_rates:
             return self._ahead_by_own_rates(indices)
         ledger = kernels.Ledger(self._index_update_count, indices, self.begin_num_update, self)
-        t, apart = ledger.t, self._rates_apart
+        t, scheduler = ledger.t, self.lr_scheduler
+        known = scheduler is None and t is not None and not apart
+        if known and not (self.lr_mult or self.wd_mult or self.param_dict):  # the common call
+            if t > self.num_update:
+                ledger.number = t
+            return [(t, self.lr, self.wd)], ledger
         if t is None and ledger.twice:
             raise checks.duplicate_index(self, indices)
         one_by_one = t is None or (apart and self.scalars_differ)
@@ -230,14 +236,8 @@ class Rates:
             one_by_one = self._has_multipliers()
         if one_by_one and self._unmatched_names and (self.lr_mult or self.wd_mult):
             self._warn_of_unmatched_names(indices, ledger)
-        scheduler = self.lr_scheduler
         if scheduler is None:
-            if one_by_one:
-                rates = self._rates(indices, ledger, True)
-            else:  # the common call, with as few Python frames as possible
-                if t > self.num_update:
-                    ledger.number = t
-                rates = [(t, self.lr, self.wd)]
+            rates = self._rates(indices, ledger, one_by_one)
         else:
             memory = kernels.remember(scheduler)
             try:

@@ -41,6 +41,7 @@ cdef inline void ask_for_shape(PyObject* array) noexcept:
         mxopt_prefetch(dims_of(<Array*>array))
 
 
+@cython.freelist(8)
 cdef class Plan:
     """The checked description of one call.
 
@@ -76,7 +77,7 @@ cdef class Plan:
     cdef tuple owners  # weights, gradients and states, which keep every array alive while its address is used
     cdef list sparse   # the tensors with row-sparse gradients; None: there are no such gradients
     cdef Range* ranges  # of the arrays that `add` has placed
-    cdef list placed    # these arrays: a state may be a list, and change
+    cdef list placed    # these arrays: a state may be a list, and change; None: there are none
     cdef Py_ssize_t nranges
     cdef bint any_strided
     cdef object add_blocks  # not None: adds the partial sums, of tensors that are parts of larger ones
@@ -105,7 +106,7 @@ cdef class Plan:
         self.ordered = ordered or self.ndrawn
         # From here on only these copies are read: the caller's lists may change at any time.
         weights, grads, states = list(weights), list(grads), list(states)
-        self.owners, self.placed = (weights, grads, states), []
+        self.owners = (weights, grads, states)
         if rows is not None:
             rows = list(rows)
             self.sparse = [i for i in range(n) if rows[i] is not None]
@@ -215,6 +216,8 @@ cdef class Plan:
             self.ranges[self.nranges].tensor, self.ranges[self.nranges].role = i, role
             self.ranges[self.nranges].written = written
             self.nranges += 1
+            if self.placed is None:
+                self.placed = []
             self.placed.append(array)
         return 0
 
