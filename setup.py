@@ -1,17 +1,17 @@
-"""The compiled part of mxopt; all static metadata stands in pyproject.toml.
+"""Builds the compiled part of mxopt; all static metadata is in pyproject.toml.
 
 ``_engine.pyx``, ``_rows.pyx`` and ``_scalars.pyx`` in mxopt/kernels are built once. The rules are built once
-per instruction set, from one text: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512``
-on x86-64 with a compiler that takes the flags. Flags are chosen in ``build_extensions``, where the
-compiler is known.
+per instruction set, from one source: ``_rules_baseline`` everywhere, ``_rules_avx2`` and ``_rules_avx512``
+on x86-64 with a compiler that accepts the flags. ``build_extensions`` chooses the flags, since the compiler
+is known only there.
 
 Environment variables for building:
 
 MXOPT_BUILD_ISA             only these sets, e.g. "baseline avx512": faster while developing
 MXOPT_NO_OPENMP             serial kernels, without looking for OpenMP
 MXOPT_COVERAGE              count which lines of the .pyx run, for gcov (GCC); slow
-MXOPT_VECTORIZATION_REPORT  a folder for GCC's account of every loop that it vectorised, and for the
-                            C text that it speaks of
+MXOPT_VECTORIZATION_REPORT  a folder for GCC's report on every loop that it vectorised, and for the C
+                            sources that the report refers to
 """
 
 import ast
@@ -63,7 +63,7 @@ int main(void) {
 }
 """
 
-# Once, for all sources: directives at the top of a .pyx do not reach included or inlined text.
+# Here rather than at the top of each .pyx, where they would not reach included or inlined code.
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -71,14 +71,14 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
     "embedsignature": True,
-    # Module state is written at import, but for the number of threads: one word. Optimizers, like dicts of
-    # the caller's, want one thread at a time each.
+    # Module state is written only at import, except for the number of threads, which is one word. An
+    # optimizer, like a dict, is to be used by one thread at a time.
     "freethreading_compatible": True,
 }
 
 
 class BuildKernels(build_ext):
-    """Build the extensions with flags that this compiler is seen to take."""
+    """Build the extensions with the flags that this compiler proves to accept."""
 
     def finalize_options(self):
         super().finalize_options()
@@ -119,7 +119,7 @@ class BuildKernels(build_ext):
         super().build_extensions()
 
     def translate(self, extensions):
-        """Make C of the .pyx files; as late as this, so that an sdist carries the .pyx and no C."""
+        """Translate the .pyx files to C; only now, so that an sdist carries the .pyx and no C."""
         from Cython.Build import cythonize
 
         generated = Path(self.build_temp)
@@ -152,7 +152,7 @@ class BuildKernels(build_ext):
         return True
 
     def openmp_flags(self, gnu):
-        """The OpenMP flags with which a probe compiles, links and runs; none: build serial kernels."""
+        """The OpenMP flags with which a probe compiles, links and runs; without any, kernels are serial."""
         if os.environ.get("MXOPT_NO_OPENMP"):
             say("MXOPT_NO_OPENMP is set: building serial kernels")
             return []
@@ -170,7 +170,7 @@ class BuildKernels(build_ext):
 
     @contextlib.contextmanager
     def probe(self, source):
-        """A file to try the compiler on, whose words about it are nobody's business."""
+        """A source file to try the compiler on, with the compiler's output hidden."""
         with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
             path = Path(folder, "probe.c")
             path.write_text(source)
@@ -189,7 +189,7 @@ class BuildKernels(build_ext):
                     os.close(copy)
 
 
-#: who installs compilers here, and how
+#: package managers, and how each installs a compiler
 INSTALLERS = {
     "apt-get": "apt-get install build-essential python3-dev",
     "dnf": "dnf install gcc python3-devel",
@@ -213,9 +213,9 @@ def cure():
 
 
 def narrow_rules():
-    """Cython text: every elementwise rule once more, inlined into a loop over 16-bit storage (see storage.h).
+    """Cython source: each elementwise rule again, inlined into a loop over 16-bit storage (see storage.h).
 
-    The rules' own `register` calls say all that is needed, so nobody writes anything for it.
+    It is generated from the rules' own `register` calls, so a new rule needs nothing further.
     """
     made = []
     for path in RULES:

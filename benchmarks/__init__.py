@@ -1,1 +1,1 @@
-"""mxopt beside its peers and the machine's limit, in one process: ``python -m benchmarks``."""
+"""mxopt against its peers and the machine's limit, in one process: ``python -m benchmarks``."""

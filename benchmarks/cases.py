@@ -1,4 +1,4 @@
-"""The cases, each a function that yields rows for the tables. The bars are those the project set itself."""
+"""The cases, each a function that yields rows for the tables. The bars are the project's own goals."""
 
 import ctypes
 import gc
@@ -39,7 +39,7 @@ assert (len(RESNET_50), len(BERT_BASE)) == (161, 199)
 
 
 class Row:
-    """One line of the report: the times of a case, and the bars it is held against.
+    """One line of the report: the times of a case, and the bars it has to reach.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class Row:
     times : dict of str to Times
         mxopt's under ``'mxopt'``.
     bars : dict of str to float
-        ``'limit'``: at least this share of the limit's speed; another contestant: at least so many times as
-        fast; ``'ms'``: at most so many milliseconds.
+        ``'limit'``: at least this share of the limit's speed; a contestant: at least this many times as fast;
+        ``'ms'``: at most this many milliseconds.
     """
 
     def __init__(self, group, case, times, bars=None, absent=None, elements=None, note=""):
@@ -56,7 +56,7 @@ class Row:
         self.absent, self.elements, self.note = absent or {}, elements, note
 
     def reached(self, what):
-        """What was reached where `bars` has a demand."""
+        """The figures reached, for each of the bars."""
         own = self.times["mxopt"]
         if what == "ms":
             return own.median * 1e3
@@ -74,14 +74,14 @@ def arrays_of(state):
 
 
 def limit_of(step, weights, grads):
-    """The streams of all passes of an optimizer's step, on its own weights, gradients and states."""
+    """The memory streams of all passes of an optimizer's step, on its own weights, gradients and states."""
     updater = step.updater
     states = [arrays_of(updater.states[i]) for i in range(len(weights))]
     runs = []
     for name in updater.optimizer.passes:
         rule = kernels.RULES[name]
         columns = [weights, grads, *map(list, zip(*states))]
-        # Not counted: states of one number a row.
+        # Not counted: states with one number per row.
         whole = [(c, role) for c, role in zip(columns, rule.streams) if c[0].size == weights[0].size]
         written = [c for c, role in whole if role == "written"]
         read = [c for c, role in whole if role == "read"]
@@ -95,7 +95,7 @@ def limit_of(step, weights, grads):
 
 
 def contestants(name, weights, grads, names=None, limit=True, **options):
-    """mxopt, the limit and the peers that can take part; and why the others cannot."""
+    """mxopt, the limit and the peers that can take part, and why the others cannot."""
     step = peers.ours(name, weights, grads, **options)
     found, absent = {"mxopt": step}, {}
     if limit:
@@ -146,7 +146,7 @@ def linear(seconds):
 
 
 def family(seconds):
-    """Every optimizer at 30M against the limit for its bytes; of 1.x' those that have rules of their own."""
+    """Every optimizer at 30M against the limit for its bytes; of 1.x, those with rules of their own."""
     ours = {name: mxopt.create(name).rules for name in sorted(mxopt.optimizer.opt_registry)}
     cases = [(f"{name} 30M", name, mxopt) for name, rules in ours.items() if rules]
     cases += [(f"{name} 1.x 30M", name, v1) for name in ours
@@ -174,7 +174,7 @@ def without_noise(step, limit, seconds):
 
 
 def composed(seconds, size=4_000_000):
-    """What MXNet puts together from array operations and torch has no fused kernel for, at 4M elements."""
+    """Optimizers that MXNet composes of array operations and torch has not fused, at 4M elements."""
     bars = {
         "MXNet": ("adadelta", "adamax", "nadam", "adagrad", "sgld"),
         "torch foreach": ("rmsprop", "nadam", "adadelta", "adamax"),
@@ -182,7 +182,7 @@ def composed(seconds, size=4_000_000):
     for name in ("rmsprop", "nadam", "adadelta", "adamax", "adagrad", "sgld"):
         weights, grads = drawn([size]), drawn([size])
         found, absent = contestants(name, weights, grads, tuple(bars))
-        if name == "sgld":  # without noise: the generator takes most of the time of either
+        if name == "sgld":  # without noise: the generator would take most of either's time
             found["mxopt"].updater.optimizer._draw = lambda block: None
             found.pop("MXNet", None)
             try:
@@ -240,7 +240,7 @@ def sparse(seconds, rows=1_000_000, width=64, count=8192):
 
 
 def in_turn(function, choices):
-    """Call a function with one of several arguments after the other."""
+    """Call a function with each of several arguments in turn."""
     turn = itertools.cycle(choices)
 
     def step():
@@ -256,7 +256,7 @@ def lazy_rows(rng, kind, data, picked, shape, seconds):
     found = {"mxopt": in_turn(lambda grad: updater(0, grad, table), grads)}
     found["mxopt"]()
     for state in updater.states[0]:
-        state[...] = 1e-3  # every page is there, as in a table that has been trained
+        state[...] = 1e-3  # touches every page, as in a table that has been trained
     if len(picked) == 1:
         touched = [np.ones(data.shape, np.float32) for _ in range(4)]
         found["limit"] = stream([[a] for a in touched[:3]], [[touched[3]]])
@@ -374,7 +374,7 @@ def guard(seconds):
 
 
 def subnormal(seconds, steps=20_000, size=10_000):
-    """Zero gradients until the moments are subnormal and beyond: the slowest steps against the median."""
+    """Zero gradients until the moments turn subnormal and vanish: the slowest steps against the median."""
     weights, grads = drawn([size]), [np.zeros(size, np.float32)]
     step, found = peers.ours("adam", weights, grads), {}
     for state in step.updater.states[0]:
@@ -386,7 +386,7 @@ def subnormal(seconds, steps=20_000, size=10_000):
             begin = time.perf_counter()
             function()
             taken.append(time.perf_counter() - begin)
-        # Medians of 100 consecutive steps: what the machine does in between is not the kernels'.
+        # Medians of 100 consecutive steps, so that other work on the machine does not count.
         return Times([float(np.median(taken[i : i + 100])) for i in range(0, steps, 100)])
 
     found["mxopt"] = record(step, steps)
@@ -448,7 +448,7 @@ def memory(seconds):
         weights, grads = drawn(shapes, dtype), drawn(shapes, dtype)
         step = peers.ours("adam", weights, grads, **options)
         if hasattr(libc, "malloc_trim"):
-            libc.malloc_trim(0)  # what the step before freed is not there for this one
+            libc.malloc_trim(0)  # so that this step cannot reuse what the one before freed
         before = status("VmRSS")
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -459,7 +459,7 @@ def memory(seconds):
 
 
 def machine(seconds, size=FULL):
-    """What this machine reaches, in a minute: the limit, torch on the same dtype, what the engine chose."""
+    """What this machine reaches, in a minute: the limit, torch with the same dtype, the engine's choices."""
     import ml_dtypes
 
     dtypes = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float64": float}
@@ -484,7 +484,7 @@ def machine(seconds, size=FULL):
     yield Row("machine", "chosen", {}, note=mxopt.show_config("dict")["tuning"])
 
 
-#: Those that a run of everything leaves out: it has their cases elsewhere.
+#: Cases that a full run leaves out, because others cover them.
 APART = ("machine",)
 
 GROUPS = {

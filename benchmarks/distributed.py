@@ -1,4 +1,4 @@
-"""A step over ranks, beside bare exchanges of MPI: ``mxopt launch -n 2 -m benchmarks.distributed``."""
+"""A step over ranks against bare MPI exchanges: ``mxopt launch -n 2 -m benchmarks.distributed``."""
 
 import argparse
 import time
@@ -35,7 +35,7 @@ def main():
 
 
 def best(ranks, step, repeats):
-    """The least time of some steps, after two more."""
+    """The shortest time of some steps, after two untimed ones."""
     step()
     step()
     found = []
@@ -49,7 +49,7 @@ def best(ranks, step, repeats):
 
 
 def bare(ranks, weight, grad, repeats):
-    """Alltoallv, the step of a part, Allgather: what a step by messages cannot do without."""
+    """Alltoallv, the step of a part, Allgather: the least that a step by messages needs."""
     from mpi4py import MPI
 
     part = grad.size // ranks.size

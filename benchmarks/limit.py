@@ -1,4 +1,4 @@
-"""The streaming limit of this machine, on the very arrays that a step works on."""
+"""The streaming limit of this machine, on the same arrays that a step works on."""
 
 import ctypes
 import functools
@@ -27,9 +27,9 @@ def stream(written, read, threads=None):
     Parameters
     ----------
     written : list of list of ndarray
-        By array of the rule (weight, mean, ...), then by tensor.
+        Arrays that are read and written: by array of the rule (weight, mean, ...), then by tensor.
     read : list of list of ndarray
-        Those that are only read.
+        Arrays that are only read.
     """
     columns = [*written, *read]
     tensors = len(columns[0])

@@ -1,6 +1,6 @@
-"""The peers: for each, a function that makes one step over some tensors, and what it is called.
+"""The peers: for each, its name and a function that makes one step over some tensors.
 
-A peer that is not installed, or cannot do a case, is said to be absent with the reason.
+A peer that is not installed, or cannot do a case, is reported as absent, with the reason.
 """
 
 import functools
@@ -10,7 +10,7 @@ import numpy as np
 
 import mxopt
 
-#: mxopt's settings of the optimizers that peers have too, and the peers' spelling.
+#: mxopt's settings for the optimizers that peers have too, and the peers' spelling.
 SETTINGS = {
     "adam": {"learning_rate": 1e-3},
     "adamw": {"learning_rate": 1e-3, "wd": 0.01},
@@ -25,7 +25,7 @@ def settings(name):
     )
 
 
-#: torch's names of the same optimizers.
+#: torch's names for the same optimizers.
 TORCH = {
     "adam": "Adam",
     "adamw": "AdamW",
@@ -69,7 +69,7 @@ def ours(name, weights, grads, fused=True, package=mxopt, **options):
 
 
 def torch_tensor(lib, array):
-    """torch's tensor over an array; NumPy's bfloat16 through an integer of its width."""
+    """A torch tensor over an array; NumPy's bfloat16 through an integer of its width."""
     if array.dtype.name == "bfloat16":
         return lib.from_numpy(array.view(np.int16)).view(lib.bfloat16)
     return lib.from_numpy(array)
@@ -89,7 +89,7 @@ def torch(name, weights, grads, **options):
 
 
 def torch_clip(arrays, max_norm):
-    """Clipping by the global norm; torch finds the arrays as gradients of parameters."""
+    """Clipping by the global norm; torch gets the arrays as gradients of parameters."""
     lib = _need("torch")
     parameters = [lib.nn.Parameter(lib.from_numpy(a.copy())) for a in arrays]
     for parameter, array in zip(parameters, arrays):
@@ -159,7 +159,7 @@ def thinc(name, weights, grads):
 
 
 def mxnet(name, weights, grads, lazy=None, rows=None, shape=None):
-    """Real MXNet, in whose environment this runs; `rows` makes the gradients row-sparse."""
+    """Real MXNet, if this runs in its environment; `rows` makes the gradients row-sparse."""
     mx = _need("mxnet")
     options = dict(settings(name))
     if lazy is not None:
@@ -187,7 +187,7 @@ def mxnet(name, weights, grads, lazy=None, rows=None, shape=None):
 
 
 def mxnet_drift(weight, grad):
-    """The array operations that MXNet 1.9's SGLD makes, but for those of its noise."""
+    """The array operations of MXNet 1.9's SGLD, without those for its noise."""
     mx = _need("mxnet")
     value, gradient, rate = mx.nd.array(weight), mx.nd.array(grad), 1e-3
 

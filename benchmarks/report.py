@@ -50,7 +50,7 @@ def line(row):
 
 
 def verdict(row, name):
-    """Whether a bar is reached; empty where there is none."""
+    """Whether a bar is reached; empty if there is none."""
     if name not in row.bars:
         return ""
     bar, got = row.bars[name], row.reached(name)

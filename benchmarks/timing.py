@@ -4,9 +4,9 @@ import dataclasses
 import statistics
 import time
 
-#: Seconds after which the idle threads of the contestant before have stopped spinning for work.
+#: Seconds after which the previous contestant's idle threads have stopped spinning for work.
 REST = 0.02
-#: Seconds for which a contestant repeats in its turn, after so many untimed calls: after a rest, the first
+#: Seconds for which a contestant repeats in its turn, and the untimed calls before: after a rest, the first
 #: two calls take up to twice as long.
 TURN = 5e-3
 WARM = 3
@@ -14,7 +14,7 @@ WARM = 3
 
 @dataclasses.dataclass
 class Times:
-    """Seconds a call of one contestant, round by round."""
+    """Seconds per call of one contestant, round by round."""
 
     seconds: list
 
@@ -43,7 +43,7 @@ def race(contestants, seconds=3.0, rounds=(5, 200)):
     seconds : float
         About how long all of it may take.
     rounds : tuple of int
-        At least and at most so many.
+        The fewest and the most.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def race(contestants, seconds=3.0, rounds=(5, 200)):
             count = calls[name]
             if count > 1 or found[name][-1:] < [0.02]:
                 time.sleep(REST)
-                for _ in range(WARM):  # what fits the caches is measured there, for all alike
+                for _ in range(WARM):  # so that what fits in the caches is measured in them, for all alike
                     function()
             begin = time.perf_counter()
             for _ in range(count):

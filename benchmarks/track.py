@@ -1,6 +1,6 @@
 """A handful of cases to follow over time: ``pytest benchmarks/track.py`` with pytest-benchmark.
 
-Save a run with ``--benchmark-autosave`` and compare the next with ``--benchmark-compare``. Nothing gates on
+Save a run with ``--benchmark-autosave`` and compare the next with ``--benchmark-compare``. No test fails on
 time.
 """
 

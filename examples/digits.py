@@ -1,7 +1,7 @@
 """Handwritten digits: a small NumPy network, trained by an optimizer chosen by name.
 
-Saves the optimizer's states halfway, loads them into a fresh updater, and proves that the resumed run ends in
-the same bits. Prints the accuracy and writes a picture of the loss.
+Saves the optimizer's states halfway, loads them into a fresh updater, and proves that the resumed run ends
+with the same bits. Prints the accuracy and plots the loss.
 
     python examples/digits.py
     python examples/digits.py --optimizer lamb --lr 0.02 --epochs 40

@@ -1,7 +1,7 @@
 """A gluon training script, ported: the network is PyTorch's, everything around it stays as it was.
 
-What the script was, for MXNet 1.9, is in the comments that begin with ``was:``. It trains for six epochs,
-writes its files half way, goes on from them with a new network and trainer, and proves that this changes
+Comments that begin with ``was:`` show the original lines, for MXNet 1.9. The script trains for six epochs,
+saves its files halfway, goes on from them with a new network and trainer, and proves that this changes
 nothing.
 
     python examples/gluon_to_torch.py
@@ -68,7 +68,7 @@ def train(net, trainer, loader, epochs):
             #      loss.backward()
             output = net(torch.from_numpy(data.asnumpy()))
             loss = loss_of(output, torch.from_numpy(label.asnumpy()).long())
-            net.zero_grad()  # new: torch adds gradients up, where gluon writes them
+            net.zero_grad()  # new: torch accumulates gradients, where gluon overwrites them
             loss.backward()
             trainer.step(data.shape[0])
             metric.update([label], [mx.nd.array(output.detach().softmax(1).numpy())])

@@ -1,4 +1,4 @@
-"""Digits and word vectors on several ranks: any number of them ends in the bits of one process.
+"""Digits and word vectors on several ranks: any number of them ends with the bits of a single process.
 
 Each step is the sum of four micro-batches, shared out among the ranks, and each rank keeps its part of Adam's
 states. Prints a digest of the weights, which does not depend on the number of ranks, and the bytes of

@@ -1,7 +1,7 @@
-"""Word vectors from Python's own documentation, by row-sparse gradients and lazy Adam.
+"""Word vectors from Python's own documentation, with row-sparse gradients and lazy Adam.
 
-Skip-gram with negative sampling on the text of `pydoc_data.topics`, which every Python carries. A step looks
-at a few hundred words, so its gradients are row-sparse; `lazy_update=True` touches only the rows of these.
+Skip-gram with negative sampling on the text of `pydoc_data.topics`, which comes with Python. A step sees a
+few hundred words, so its gradients are row-sparse; `lazy_update=True` touches only their rows.
 
     python examples/word_vectors.py
     python examples/word_vectors.py --words left,raised,float --epochs 20
@@ -92,7 +92,7 @@ def train(sentences, counts, args):
 
 
 def milliseconds(gradients, rows, lazy):
-    """Milliseconds of one update with these gradients, their rows spread over a table of so many rows."""
+    """Milliseconds per update with these gradients, their rows spread over a table of so many rows."""
     spread = rows // gradients[0][0].shape[0]
     shape = rows, gradients[0][0].shape[1]
     gradients = [[mx.RowSparseArray(g.data, g.indices * spread, shape) for g in pair] for pair in gradients]

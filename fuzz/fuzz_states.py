@@ -1,8 +1,8 @@
 """Coverage-guided fuzzing of the readers of state files: ``python fuzz/fuzz_states.py corpus [options]``.
 
-Whatever the bytes are, a reader returns or raises `StateFileError`, and what it loaded into an updater can be
-stepped. Any other exception, an audit event that only running code causes, a hang or memory out of proportion
-stops the run. The first byte chooses the reader.
+Whatever the bytes are, a reader must return or raise `StateFileError`, and states that it loads must be fit
+to step. Any other exception, an audit event that only running code causes, a hang, or excessive memory stops
+the run. The first byte chooses the reader.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["mxopt.states", "mxopt.saving"]):
 
 @contextlib.contextmanager
 def no_checksums():
-    """All checksums are 0, so that mutated documents are not all refused for theirs."""
+    """All checksums are 0, so that mutated documents are not all refused for a wrong one."""
     kept = header.crc32
     header.crc32 = native.crc32 = checksums.crc32 = lambda data, value=0: 0
     try:
@@ -37,7 +37,7 @@ def no_checksums():
 
 
 def right_length(data):
-    """The file with the length of its header made right, since mutations rarely do."""
+    """The file with its header's length corrected, since mutations rarely get it right."""
     end = data.rfind(b"}", 8) + 1
     end += len(data[end:]) - len(data[end:].lstrip(b" "))  # the header's padding
     return (end - 8 if end > 8 else 0).to_bytes(8, "little") + data[8:]
@@ -49,7 +49,7 @@ def without_checksums(data):
 
 
 def loaded_and_stepped(data):
-    """Load into a live updater, and step what came of it with weights of the states' shapes."""
+    """Load into a live updater, and step it with weights of the states' shapes."""
     updater = mxopt.get_updater(mxopt.create(("adam", "nadam", "lbsgd", "sgd")[len(data) % 4]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,7 +62,7 @@ def loaded_and_stepped(data):
             if math.prod(shape) > 1 << 16:
                 continue
             weight = np.ones(shape, np.float32)
-            # what does not fit the weight is refused; nothing else is an answer
+            # states that do not fit the weight are refused; no other outcome is acceptable
             with contextlib.suppress(ValueError, TypeError):
                 updater(index, np.ones_like(weight), weight)
 
@@ -92,7 +92,7 @@ def one_input(data):
 
 
 def main():
-    # what is loaded when it is first used
+    # modules that are otherwise loaded when first used
     with contextlib.suppress(StateFileError):
         numpy_dtype("bfloat16")
     for encoding in ("raw-unicode-escape", "latin-1", "utf-8"):

@@ -1,7 +1,7 @@
 """Write the inputs that fuzzing starts from: ``python fuzz/make_corpus.py folder``.
 
-They are the tests' own files: those of real MXNet, the attacks, and some of ours, each behind the byte that
-chooses a reader.
+They are the tests' own files: those of real MXNet, the attacks, and some of ours, each preceded by the byte
+that chooses a reader.
 """
 
 import sys

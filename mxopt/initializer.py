@@ -26,15 +26,15 @@ __all__ = [
 
 
 class InitDesc(str):
-    """A parameter's name, with what is known of the parameter.
+    """A parameter's name, with what is known about the parameter.
 
     Parameters
     ----------
     name : str
     attrs : dict of str to str, optional
-        ``__init__`` names an initializer of the parameter's own.
+        ``__init__`` names the parameter's own initializer.
     global_init : Initializer, optional
-        The one for all parameters.
+        The initializer for all parameters.
     """
 
     def __new__(cls, name, attrs=None, global_init=None):
@@ -43,7 +43,7 @@ class InitDesc(str):
         return made
 
 
-#: what the end of a name says: the method that fills such a parameter
+#: endings of names, and the method that fills such a parameter
 _ENDINGS = {
     "weight": "_init_weight",
     "bias": "_init_bias",
@@ -81,13 +81,13 @@ class Initializer:
         self._verbose, self._print_func = False, None
 
     def set_verbosity(self, verbose=False, print_func=None):
-        """Log each array that is filled, with what `print_func` says of it (by default its scaled norm)."""
+        """Log each array that is filled, with the result of `print_func` (by default its scaled norm)."""
         self._verbose = verbose
         self._print_func = print_func or _scaled_norm
         return self
 
     def dumps(self):
-        """A description, as `create` takes it."""
+        """A description that `create` accepts."""
         return json.dumps([type(self).__name__.lower(), self._kwargs])
 
     def __call__(self, desc, arr):
@@ -165,7 +165,7 @@ class Load:
     default_init : Initializer, optional
         For parameters that are not among them.
     verbose : bool
-        Log what was done.
+        Log how each parameter was filled.
     """
 
     def __init__(self, param, default_init=None, verbose=False):
@@ -249,7 +249,7 @@ class Constant(Initializer):
 
 @register
 class Uniform(Initializer):
-    """Evenly distributed between ``-scale`` and ``scale``."""
+    """Uniformly distributed between ``-scale`` and ``scale``."""
 
     def __init__(self, scale=0.07):
         super().__init__(scale=scale)
@@ -261,7 +261,7 @@ class Uniform(Initializer):
 
 @register
 class Normal(Initializer):
-    """Normally distributed with the standard deviation `sigma`."""
+    """Normally distributed with standard deviation `sigma`."""
 
     def __init__(self, sigma=0.01):
         super().__init__(sigma=sigma)
@@ -280,7 +280,7 @@ class Orthogonal(Initializer):
     scale : float, default 1.414
         Their length.
     rand_type : {'uniform', 'normal'}
-        What the matrix begins as.
+        The distribution of the matrix before it is made orthogonal.
     """
 
     def __init__(self, scale=1.414, rand_type="uniform"):
@@ -299,7 +299,7 @@ class Orthogonal(Initializer):
 
 @register
 class Xavier(Initializer):
-    """A spread by the numbers of inputs and outputs, so that signals keep their size.
+    """Random numbers scaled by the numbers of inputs and outputs, so that signals keep their size.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ class Xavier(Initializer):
 
 @register
 class MSRAPrelu(Xavier):
-    """`Xavier` for layers that a PReLU of this slope follows."""
+    """`Xavier` for layers followed by a PReLU of this slope."""
 
     def __init__(self, factor_type="avg", slope=0.25):
         super().__init__("gaussian", factor_type, 2.0 / (1 + slope**2))
@@ -342,7 +342,7 @@ class MSRAPrelu(Xavier):
 
 @register
 class Bilinear(Initializer):
-    """The weights of bilinear upsampling; of 4-dimensional arrays."""
+    """The weights of bilinear upsampling, for 4-dimensional arrays."""
 
     def __init__(self):
         super().__init__()
@@ -358,7 +358,7 @@ class Bilinear(Initializer):
 
 @register
 class LSTMBias(Initializer):
-    """Zeros, but `forget_bias` in the second quarter, which is the forget gate's."""
+    """Zeros, except `forget_bias` in the second quarter, which is the forget gate's."""
 
     def __init__(self, forget_bias=1.0):
         super().__init__(forget_bias=forget_bias)

@@ -14,7 +14,7 @@ __all__ = ["DataBatch", "DataDesc", "DataIter", "NDArrayIter", "PrefetchingIter"
 
 
 class DataDesc(collections.namedtuple("DataDesc", ["name", "shape"])):
-    """What a batch has by a name.
+    """Name, shape, dtype and layout of an array in a batch.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class DataBatch:
     ----------
     data, label : list of array
     pad : int
-        How many of the last examples only fill the batch.
+        How many examples at the end are padding.
     index : array, optional
     bucket_key : int, optional
     provide_data, provide_label : list of DataDesc, optional
@@ -75,7 +75,7 @@ class DataBatch:
 class DataIter:
     """Base of all iterators over batches.
 
-    A custom one overrides ``next()``, or ``iter_next``, ``getdata``, ``getlabel`` and ``getpad``.
+    A custom iterator overrides ``next()``, or ``iter_next``, ``getdata``, ``getlabel`` and ``getpad``.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class DataIter:
         return self.next()
 
     def iter_next(self):
-        """Go to the next batch; whether there is one."""
+        """Go to the next batch; return whether there is one."""
 
     def getdata(self):
         """The current batch's data."""
@@ -119,7 +119,7 @@ class DataIter:
         """The current batch's indices."""
 
     def getpad(self):
-        """How many of the current batch's last examples only fill it."""
+        """How many examples at the end of the current batch are padding."""
 
 
 def _by_name(arrays, default_name):
@@ -142,13 +142,13 @@ class NDArrayIter(DataIter):
     Parameters
     ----------
     data, label : array, or list or dict of arrays
-        What is not an NDArray becomes a float32 one.
+        Anything but an NDArray is converted to float32.
     batch_size : int, default 1
     shuffle : bool
         Draw a new order, by ``numpy.random.shuffle``, at every reset.
     last_batch_handle : {'pad', 'discard', 'roll_over'}
-        What becomes of examples that do not fill a batch: it is filled from the beginning, they are left
-        out, or they come first after the reset.
+        What to do with examples that do not fill the last batch: pad it from the beginning, leave them out,
+        or put them first after the reset.
     data_name, label_name : str
         Names for single arrays.
     layout : str, default 'NCHW'
@@ -212,7 +212,7 @@ class NDArrayIter(DataIter):
         return self._described(self.label)
 
     def hard_reset(self):
-        """Begin anew, also without what rolls over."""
+        """Start over, and drop the examples that would roll over."""
         self._shuffle()
         self.cursor, self._kept = -self.batch_size, None
 
@@ -295,16 +295,16 @@ class _Wrapped(DataIter):
 
 
 class ResizeIter(_Wrapped):
-    """An iterator of another length.
+    """An iterator with another number of batches per epoch.
 
     Parameters
     ----------
     data_iter : DataIter
-        Begun anew when it ends too early.
+        Restarted when it ends too early.
     size : int
         Number of batches.
     reset_internal : bool, default True
-        Whether a reset of this one resets that one.
+        Whether a reset also resets `data_iter`.
     """
 
     def __init__(self, data_iter, size, reset_internal=True):
@@ -330,7 +330,7 @@ class ResizeIter(_Wrapped):
 
 
 class PrefetchingIter(_Wrapped):
-    """Several iterators as one; arrays are there already, so nothing is fetched ahead.
+    """Several iterators as one; arrays are in memory already, so nothing is prefetched.
 
     Parameters
     ----------

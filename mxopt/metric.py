@@ -1,6 +1,6 @@
 """``mx.metric``, in 2.0 ``mx.gluon.metric``: MXNet's metrics, computed by NumPy.
 
-The numbers are those of MXNet 2.0; what 1.9 computes otherwise is in `mxopt.v1.metric`.
+The numbers are those of MXNet 2.0; metrics that differ in 1.9 are in `mxopt.v1.metric`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = [
     "np", "register",
 ]  # fmt: skip
 
-_SMALL = 1e-12  # what a denominator is at least
+_SMALL = 1e-12  # the smallest denominator
 
 
 def check_label_shapes(labels, preds, wrap=False, shape=False):
-    """Refuse labels and predictions that do not go together.
+    """Refuse labels and predictions that do not match.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def _pairs(labels, preds):
 
 
 class EvalMetric:
-    """Base of all metrics: a sum and a number of instances, whose quotient is the value.
+    """Base of all metrics: a sum and a number of instances; the value is their quotient.
 
     A custom metric overrides ``update(labels, preds)`` and adds to ``sum_metric`` and ``num_inst``.
 
@@ -63,7 +63,7 @@ class EvalMetric:
     ----------
     name : str
     output_names, label_names : list of str, optional
-        Which outputs and labels `update_dict` takes.
+        The outputs and labels that `update_dict` uses.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class EvalMetric:
         return f"EvalMetric: {dict(self.get_name_value())}"
 
     def get_config(self):
-        """Name and settings, from which `create` makes an equal one."""
+        """Name and settings, from which `create` makes an equal metric."""
         return {
             **self._kwargs,
             "metric": type(self).__name__,
@@ -101,7 +101,7 @@ class EvalMetric:
         self.update(labels, preds)
 
     def update(self, labels, preds):
-        """Take in a batch.
+        """Add a batch.
 
         Parameters
         ----------
@@ -116,12 +116,12 @@ class EvalMetric:
         self.global_num_inst += count
 
     def reset(self):
-        """Begin anew."""
+        """Start over."""
         self.global_num_inst, self.global_sum_metric = 0, 0.0
         EvalMetric.reset_local(self)
 
     def reset_local(self):
-        """Begin anew, but keep what `get_global` tells."""
+        """Start over, but keep what `get_global` returns."""
         self.num_inst, self.sum_metric = 0, 0.0
 
     def _value(self, total, count):
@@ -135,7 +135,7 @@ class EvalMetric:
         return self.name, self._value(self.sum_metric, self.num_inst)
 
     def get_global(self):
-        """As `get`, since the last reset that was not local."""
+        """As `get`, but since the last reset that was not local."""
         if not self._has_global_stats:
             return self.get()
         return self.name, self._value(self.global_sum_metric, self.global_num_inst)
@@ -164,7 +164,7 @@ def create(metric, *args, **kwargs):
     Parameters
     ----------
     metric : str, callable, list or EvalMetric
-        A name; a function of label and prediction; or several of them, which make a composite.
+        A name, a function of label and prediction, or a list of these, which makes a composite.
     *args, **kwargs
         The arguments of its constructor.
     """
@@ -185,7 +185,7 @@ def _create(named, metric, args, kwargs):
 @register
 @alias("composite")
 class CompositeEvalMetric(EvalMetric):
-    """Several metrics of the same batches.
+    """Several metrics over the same batches.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ class CompositeEvalMetric(EvalMetric):
         super().__init__(name, output_names, label_names, has_global_stats=True)
 
     def add(self, metric):
-        """Add one more."""
+        """Add a metric."""
         self.metrics.append(self._create(metric))
 
     def get_metric(self, index):
@@ -243,12 +243,12 @@ class CompositeEvalMetric(EvalMetric):
 @register
 @alias("acc")
 class Accuracy(EvalMetric):
-    """The share of right predictions.
+    """The share of correct predictions.
 
     Parameters
     ----------
     axis : int, default 1
-        Along which the largest prediction is the class; not used where predictions are classes already.
+        The axis along which the largest prediction gives the class; ignored if predictions are classes.
     """
 
     def __init__(self, axis=1, name="accuracy", output_names=None, label_names=None):
@@ -263,7 +263,7 @@ class Accuracy(EvalMetric):
 
 
 def _right(label, pred):
-    """How many predictions are right, and how many there are."""
+    """How many predictions are correct, and how many there are."""
     label, pred = (x.astype(np_.int32).ravel() for x in (label, pred))
     check_label_shapes(label, pred)
     return float((label == pred).sum()), len(pred)
@@ -300,7 +300,7 @@ class TopKAccuracy(EvalMetric):
 
 
 def predict_with_threshold(pred, threshold=0.5):
-    """Which predictions are above a threshold, or each above the one of its class."""
+    """Which predictions are above a threshold, or above the threshold of their class."""
     if not isinstance(threshold, float):
         threshold = np_.asarray(threshold)
         if threshold.ndim == 0 or threshold.shape[-1] != pred.shape[-1]:
@@ -312,7 +312,7 @@ def predict_with_threshold(pred, threshold=0.5):
 
 
 def one_hot(idx, num):
-    """Rows with a 1 at each index."""
+    """One-hot rows: a 1 at each index."""
     return (np_.arange(num) == np_.asarray(idx)[:, None]).astype(np_.int32)
 
 
@@ -393,7 +393,7 @@ class _Confusion:
 
 
 def matthews(right, false_pos, false_neg, right_neg):
-    """Matthews' correlation of the four counts; sums that are 0 are left out of the denominator."""
+    """Matthews' correlation from the four counts; sums that are 0 are left out of the denominator."""
     if right + false_pos + false_neg + right_neg == 0:
         return 0.0
     sums = (right + false_pos, right + false_neg, right_neg + false_pos, right_neg + false_neg)
@@ -411,9 +411,9 @@ class F1(EvalMetric):
     ----------
     class_type : {'binary', 'multiclass', 'multilabel'}, default 'binary'
     threshold : float or array, default 0.5
-        Above which a prediction means yes.
+        Predictions above it count as positive.
     average : {'micro', 'macro', None}, default 'micro'
-        Over all classes together, the mean of the classes', or one for each.
+        One score over all classes together, the mean of the classes' scores, or one score for each class.
     """
 
     def __init__(self, name="f1", output_names=None, label_names=None, class_type="binary", threshold=0.5,
@@ -443,7 +443,7 @@ class F1(EvalMetric):
 
 @register
 class Fbeta(F1):
-    """`F1` with recall `beta` times as important as precision."""
+    """`F1` generalised: recall is `beta` times as important as precision."""
 
     def __init__(self, name="fbeta", output_names=None, label_names=None, class_type="binary", beta=1,
                  threshold=0.5, average="micro"):  # fmt: skip
@@ -452,7 +452,7 @@ class Fbeta(F1):
 
 @register
 class BinaryAccuracy(EvalMetric):
-    """The share of predictions that are on the right side of a threshold.
+    """The share of predictions on the correct side of a threshold.
 
     Parameters
     ----------
@@ -490,7 +490,7 @@ class MCC(EvalMetric):
 
 
 class _PerExample(EvalMetric):
-    """The mean over examples of a number of each."""
+    """The mean of one number for each example."""
 
     def __init__(self, name, output_names=None, label_names=None, **kwargs):
         super().__init__(name, output_names, label_names, has_global_stats=True, **kwargs)
@@ -540,7 +540,7 @@ class RMSE(MSE):
 
 @register
 class MeanPairwiseDistance(_PerExample):
-    """The mean distance of predictions and labels, in the norm of power `p`."""
+    """The mean distance between predictions and labels, in the p-norm."""
 
     def __init__(self, name="mpd", output_names=None, label_names=None, p=2):
         self.p = p
@@ -568,16 +568,16 @@ class MeanCosineSimilarity(_PerExample):
 @register
 @alias("ce")
 class CrossEntropy(EvalMetric):
-    """The mean of minus the logarithm of what was predicted for the label.
+    """The mean negative log of the probability predicted for the label.
 
     Parameters
     ----------
     eps : float, default 1e-12
-        Probabilities are this at least.
+        The smallest probability; smaller ones are raised to it.
     ignore_label : number, optional
         Labels that do not count.
     axis : int, default -1
-        Along which the classes are.
+        The axis of the classes.
     from_logits : bool
         Predictions go through a softmax first.
     """
@@ -596,7 +596,7 @@ class CrossEntropy(EvalMetric):
 
 
 def surprise(label, pred, axis, eps, ignore_label):
-    """The sum of minus the logarithms of what was predicted for the labels, and their number."""
+    """The sum of the negative logs of the probabilities predicted for the labels, and their number."""
     if label.size * pred.shape[-1] != pred.size:
         raise ValueError(f"labels of shape {label.shape} do not go with predictions of shape {pred.shape}")
     label, classes = label.ravel(), pred.shape[axis]
@@ -647,14 +647,14 @@ class PearsonCorrelation(EvalMetric):
 
 
 class _Moments:
-    """Means, squares and products of pairs that come in batches."""
+    """Running means, squares and products of pairs that arrive in batches."""
 
     def __init__(self):
         self.count, self.product = 0, 0.0
         self.means, self.squares = [0.0, 0.0], [0.0, 0.0]
 
     def add(self, label, pred):
-        # The product is taken with the label's mean of now and the prediction's of before: so it is exact.
+        # The product takes the label's new mean and the prediction's old one, which makes it exact.
         self.count += len(label)
         self._take(0, label)
         self.product += float(np_.sum((label - self.means[0]) * (pred - self.means[1])))
@@ -731,7 +731,7 @@ class Loss(EvalMetric):
 
 @register
 class Torch(Loss):
-    """`Loss` by another name."""
+    """`Loss` under another name."""
 
     def __init__(self, name="torch", output_names=None, label_names=None):
         super().__init__(name, output_names, label_names)
@@ -739,16 +739,16 @@ class Torch(Loss):
 
 @register
 class CustomMetric(EvalMetric):
-    """A metric of a function.
+    """A metric computed by a function.
 
     Parameters
     ----------
     feval : callable
-        Given a label and a prediction as NumPy arrays: the value, or a sum and a count.
+        Takes a label and a prediction as NumPy arrays, and returns the value, or a sum and a count.
     name : str, optional
         By default the function's.
     allow_extra_outputs : bool
-        There may be more predictions than labels.
+        Whether there may be more predictions than labels.
     """
 
     def __init__(self, feval, name=None, allow_extra_outputs=False, output_names=None, label_names=None):
@@ -774,7 +774,7 @@ class CustomMetric(EvalMetric):
 
 
 def np(numpy_feval, name=None, allow_extra_outputs=False):
-    """Make a metric of a function of NumPy arrays; as `CustomMetric`."""
+    """Make a metric from a function of NumPy arrays; as `CustomMetric`."""
     return CustomMetric(numpy_feval, name or numpy_feval.__name__, allow_extra_outputs)
 
 

@@ -1,7 +1,7 @@
-"""Which lines the tests reach: of the Python part by coverage.py, of the engine and rules by gcov.
+"""Which lines the tests reach: coverage.py for the Python part, gcov for the engine and rules.
 
-Builds a copy of the sources with counters in it, so that nothing else is touched. ``tox -e coverage``;
-arguments are those of pytest, by default the tests that need nothing beside mxopt.
+Builds an instrumented copy of the sources, so that nothing else is touched. Run by ``tox -e coverage``;
+arguments are those of pytest, by default the tests that need nothing besides mxopt.
 """
 
 import os

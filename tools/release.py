@@ -1,9 +1,9 @@
-"""What a release is made of; the workflows call these commands, and so does ``tox -e build``.
+"""Builds and checks what a release consists of; called by the workflows and by ``tox -e build``.
 
 python tools/release.py sdist OUT          the sdist, the same bytes for the same SOURCE_DATE_EPOCH
-python tools/release.py wheel SDIST OUT    a wheel of it for this Python: stripped, with what it links to
-python tools/release.py check FILE...      what an index would refuse, and wheels that have grown
-python tools/release.py try WHEEL          install it where there is no compiler, and run tests there
+python tools/release.py wheel SDIST OUT    a wheel of it for this Python: stripped, with its libraries
+python tools/release.py check FILE...      refuse what an index would refuse, and wheels that have grown
+python tools/release.py try WHEEL          install it without a compiler, and run tests there
 """
 
 import argparse
@@ -20,10 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: bytes; a wheel beyond this carries symbols, or something that nobody meant to ship
+#: bytes; a larger wheel contains symbols, or something that was not meant to be shipped
 LARGEST_WHEEL = 4_000_000
 
-#: what is tried with a wheel: quick, and over every optimizer
+#: the tests to run with a wheel: quick, and over every optimizer
 TESTS = ("test_optimizer.py", "test_engine.py", "test_sparse.py")
 
 
@@ -37,18 +37,18 @@ def python(*arguments, **options):
 
 
 def epoch():
-    """The moment that every file of an sdist bears: SOURCE_DATE_EPOCH, else that of the last commit."""
+    """The timestamp of every file in an sdist: SOURCE_DATE_EPOCH, else that of the last commit."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given:
         return int(given)
     asked = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    return int(asked.stdout) if asked.stdout.strip() else 315532800  # 1980: as early as a zip can say
+    return int(asked.stdout) if asked.stdout.strip() else 315532800  # 1980, the earliest date in a zip
 
 
 def sdist(out):
-    """Build the sdist, and pack it anew without what differs from one machine to the next."""
+    """Build the sdist, and repack it without what differs from one machine to the next."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         python("-m", "build", "--sdist", *isolation(), "--outdir", folder, ROOT)
@@ -60,7 +60,7 @@ def sdist(out):
 
 
 def repacked(data, moment):
-    """A .tar.gz with sorted members of one time, owner and mode, compressed in one way."""
+    """A .tar.gz of sorted members with the same time, owner and mode, always compressed alike."""
     buffer = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(data)) as source,
@@ -78,7 +78,7 @@ def repacked(data, moment):
 
 
 def isolation():
-    """``--no-isolation`` where what builds mxopt is installed: nothing is fetched then."""
+    """``--no-isolation`` where the build requirements are installed, so that nothing is fetched."""
     try:
         import Cython  # noqa: F401
         import setuptools  # noqa: F401
@@ -88,7 +88,7 @@ def isolation():
 
 
 def wheel(source, out):
-    """Build a wheel of an sdist, and repair it."""
+    """Build a wheel from an sdist, and repair it."""
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(source) as archive:
             archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
@@ -103,7 +103,7 @@ def wheel(source, out):
 
 
 def repair(path, out):
-    """On Linux: strip a wheel's extensions, put libgomp beside them, and tag it for old systems."""
+    """On Linux: strip a wheel's extensions, bundle libgomp, and tag the wheel for old systems."""
     out.mkdir(parents=True, exist_ok=True)
     before = set(out.glob("*.whl"))
     if sys.platform == "linux":

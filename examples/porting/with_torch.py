@@ -18,7 +18,7 @@ trainer = gluon.Trainer(
 )
 
 for _ in range(200):
-    net.zero_grad()  # new: torch adds gradients up
+    net.zero_grad()  # new: torch accumulates gradients
     loss = loss_of(net(inputs).squeeze(1), labels)
     loss.backward()
     trainer.step(1)

@@ -1,4 +1,4 @@
-"""``mx.gluon`` without the networks: parameters, the trainer, and its utilities."""
+"""``mx.gluon`` without the networks: parameters, the trainer, and utilities."""
 
 from .. import checks, namespace
 from . import utils

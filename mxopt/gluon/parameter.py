@@ -1,4 +1,4 @@
-"""Parameters: a named weight with its gradient and multipliers, over arrays that somebody else may own."""
+"""Parameters: named weights with gradients and multipliers, over arrays that somebody else may own."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _REQUESTS = ("write", "add", "null")
 
 
 class DeferredInitializationError(RuntimeError):
-    """A parameter is asked for what it gets by `Parameter.initialize`."""
+    """A parameter was used before `Parameter.initialize`."""
 
 
 class Weight(NDArray):
-    """A parameter's array; MXNet keeps the mark of a fresh gradient there."""
+    """A parameter's array; as in MXNet, it carries the flag for a fresh gradient."""
 
     parameter = None
 
@@ -42,7 +42,7 @@ class Weight(NDArray):
 
 
 class Gradient(NDArray):
-    """A parameter's gradient as scripts see it: being written to makes it fresh."""
+    """A parameter's gradient as scripts see it: writing to it makes it fresh."""
 
     parameter = None
 
@@ -72,7 +72,7 @@ class Gradient(NDArray):
         return result
 
     def fill(self, value):
-        """Write one number to all elements."""
+        """Set all elements to one number."""
         super().fill(value)
         self._written()
 
@@ -92,10 +92,10 @@ class Parameter:
     name : str
     data : array, or list of arrays, optional
         The weight, updated in place: an ndarray or any array that `mxopt.arrays.as_array` can view; a list
-        has one copy a context. Left out, `initialize` makes it from `shape`.
+        holds one copy per context. Without it, `initialize` makes the weight from `shape`.
     grad : array, RowSparseArray, or list of them, optional
-        The gradient's memory, which the caller writes to before each step. Left out: handed over with
-        `set_grad`, or written to ``parameter.grad()[:]``, or the ``.grad`` of a torch tensor.
+        The gradient's memory, which the caller writes to before each step. Without it, pass gradients to
+        `set_grad` or write them to ``parameter.grad()[:]``; for a torch tensor, its ``.grad`` is used.
     grad_req : {'write', 'add', 'null'}
         'add': `set_grad` accumulates until `zero_grad`. 'null': the parameter is frozen.
     shape, dtype
@@ -114,8 +114,8 @@ class Parameter:
     Attributes
     ----------
     fresh : bool or None
-        Whether a gradient arrived since the last step. None: to be found by looking at it, because the
-        caller writes to an array of its own. May be set to True before a step to say so.
+        Whether a gradient has arrived since the last step. None: only its contents can tell, because the
+        caller writes to its own array. Set it to True before a step to say that the gradient is new.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Parameter:
         self._dtype = np.dtype(np.float32 if dtype is None else dtype)
         self._sources = self._data = self._grad = self._places = None
         self.fresh = None
-        #: Counts what a trainer has to look up again: other weights, another request, another writer.
+        #: Counts what a trainer must look up again: new weights, another `grad_req`, another gradient owner.
         self.version = 0
         self.owner_writes = True
         self.grad_req = grad_req if differentiable else "null"
@@ -301,7 +301,7 @@ class Parameter:
         return self._data
 
     def list_data(self) -> list[Any]:
-        """The weight's copies, one a context."""
+        """The weight's copies, one per context."""
         return list(self._held())
 
     def data(self, ctx: Any = None) -> Any:
@@ -351,7 +351,7 @@ class Parameter:
             trainer._weight_was_set(self)
 
     def row_sparse_data(self, row_id):
-        """The rows of the weight that `row_id` names, as a row-sparse array."""
+        """The rows of the weight named by `row_id`, as a row-sparse array."""
         rows = np.unique(np.asarray(row_id).astype(np.int64))
         return RowSparseNDArray(np.asarray(self.data())[rows], rows, self._shape)
 
@@ -390,7 +390,7 @@ class Parameter:
     # -- the gradient --------------------------------------------------------------------------------
 
     def list_grad(self) -> list[Any]:
-        """The gradients, one a context."""
+        """The gradients, one per context."""
         if self._grad_req == "null":
             raise RuntimeError(f"parameter {self.name!r} has no gradient, because its grad_req is 'null'")
         if self._grad is None:
@@ -399,7 +399,7 @@ class Parameter:
         return list(self._grad)
 
     def grad(self, ctx: Any = None) -> Any:
-        """The gradient; what is written to it is used by the next step.
+        """The gradient; the next step uses what is written to it.
 
         Parameters
         ----------
@@ -413,7 +413,7 @@ class Parameter:
         return f"gradient of parameter {self.name!r}"
 
     def _seen(self, gradient, context=None):
-        """A gradient as the script sees it: what it writes there is known to be fresh."""
+        """A gradient as the script sees it, which notices when it is written to."""
         if isinstance(gradient, RowSparseArray):
             return gradient
         gradient = gradient.view(Gradient)
@@ -430,25 +430,25 @@ class Parameter:
         return self._seen(np.zeros(self._shape, self._dtype), array.context)
 
     def _mxopt_knows(self):
-        """From now on every gradient comes through this object."""
+        """Declare that every gradient comes through this object from now on."""
         if self.owner_writes:
             self.owner_writes = False
             self.version += 1
 
     def set_grad(self, grad: Any) -> None:
-        """Hand over the gradient of the next step.
+        """Set the gradient for the next step.
 
-        With ``grad_req='add'`` it is added to what has gathered since `zero_grad`; otherwise it is kept by
+        With ``grad_req='add'`` it is added to the gradients since `zero_grad`; otherwise it is kept by
         reference.
 
         Parameters
         ----------
-        grad : array, RowSparseArray, or list of them (one a context)
+        grad : array, RowSparseArray, or list of them (one per context)
         """
         self.take_over(self.checked_gradient(grad))
 
     def checked_gradient(self, grad):
-        """What was handed to `set_grad`, as a list with an array a context; nothing is changed yet.
+        """Check the argument of `set_grad` and return it as a list, one array per context; changes nothing.
 
         Parameters
         ----------
@@ -470,7 +470,7 @@ class Parameter:
         return given
 
     def take_over(self, given):
-        """Use or add the gradients that `checked_gradient` let through.
+        """Set or add gradients that `checked_gradient` has returned.
 
         Parameters
         ----------
@@ -492,7 +492,7 @@ class Parameter:
             self.fresh = fresh
 
     def unsettled(self):
-        """Arrays of real MXNet among the parameter's, which computes on in the background."""
+        """The parameter's real MXNet arrays, on which MXNet may still be computing in the background."""
         return [array for array in (*(self._sources or ()), *self._grad_sources) if is_mxnet(array)]
 
     def tensors(self):
@@ -500,9 +500,9 @@ class Parameter:
         return [source for source in self._sources or () if is_torch(source)]
 
     def follow(self):
-        """Look where the torch tensors that are the weight lie now, and whether torch trains them.
+        """Check where the weight's torch tensors are now, and whether torch trains them.
 
-        A module moves its parameters to other memory (``.half()``, ``.to()``), and is frozen and thawed.
+        A module may move its parameters to other memory (``.half()``, ``.to()``) and be frozen or unfrozen.
         """
         places = [(t.data_ptr(), t.dtype, t.requires_grad) for t in self.tensors()]
         if places != self._places:
@@ -521,7 +521,7 @@ class Parameter:
         return self._grad_req != "null" and not self.is_frozen()
 
     def take_gradients(self):
-        """The gradients for a step, one a context; None if there are none or they served the last step."""
+        """The gradients for a step, one per context; None if there are none or the last step used them."""
         if self._grad is None:
             found = [getattr(source, "grad", None) for source in self._sources or ()]
             if not found or any(g is None for g in found):
@@ -530,7 +530,7 @@ class Parameter:
         return None if self.fresh is False else self._grad
 
     def single_gradient(self):
-        """The one contiguous array that the owner writes, if that is all there is to look at."""
+        """The contiguous array that the owner writes, if it is the only gradient to look at."""
         gradients = self._grad or ()
         if len(gradients) != 1 or not isinstance(gradients[0], np.ndarray):
             return None
@@ -538,10 +538,10 @@ class Parameter:
         return array if array.flags.c_contiguous or array.size <= stale_gradients.WHOLE else None
 
     def mark_used(self):
-        """A step has used the gradient."""
+        """Note that a step has used the gradient."""
         self.fresh = None if self.owner_writes else False
 
-    # what MXNet's own modules and scripts reach for
+    # internals that MXNet's own modules and scripts use
 
     _trainer = None
 
@@ -659,7 +659,7 @@ class ParameterDict(dict):
         allow_missing : bool, default False
             Leave parameters that are not given as they are.
         ignore_extra : bool, default False
-            Ignore names that are no parameters.
+            Ignore names that are not parameters.
         """
         arrays = load(filename)
         missing, extra = sorted(set(self) - set(arrays)), sorted(set(arrays) - set(self))
@@ -693,7 +693,7 @@ def _listed(x):
 
 
 def _added(old, new):
-    """The sum of two gradients; the first is copied, since it may be the caller's."""
+    """The sum of two gradients; the first is copied, since it may belong to the caller."""
     if old is None:
         return new.copy()
     if isinstance(old, RowSparseArray) and isinstance(new, RowSparseArray):

@@ -1,9 +1,9 @@
 """Whether the caller has written to a gradient since a step used it.
 
-MXNet's ``backward`` marks the gradients that it writes. An array of the caller's own can only be looked at:
-when it holds, bit for bit, what the last step used, it was not written again (or with the same values, which
-is possible in an exercise, but not in training). A look must cost little beside the step, so of a large array
-only a few elements are remembered.
+MXNet's ``backward`` marks the gradients that it writes. The caller's own array can only be inspected: if it
+still holds, bit for bit, what the last step used, then it was not written again (or with the same values,
+which happens in exercises but not in training). Inspection must cost little beside the step, so only a few
+elements of a large array are remembered.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..sparse import RowSparseArray
 #: An array of up to this many elements is remembered whole.
 WHOLE = 256
 _SAMPLES = 64
-#: A sample with fewer different values (zero aside) may well repeat although the array was written: most of
-#: a dense embedding's gradient is zero.
+#: A sample with fewer distinct values (besides zero) may well repeat even though the array was written: most
+#: of a dense embedding's gradient is zero.
 _TELLING = 8
 
 
 class Watch:
-    """Looks at the gradients that their owners write without mxopt's knowing.
+    """Inspects gradients that their owners write without mxopt's knowledge.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class Watch:
     def __init__(self, parameters):
         watched = [(i, p.single_gradient()) for i, p in enumerate(parameters) if p.owner_writes]
         self._singles = [(i, array) for i, array in watched if array is not None]
-        self._seen = [_sample(array) for _, array in self._singles]  # views, so a look is one copy of each
+        self._seen = [_sample(array) for _, array in self._singles]  # views, so a look costs one copy of each
         self._others = [i for i, array in watched if array is None]
         self._before = self._now = [None] * len(self._singles)
         self._checksums = {}
         self._contents = {}  # what the last step used of the others
-        self._looked = {}  # what they held at the last look, which a step may not have followed
+        self._looked = {}  # what they held when last inspected, whether or not a step followed
 
     def repeated(self, gradients):
         """Positions of the gradients that hold, bit for bit, what the last step used.
@@ -51,8 +51,8 @@ class Watch:
 
         Notes
         -----
-        When the sample of a large array repeats and says too little, its checksum decides, from the next
-        time on.
+        When the sample of a large array repeats and has too few distinct values to tell, a checksum decides
+        from the next time on.
         """
         self._now = list(map(np.ndarray.tobytes, self._seen))
         checksums, found = {}, []
@@ -71,7 +71,7 @@ class Watch:
         return found
 
     def used(self, gradients=None):
-        """A step has used them.
+        """Note that a step has used the gradients.
 
         Parameters
         ----------
@@ -89,11 +89,11 @@ class Watch:
 
 
 def compare(before, gradients):
-    """Whether gradients hold what they held, and what they hold.
+    """Whether gradients still hold what they held before, and what they hold now.
 
     Parameters
     ----------
-    before : what this function returned second, or None
+    before : the second value that this function returned earlier, or None
     gradients : list of ndarray or RowSparseArray
 
     Returns
@@ -116,7 +116,7 @@ def compare(before, gradients):
 
 
 def _again(contents, gradients):
-    """The contents of gradients that may have changed, with checksums where there were some."""
+    """The contents of gradients that may have changed, with checksums where there were checksums before."""
     return [
         (_sample(array).tobytes(), None if checksum is None else _checksum(array))
         for array, (_, checksum) in zip(_arrays(gradients), contents)
@@ -124,7 +124,7 @@ def _again(contents, gradients):
 
 
 def _sample(array):
-    """A small array whole, some elements of a larger one; a view where that can be."""
+    """All of a small array, some elements of a larger one; a view where possible."""
     if array.size <= WHOLE:
         return array
     flat = array.reshape(-1) if array.flags.c_contiguous else array.flat

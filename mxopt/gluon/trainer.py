@@ -28,25 +28,25 @@ class Trainer:
     Parameters
     ----------
     params : dict or list of Parameter, dict of name to array, pairs of them, or torch module
-        Indices are positions: of a list as given, of a dict in the order of its sorted keys, as in MXNet.
-        Plain arrays become parameters; their gradients are handed over by ``step(..., grads=...)``, or are
-        the ``.grad`` of torch tensors. Pairs are what ``named_parameters()`` of a torch module gives; an
-        array that is named twice is one parameter, and one that torch does not train is left alone.
+        Indices are positions, in a list as given and in a dict by sorted keys, as in MXNet. Plain arrays
+        become parameters; their gradients are passed to ``step(..., grads=...)``, or are the ``.grad`` of
+        torch tensors. Pairs are (name, array), as from ``named_parameters()`` of a torch module; an array
+        that is named twice is one parameter, and one that torch does not train is left alone.
     optimizer : str or Optimizer
     optimizer_params : dict, optional
         Arguments of the optimizer when it is given by name.
     kvstore : str, KVStore or None
-        Only matters for parameters with several copies, whose gradients are summed over them.
+        Matters only for parameters with several copies, over which the gradients are summed.
     update_on_kvstore : bool, optional
-        Whether the store holds the weights and updates them; only with several copies, or processes.
+        Whether the store holds and updates the weights; only with several copies or processes.
     compression_params : dict, optional
         As in `KVStore.set_gradient_compression`.
     sharded : bool, default False
         Spread the states over the ranks of the job (`mxopt.get_updater` with ``comm=``): gradients are
-        summed over them, and each keeps and steps its part. The ranks begin with rank 0's weights.
+        summed over the ranks, and each rank keeps and steps its part. All start with rank 0's weights.
     accumulate : int, optional
-        How many micro-batches make a step; `step` is called once for each, and the weights change at the
-        last. Of several ranks, each calls with its share of them.
+        How many micro-batches make a step; call `step` once for each, and the weights change at the last.
+        With several ranks, each rank calls it for its share of them.
     comm : mpi4py.MPI.Comm, optional
         The ranks, if not all of the job.
     transport : {'windows', 'messages'}, optional
@@ -171,7 +171,7 @@ class Trainer:
         self._kv_initialized = True
 
     def _share_weights(self):
-        """Begin with rank 0's weights everywhere, where the states are spread over ranks."""
+        """Copy rank 0's weights to all ranks, if the states are spread over ranks."""
         ranks = self._spread["comm"]
         if ranks is None or ranks.size == 1:
             return
@@ -220,7 +220,7 @@ class Trainer:
         return self._optimizer.learning_rate
 
     def set_learning_rate(self, lr: float) -> None:
-        """Set the learning rate; with a scheduler this is refused, because it decides.
+        """Set the learning rate; refused with a scheduler, which determines it.
 
         Parameters
         ----------
@@ -235,12 +235,12 @@ class Trainer:
         Parameters
         ----------
         args_lr_mult : dict of str to float
-            ``{"*_bias": 2}``. A name's own entry wins over patterns, the last that matches over others.
+            ``{"*_bias": 2}``. A name's own entry wins over patterns, the last matching pattern over others.
 
         Returns
         -------
         dict of str to list of str
-            The names that each entry matches. An entry that matches none is warned about.
+            The names that each entry matches. An entry without a match gives a warning.
         """
         return self._set_multipliers("lr_mult", args_lr_mult)
 
@@ -289,8 +289,8 @@ class Trainer:
         batch_size : number
             Gradients are divided by it.
         ignore_stale_grad : bool
-            Skip parameters without a new gradient. Otherwise they are an error, or a warning where an array
-            of the caller's own holds what the last step used.
+            Skip parameters without a new gradient. Otherwise they are an error, or a warning where the
+            caller's own array still holds what the last step used.
         grads : dict of name to gradient, or list in the order of the parameters, optional
             The gradients of this step.
 
@@ -345,7 +345,7 @@ class Trainer:
             )
 
     def _rescaled(self, batch_size):
-        # It may be an array, and not finite: that is how loss scaling tells AdamW to skip an update.
+        # It may be an array, and may not be finite: that is how loss scaling tells AdamW to skip an update.
         batch_size = np.asarray(batch_size)
         if batch_size.size != 1 or batch_size.dtype.kind not in "iuf":
             raise TypeError(f"batch_size must be a number, got {batch_size.tolist()!r}")
@@ -403,7 +403,7 @@ class Trainer:
         return [parameter.take_gradients() for parameter in trained]
 
     def _gather(self, ignore_stale_grad):
-        """The columns of the updaters' calls; stale gradients are refused, warned of or left out."""
+        """The columns of the updaters' calls; stale gradients are refused, warned about or left out."""
         trained, gradients = self._trained(), self._gradients()
         if self._looked is None:
             repeated = self._watch.repeated(gradients)
@@ -457,7 +457,7 @@ class Trainer:
             if self._update_on_kvstore:
                 self._kvstore.pushpull(i, gradients, out=parameter.list_data(), priority=-i)
             elif isinstance(gradients[0], RowSparseArray) and getattr(self._kvstore, "keeps_values", False):
-                # which pushpull leaves as they are
+                # pushpull leaves them as they are
                 self._kvstore.push(i, gradients, priority=-i)
                 self._kvstore.pull(i, gradients, priority=-i, ignore_sparse=False)
             else:
@@ -491,7 +491,7 @@ class Trainer:
             tensors = [tensor for parameter in gathered.parameters for tensor in parameter.tensors()]
             if tensors:
                 mark_written(tensors)
-        # Where somebody else may have written to the gradients since they were looked at
+        # Where somebody else may have written to the gradients since they were inspected
         changed = self._looked is not None or self._reduces_elsewhere or self._kvstore is not None
         changed = changed or scaler is not None or not is_built_in(self._optimizer)
         self._watch.used(self._gradients() if changed else None)
@@ -523,7 +523,7 @@ class Trainer:
         return self._updaters[0].save_states(fname, dump_optimizer=True, **options)
 
     def load_states(self, fname: str | os.PathLike[str], **options: Any) -> Any:
-        """Take states and optimizer from a file; multipliers stay those of the trainer's parameters.
+        """Load states and optimizer from a file; multipliers stay those of the trainer's parameters.
 
         Parameters
         ----------
@@ -567,7 +567,7 @@ class _Gathered(NamedTuple):
 
 
 class _Rescaled:
-    """Sets rescale_grad for a step; a step that fails leaves it as it was."""
+    """Sets rescale_grad for a step, and restores it if the step fails."""
 
     def __init__(self, optimizer, rescale_grad):
         self.optimizer, self.rescale_grad = optimizer, rescale_grad
@@ -582,7 +582,7 @@ class _Rescaled:
 
 
 class _Before:
-    """One copy of the parameters as it was, so that a step that fails at another copy changes none."""
+    """A backup of one copy of the parameters, so that a step that fails at another copy changes none."""
 
     def __init__(self, updater, indices, weights):
         self.updater, self.optimizer = updater, updater.optimizer
@@ -624,7 +624,7 @@ def _parameters(params):
     if isinstance(params, dict):
         params = sorted(params.items(), key=lambda item: item[0])
     if isinstance(params, (list, tuple)) and all(map(_is_pair, params)):
-        # What is named twice is one parameter, by its first name: a module may share its weights.
+        # A tensor that is named twice is one parameter, under its first name: modules may share weights.
         named = {}
         for name, value in params:
             named.setdefault(id(value), (name, value))

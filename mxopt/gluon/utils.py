@@ -23,7 +23,7 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     num_slice : int
     batch_axis : int, default 0
     even_split : bool, default True
-        Refuse a batch that cannot be cut evenly; otherwise the first slices have one more.
+        Refuse a batch that cannot be cut evenly; otherwise the first slices get one more.
 
     Returns
     -------
@@ -89,11 +89,11 @@ def check_sha1(filename, sha1_hash):
 
 
 class _OtherContent(ValueError, UserWarning):
-    """A download whose sum is not the one that was asked for; MXNet raises a UserWarning."""
+    """A download whose checksum is not the one asked for; MXNet raises a UserWarning."""
 
 
 def download(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=True):
-    """Download a file, unless it is there.
+    """Download a file, unless it exists.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ def download(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_
     path : str, optional
         A folder, or the file's name; by default the URL's last part.
     overwrite : bool
-        Download also what is there.
+        Download the file even if it exists.
     sha1_hash : str, optional
-        What is there, or comes, must have this sum.
+        The SHA-1 that the file must have, whether it exists or is downloaded.
     retries : int, default 5
         Attempts after the first has failed.
     verify_ssl : bool, default True
@@ -112,14 +112,14 @@ def download(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_
     Returns
     -------
     str
-        The file's name. It appears when it is complete.
+        The file's name. The file appears only once it is complete.
 
     Raises
     ------
     OSError
         The download failed.
     ValueError
-        The content is another one. What was there stays.
+        The content has another checksum. An existing file is kept.
     """
     if retries < 0:
         raise ValueError(f"retries must be 0 or more, got {retries}")
@@ -165,7 +165,7 @@ def _fetch(url, name, folder, sha1_hash, verify_ssl):
 
 
 def shape_is_known(shape):
-    """Whether a shape has no open dimension."""
+    """Whether a shape has no unknown dimension."""
     return shape is not None and all(size > 0 for size in shape)
 
 

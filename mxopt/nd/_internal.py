@@ -1,6 +1,6 @@
-"""``mx.nd._internal``: the operators of `mxopt.nd.contrib` in the form that MXNet's own code calls.
+"""``mx.nd._internal``: the operators of `mxopt.nd.contrib` in the form in which MXNet's own code calls them.
 
-Names begin with an underscore, and those for lists take the arrays of all tensors one after the other.
+Names begin with an underscore, and operators for lists take the arrays of all tensors one after the other.
 """
 
 from __future__ import annotations

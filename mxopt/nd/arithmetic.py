@@ -1,8 +1,7 @@
-"""Elementwise arithmetic where MXNet's is not NumPy's.
+"""Elementwise arithmetic where MXNet's differs from NumPy's.
 
-Integers stay integers: a number meets them in their own dtype (``int32_array * 2.5`` doubles them), a
-quotient loses its fraction, and so do ``sqrt`` and its like. A remainder by zero is zero, and the sign of NaN
-is zero.
+Integers stay integers: a scalar is cast to their dtype (``int32_array * 2.5`` doubles them), and quotients,
+``sqrt`` and the like lose their fractions. A remainder by zero is zero, and so is the sign of NaN.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def compute(function, *operands):
     Raises
     ------
     ZeroDivisionError
-        For integers divided by zero, which ends MXNet's process.
+        For integers divided by zero, which kills the process in MXNet.
     """
     kinds = {x.dtype.kind for x in operands if isinstance(x, np.ndarray)}
     if kinds and kinds <= {"i", "u"}:
@@ -30,7 +29,7 @@ def compute(function, *operands):
 
 
 def differs(function, operands):
-    """Whether `compute` is anything else than the function itself."""
+    """Whether `compute` differs from the function itself."""
     return function in _OWN or any(isinstance(x, np.ndarray) and x.dtype.kind in "iu" for x in operands)
 
 
@@ -44,7 +43,7 @@ def _of_integers(function, operands):
         if function is np.power:
             return np.power(*(np.asarray(x, np.float64) for x in operands)).astype(dtype)
         found = function(*operands)
-        if found.dtype.kind == "f":  # MXNet has these in float32
+        if found.dtype.kind == "f":  # MXNet computes these in float32
             found = function(*(np.asarray(x, np.float32) for x in operands)).astype(dtype)
     return found
 

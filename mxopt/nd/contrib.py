@@ -23,7 +23,7 @@ _NORMED = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "rescale_grad": 1.0, "
 
 
 def boolean_mask(data, index, axis=0):
-    """The slices whose entry of `index` is not zero."""
+    """The slices whose entry in `index` is not zero."""
     return result_to(np.compress(np.asarray(index) != 0, np.asarray(data), axis=axis), None)
 
 
@@ -36,8 +36,8 @@ group_adagrad_update = operators()["group_adagrad_update"]
 def _step(name, rule, weighted, mixed, columns, scalars, out):
     """Step a list of tensors.
 
-    MXNet forms the averages in two ways: with ``1 - beta`` for single tensors, and as `weighted` ones
-    otherwise. The compiled rule is the second, with one rate, as the optimizer uses it.
+    MXNet forms the averages in two ways: with ``1 - beta`` for single tensors, and as `weighted` means
+    otherwise. The compiled rule is the second, with a single rate, as the optimizer uses it.
     """
     words, read = Words(name, _MOMENTS), ("beta1", "beta2", "epsilon", "clip_gradient")
     rescale = scalars[0]["rescale_grad"] if scalars else 0.0
@@ -81,12 +81,12 @@ def _moved(rule, weighted, weight, grad, mean, var, row):
 
 
 def _number(array):
-    """The number in an array of one, which is how a loss scaler hands `rescale_grad` over."""
+    """The number in a one-element array, which is how a loss scaler passes `rescale_grad`."""
     return float(np.asarray(array).reshape(-1)[0])
 
 
 def _taken(name, names, args, kwargs):
-    """Arguments by name, in any of Python's forms; the rest of the positional ones beside them."""
+    """The named arguments, whether passed by position or keyword; and the remaining positional ones."""
     given = dict(zip(names, args))
     given.update((one, kwargs.pop(one)) for one in names if one in kwargs and one not in given)
     missing = [one for one in names if one not in given]
@@ -104,7 +104,7 @@ def _single(rule, mixed):
         (*arrays, rescale), args = _taken(name, names, args, kwargs)
         scalars = {**scalars_of(name, _SINGLE, args, kwargs)[0], "rescale_grad": _number(rescale)}
         columns = [[array] for array in arrays]
-        weighted = mixed and rule == "adabelief"  # MXNet's operator for its masters is another kernel
+        weighted = mixed and rule == "adabelief"  # with float32 masters MXNet runs another kernel
         return _step(name, rule, weighted, mixed, columns, [scalars], [out])[0]
 
     return named(
@@ -145,7 +145,7 @@ def _outs(name, columns, out):
 
 
 def _rates(name, columns, rates):
-    """A dict of numbers for each tensor, from a sequence for each word."""
+    """A dict of numbers for each tensor, from a sequence of numbers for each name."""
     count = len(columns[0])
     for word, values in rates.items():
         if len(values) != count:

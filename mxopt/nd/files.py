@@ -1,4 +1,4 @@
-"""MXNet's ``.params`` files: named arrays one after the other, in the raw format that state files use too."""
+"""MXNet's ``.params`` files: named arrays one after the other, in a raw format that state files also use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import npz
 from .ndarray import view
 
 _MAGIC = 0x112
-#: what an array takes with its name, however small it is, and what arrays may take beside four files
+#: bytes that an array with its name takes, however small; a file's arrays may take 4x its size + _FREE
 _COST = 600
 _FREE = 3 << 24
 _LAYOUTS = {"mxnet-1.x": V2, "mxnet-2.x": V3}
@@ -29,9 +29,9 @@ def save(fname, data, format="mxnet-2.x"):
     fname : str or os.PathLike
     data : array, list of arrays, or dict of str to array
     format : {'mxnet-2.x', 'mxnet-1.x', 'npz'}
-        Each generation reads its own only (unless its NumPy shapes are switched). A file that holds a
-        row-sparse array is always written in the form of 1.x, the only one that has it. 'npz' is what MXNet
-        2 writes under NumPy shapes and NumPy reads; arrays without names are called ``arr_0``, ``arr_1``...
+        Each generation of MXNet reads only its own (unless NumPy shapes are switched). A file with a
+        row-sparse array is always written in the format of 1.x, the only one that has them. 'npz' is what
+        MXNet 2 writes under NumPy shapes and NumPy reads; unnamed arrays become ``arr_0``, ``arr_1``...
     """
     if format not in (*_LAYOUTS, "npz"):
         raise ValueError(f"format must be 'mxnet-1.x', 'mxnet-2.x' or 'npz', got {format!r}")
@@ -66,7 +66,7 @@ def load(fname):
     Returns
     -------
     list of NDArray, or dict of str to NDArray
-        As it was saved; of an ``.npz`` a dict.
+        As it was saved; for an ``.npz``, a dict.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def load_frombuffer(buf, where="buffer"):
 
 
 def _count(number, size, data, where):
-    """A count from the file, which cannot be larger than the file has room for."""
+    """A count from the file, limited to what the file has room for."""
     if number * size > len(data):
         raise DamagedStateFile(f"{where}: the file speaks of {number} entries and has {len(data)} bytes")
     return number

@@ -1,4 +1,4 @@
-"""NDArray: an ndarray that also answers to what MXNet's scripts ask of an array."""
+"""NDArray: an ndarray that also has what MXNet's scripts expect of an array."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class _Arrays(type):
 
 
 class NDArray(np.ndarray, metaclass=_Arrays):
-    """A NumPy array with MXNet's manners; always a view of memory that NumPy can see.
+    """A NumPy array that behaves like MXNet's; always a view of memory that NumPy can access.
 
-    What differs from ``numpy.ndarray`` is what custom optimizers written for MXNet rely on:
+    It differs from ``numpy.ndarray`` where custom optimizers written for MXNet rely on it:
 
-    * a scalar never widens the dtype, also when it is a NumPy one (``float32_array * numpy.float64(2)``);
+    * a scalar never widens the dtype, not even a NumPy scalar (``float32_array * numpy.float64(2)``);
     * reductions and single elements have shape ``(1,)``, so `asscalar` works on them;
-    * what a comparison gives computes as zeros and ones in the array's own dtype;
-    * an array of float numbers can serve as an index;
-    * ``if array:`` is the value of a single element, and true for more; only the result of a comparison is
-      ambiguous.
+    * the result of a comparison acts in arithmetic as zeros and ones of the array's own dtype;
+    * an array of floats can serve as an index;
+    * ``if array:`` tests the value of a single element, and is true for more elements; only for the result of
+      a comparison is it ambiguous.
     """
 
     _context = _CPU
@@ -38,7 +38,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
 
     @property
     def array_type(self):
-        """What an optimizer's states for it are; for what derives from it, too."""
+        """The class of an optimizer's states for it, also for subclasses."""
         return NDArray
 
     def __array_finalize__(self, source):
@@ -46,7 +46,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         if context is not _CPU:
             self._context = context
 
-    # -- what MXNet's arrays know about themselves ---------------------------------------------------
+    # -- what MXNet's arrays say about themselves ----------------------------------------------------
 
     @property
     def context(self):
@@ -113,7 +113,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         raise ValueError(f"stype must be 'default' or 'row_sparse', got {stype!r}")
 
     def wait_to_read(self):
-        """Nothing to wait for: every operation has finished when it returns."""
+        """Nothing to wait for: every operation is complete when it returns."""
 
     wait_to_write = wait_to_read
 
@@ -205,14 +205,14 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         return np.ndarray.__getitem__(self, (*key[:-1], one) if isinstance(key, tuple) else one)
 
     def take(self, indices, axis=0, out=None, mode="clip"):
-        """Slices by number, which may be float numbers, MXNet's usual indices."""
+        """Slices by number; numbers may be floats, as MXNet's indices usually are."""
         return np.ndarray.take(self, _index(np.asarray(indices)), axis=axis, out=out, mode=mode)
 
     def __setitem__(self, key, value):
         if isinstance(value, RowSparseArray):
             value = value.todense()
         if isinstance(value, (np.ndarray, list)) and np.size(value) == 1:
-            value = np.asarray(value).reshape(())  # which NumPy wants for a single element
+            value = np.asarray(value).reshape(())  # NumPy requires it for a single element
         np.ndarray.__setitem__(self, _index(key), value)
 
     def __repr__(self):
@@ -231,7 +231,7 @@ def _in_place(name):
     return method
 
 
-# In place with a row-sparse array: NumPy would give up, and Python bind the name to a new array.
+# In place with a row-sparse array: NumPy would give up, and Python would bind the name to a new array.
 for _name in ("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imod__"):
     setattr(NDArray, _name, _in_place(_name))
 
@@ -251,7 +251,7 @@ _LOGICAL = frozenset(
 
 
 class Comparison(NDArray):
-    """What a comparison gives: usable as a mask, computing as zeros and ones, without a truth value."""
+    """The result of a comparison: a mask that acts as zeros and ones in arithmetic and has no truth value."""
 
     _number = np.dtype(np.float32)
 
@@ -273,9 +273,9 @@ class Comparison(NDArray):
 
 
 class State(NDArray):
-    """A state that the updater hands to a custom optimizer: ``if state:`` asks whether there is one.
+    """A state that the updater passes to a custom optimizer: ``if state:`` asks whether there is one.
 
-    Also when it has one element, which is zero at first; there MXNet takes the value of the element.
+    It is true even for a single element that is still zero, where MXNet tests the value of the element.
     """
 
     def __bool__(self):
@@ -288,8 +288,8 @@ class State(NDArray):
 class RowSparseNDArray(RowSparseArray):
     """A row-sparse array whose parts are NDArrays, as custom optimizers expect them.
 
-    It computes as MXNet's do: `mxopt.nd.rows` says which results stay row-sparse. Its numbers may be of any
-    dtype; optimizers take those of float dtypes.
+    Arithmetic is MXNet's: `mxopt.nd.rows` says which results stay row-sparse. Its numbers may be of any
+    dtype; optimizers take only float dtypes.
     """
 
     __slots__ = ("_context",)
@@ -323,7 +323,7 @@ class RowSparseNDArray(RowSparseArray):
     ctx = device = context
 
     def astype(self, dtype, copy=True):
-        """The same rows in another dtype; itself where that is its own and `copy` is False."""
+        """The same rows in another dtype; itself if the dtype is its own and `copy` is False."""
         return self if not copy and np.dtype(dtype) == self.dtype else super().astype(dtype)
 
     def as_in_context(self, context):
@@ -333,10 +333,10 @@ class RowSparseNDArray(RowSparseArray):
     as_in_ctx = to_device = as_in_context
 
     def check_format(self, full_check=True):
-        """Nothing to be found: what `mxopt.RowSparseArray` promises was checked when it was made."""
+        """Nothing to check: the array was checked when it was made."""
 
     def retain(self, indices):
-        """The rows that `indices` names, as a new array; a row that is absent becomes one of zeros.
+        """The rows named by `indices`, as a new array; absent rows become zeros.
 
         Parameters
         ----------
@@ -356,7 +356,7 @@ class RowSparseNDArray(RowSparseArray):
         Parameters
         ----------
         other : array or Context
-            The rows of a row-sparse one become these. Same shape.
+            It must have the same shape; a row-sparse one takes over these rows.
         """
         if isinstance(other, Context):
             made = self.copy()
@@ -410,14 +410,14 @@ class RowSparseNDArray(RowSparseArray):
 class StoredRows(NDArray):
     """A row-sparse array that stores every row, over the memory of its values.
 
-    What a row-sparse weight is to an optimizer, and states of such a weight are.
+    Optimizers see row-sparse weights, and the states of such weights, as these.
     """
 
     stype = "row_sparse"
 
     @property
     def array_type(self):
-        """States for it that have rows are of this kind."""
+        """The class of its states that have rows."""
         return StoredRows
 
     @property
@@ -452,9 +452,9 @@ def view(x):
 
 
 def view_state(state):
-    """A state as a custom optimizer expects it: its arrays are `State`, everything else is as it was.
+    """A state as a custom optimizer expects it: with its arrays as `State`, and everything else unchanged.
 
-    The same object comes back when nothing had to change, and lists are changed in place, because the
+    The same object is returned when nothing had to change, and lists are changed in place, because the
     optimizer may put new objects into them.
     """
     if isinstance(state, np.ndarray):
@@ -477,7 +477,7 @@ def _check_copy(array, other):
 
 
 def _operand(x):
-    """What NumPy is to compute with: plain arrays, and scalars that do not widen."""
+    """The operands for NumPy: plain arrays, and scalars that do not widen."""
     if isinstance(x, Comparison) and x.dtype.kind == "b":
         return x.asnumpy()
     if isinstance(x, np.ndarray) and isinstance(x, NDArray):
@@ -495,7 +495,7 @@ def _wrapped(result, context):
 
 
 def _index(key):
-    """A key in which arrays of float numbers, MXNet's usual indices, have become integers."""
+    """An index with its arrays of floats, which are usual in MXNet, as integers."""
     if isinstance(key, np.ndarray) and key.dtype.kind == "f":
         return key.view(np.ndarray).astype(np.int64)
     if isinstance(key, tuple):

@@ -17,16 +17,16 @@ from ..states.errors import DamagedStateFile, ForeignStateFile, StateFileError
 ZIP, NPY = b"PK\x03\x04", b"\x93NUMPY"
 EMPTY_ZIP = b"PK\x05\x06"
 
-#: How much larger than the file its arrays may be: MXNet packs nothing, and weights hardly pack.
+#: How much larger than the file its arrays may be: MXNet does not compress, and weights hardly do.
 _PACKED = 64
-#: What zipfile raises for bad archives, beside Python's own errors.
+#: What zipfile raises for bad archives, besides Python's own errors.
 _OF_ZIPS = (zipfile.BadZipFile, zlib.error, struct.error)
 
 _HEADERS = {1: "<H", 2: "<I", 3: "<I"}
 
 
 def dumps(names, arrays):
-    """The bytes of an archive, each array under its name, not packed."""
+    """The bytes of an uncompressed archive, with each array under its name."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in zip(names, arrays):
@@ -34,7 +34,7 @@ def dumps(names, arrays):
                 raise TypeError(
                     f"array {name!r} is {array.dtype}, which npz has not; cast it to float32 first"
                 )
-            # a time of its own, so that equal arrays give equal files
+            # a fixed time, so that equal arrays give equal files
             info = zipfile.ZipInfo(f"{name}.npy")
             with archive.open(info, "w", force_zip64=array.nbytes >= 1 << 31) as member:
                 np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)

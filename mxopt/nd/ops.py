@@ -1,6 +1,6 @@
 """The array functions that custom optimizers and training scripts call, over NumPy.
 
-Every function takes ``out=`` as MXNet's do: the result is written there and that array is returned. Names,
+Every function takes ``out=`` as in MXNet: the result is written there, and that array is returned. Names,
 argument names and defaults are MXNet's (``topk`` gives float32 indices, ``concat`` joins along dimension 1).
 """
 
@@ -89,7 +89,7 @@ def array(source_array, ctx=None, dtype=None):
 
 
 def empty(shape, ctx=None, dtype=None, stype=None):
-    """A new array of zeros: unlike MXNet's, nothing undefined to be seen in it."""
+    """A new array, filled with zeros where MXNet's would be undefined."""
     return zeros(shape, ctx, dtype, stype)
 
 
@@ -121,7 +121,7 @@ def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dty
 
 
 def linspace(start, stop, num, endpoint=True, ctx=None, dtype=None):
-    """`num` evenly spaced numbers of an interval."""
+    """`num` evenly spaced numbers over an interval."""
     return _placed(np.linspace(start, stop, num, endpoint, dtype=_dtype(dtype)), ctx)
 
 
@@ -275,7 +275,7 @@ _ALIASES = {
     "broadcast_minus": "broadcast_sub",
     "pow": "power",
 }
-#: What MXNet's ``elemwise_`` and ``broadcast_`` functions end with: the function of the tables above.
+#: The endings of MXNet's ``elemwise_`` and ``broadcast_`` functions, and the functions above that they mean.
 _ELEMWISE = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide"}
 _BROADCAST = {
     **_ELEMWISE,
@@ -295,7 +295,7 @@ def _unary(name, ufunc):
 
 
 def _numbers(name, ufunc, comparison):
-    """The arithmetic of a function of two: of plain arrays and numbers, in the arrays' dtype."""
+    """The arithmetic of a function of two operands, plain arrays or numbers, in the arrays' dtype."""
 
     def compute(lhs, rhs):
         found = arithmetic.compute(ufunc, lhs, rhs)
@@ -328,7 +328,7 @@ def _binary(name, ufunc, comparison=False, same_storage=False):
 
 
 def _between(name, function, ufunc, comparison=False, equal_shapes=False):
-    """``mx.nd.broadcast_add``, ``mx.nd.elemwise_add`` and the like: two arrays, and no numbers."""
+    """``mx.nd.broadcast_add``, ``mx.nd.elemwise_add`` and the like: two arrays, not numbers."""
     compute = _numbers(function, ufunc, comparison)
 
     def operator(lhs, rhs, out=None, name=None):
@@ -361,7 +361,7 @@ def _named(operator, name, doc):
 
 
 def _same_storage(names):
-    """The functions of ``mx.nd.sparse`` by these names: sums and products of row-sparse arrays stay so."""
+    """The functions of ``mx.nd.sparse`` with these names, which keep sums and products row-sparse."""
     return [_binary(name, _BINARY[name], same_storage=True) for name in names]
 
 
@@ -378,7 +378,7 @@ def clip(data, a_min=None, a_max=None, out=None, name=None):
     Parameters
     ----------
     data : array
-        A row-sparse one stays so; then the interval must hold 0, unless `out` says which storage is wanted.
+        A row-sparse one stays row-sparse if the interval contains 0; otherwise give `out`.
     a_min, a_max : number
     out : array, optional
     """
@@ -402,7 +402,7 @@ def clip(data, a_min=None, a_max=None, out=None, name=None):
 
 @_operator
 def where(condition, x, y):
-    """Elements of `x` where the condition is not zero, else of `y`; a vector condition chooses rows."""
+    """Elements of `x` where the condition is not zero, else of `y`; a vector condition selects rows."""
     if condition.ndim == 1 and np.ndim(x) > 1:
         condition = condition.reshape(-1, *[1] * (x.ndim - 1))
     return np.where(condition != 0, x, y)
@@ -415,7 +415,7 @@ def logical_not(data):
 
 
 def add_n(*args, out=None, name=None):
-    """Sum of arrays of one shape, added from left to right; row-sparse if all of them are."""
+    """Sum of arrays of the same shape, added from left to right; row-sparse if all of them are."""
     if not args or len({x.shape for x in args}) > 1:
         raise ValueError(f"add_n takes arrays of one shape, got {[x.shape for x in args]}")
     if all(map(rows.is_rows, args)):
@@ -487,7 +487,7 @@ def _along(data, how, axis, keepdims, exclude=False):
 
 @_operator
 def sum(data, axis=None, keepdims=False, exclude=False):
-    """Sum over axes, in MXNet 1.9's order, with what rounding loses taken along."""
+    """Sum over axes, in MXNet 1.9's order, compensated for rounding."""
     if data.dtype.kind in "iub":
         return _reduced(data, np.sum, axis, keepdims, exclude)
     return _along(data, "sum", axis, keepdims, exclude)[0]
@@ -558,7 +558,7 @@ argmin.__name__, argmin.__doc__ = (
 
 
 def topk(data, axis=-1, k=1, ret_typ="indices", is_ascend=False, dtype="float32", out=None):
-    """The `k` largest (`is_ascend`: smallest) values along an axis; of equal ones the first.
+    """The `k` largest (with `is_ascend`, smallest) values along an axis; among equals, the first.
 
     Parameters
     ----------
@@ -586,7 +586,7 @@ def topk(data, axis=-1, k=1, ret_typ="indices", is_ascend=False, dtype="float32"
 
 @_operator
 def sort(data, axis=-1, is_ascend=True):
-    """Sorted values along an axis (None: of all)."""
+    """Sorted values along an axis (None: of the flattened array)."""
     ordered = np.sort(data, axis=axis)
     return ordered if is_ascend else np.flip(ordered, axis=-1 if axis is None else axis)
 
@@ -630,7 +630,7 @@ def concat(*data, dim=1, num_args=None, out=None, name=None):
 
 
 def concatenate(arrays, axis=0, always_copy=True):
-    """Join the arrays of a list along an axis; ``always_copy=False`` gives a single one back itself."""
+    """Join the arrays of a list along an axis; ``always_copy=False`` returns a single array itself."""
     if len(arrays) == 1 and not always_copy:
         return arrays[0]
     return _give(np.concatenate(_arrays(arrays), axis=axis))
@@ -642,7 +642,7 @@ def stack(*data, axis=0, num_args=None, out=None, name=None):
 
 
 def split(data, num_outputs, axis=1, squeeze_axis=False):
-    """Cut into equal parts along an axis; a single part comes bare."""
+    """Split into equal parts along an axis; a single part is returned without a list."""
     parts = np.split(_plain(data), num_outputs, axis=axis)
     parts = [_give(np.squeeze(part, axis) if squeeze_axis else part.copy()) for part in parts]
     return parts[0] if num_outputs == 1 else parts
@@ -720,7 +720,7 @@ def transpose(data, axes=None):
 
 @_operator
 def swapaxes(data, dim1=0, dim2=0):
-    """Two axes exchanged."""
+    """Swap two axes."""
     return np.ascontiguousarray(np.swapaxes(data, dim1, dim2))
 
 
@@ -808,7 +808,7 @@ def slice_like(data, shape_like, axes=()):
 
 @_operator
 def slice(data, begin, end, step=()):
-    """A range of each axis, as a copy; None is the axis' own end."""
+    """A range of each axis, as a copy; None is the end of the axis."""
     step = tuple(step or ()) + (None,) * (len(begin) - len(step or ()))
     return data[tuple(map(builtins.slice, begin, end, step))].copy()
 
@@ -840,7 +840,7 @@ def pick(data, index, axis=-1, keepdims=False, mode="clip"):
 
 @_operator
 def one_hot(indices, depth, on_value=1.0, off_value=0.0, dtype="float32"):
-    """A row for each number with a mark at its place."""
+    """One-hot rows: one for each number, marked at its place."""
     return np.where(indices[..., None] == np.arange(depth), on_value, off_value).astype(dtype)
 
 
@@ -911,7 +911,7 @@ def reset_arrays(*arrays, num_arrays=None):
 
 
 def _complete(namespace):
-    """Make the functions of the tables above."""
+    """Define the functions in the tables above."""
     for name, ufunc in _UNARY.items():
         namespace[name] = _unary(name, ufunc)
     for name, ufunc in _BINARY.items():
@@ -936,7 +936,7 @@ def _method(function):
 
 
 def _reduction(function):
-    """A method that takes the arguments of NumPy's as well, because ``numpy.sum(x)`` calls ``x.sum(...)``."""
+    """A method that also takes NumPy's arguments, because ``numpy.sum(x)`` calls ``x.sum(...)``."""
 
     def method(self, axis=None, dtype=None, out=None, keepdims=False, exclude=False, **kwargs):
         found = function(self, axis=axis, keepdims=keepdims, exclude=exclude, out=out, **kwargs)
@@ -946,7 +946,7 @@ def _reduction(function):
     return method
 
 
-# What NumPy's own functions call on an array with other arguments than MXNet's keeps NumPy's meaning
+# Methods that NumPy's own functions call on an array, with arguments unlike MXNet's, keep NumPy's meaning
 _METHODS = (
     "abs",
     "argmax",
@@ -1043,7 +1043,7 @@ def _round_method(self, decimals=None, out=None):
 
 
 def _sorting(name):
-    # NumPy's functions of these names pass `kind` and `order`, and want an array sorted where it is
+    # NumPy's functions of the same names pass `kind` and `order`, and expect an array to be sorted in place
     numpys, mxnets = getattr(np.ndarray, name), globals()[name]
 
     def method(self, *args, **kwargs):
@@ -1067,7 +1067,7 @@ _SYMBOLS = (
     ("lt", "lesser"),
     ("le", "lesser_equal"),
 )
-#: What row-sparse arrays have besides, under the names that NumPy's arrays use otherwise.
+#: Further methods of row-sparse arrays, with names that mean something else on NumPy's arrays.
 _ROWS_METHODS = [
     "arccos",
     "arccosh",
@@ -1092,7 +1092,7 @@ _ROWS_METHODS = [
     "swapaxes",
     "diag",
 ]
-#: Python's operators of row-sparse arrays: (method, function, its operands exchanged)
+#: Python's operators on row-sparse arrays: method -> (function, whether its operands are swapped)
 _OPERATORS = {
     **{f"__{op}__": (name, False) for op, name in _SYMBOLS},
     **{f"__r{op}__": (name, True) for op, name in _SYMBOLS[:6]},
@@ -1106,7 +1106,7 @@ def _rows_operator(name, exchanged):
         if other is None or isinstance(other, str):
             return NotImplemented
         if exchanged and name == "multiply" and not np.isscalar(other):
-            return globals()["multiply"](other, self)  # MXNet's dense array asks for a dense product
+            return globals()["multiply"](other, self)  # in MXNet a dense left operand makes the product dense
         return function(other, self) if exchanged else function(self, other)
 
     return method

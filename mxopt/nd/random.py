@@ -31,7 +31,7 @@ def _shape(shape):
 def _sample(draw, parameters, shape, dtype, ctx, out):
     """Draw; `draw` takes the size, the dtype to draw in, and the parameters.
 
-    Parameters that are arrays give samples of `shape` for each of their elements.
+    A parameter that is an array gives a sample of shape `shape` for each of its elements.
     """
     arrays = [np.asarray(x) for x in parameters if isinstance(x, np.ndarray) and x.size > 1]
     if arrays:
@@ -70,7 +70,7 @@ def normal(loc=0, scale=1, shape=None, dtype=None, ctx=None, out=None, name=None
 
 
 def randn(*shape, loc=0, scale=1, dtype=None, ctx=None, out=None):
-    """Normal samples; the shape comes as arguments."""
+    """Normal samples; the arguments are the shape."""
     return normal(loc, scale, shape or None, dtype, ctx, out)
 
 
@@ -113,7 +113,7 @@ def poisson(lam=1, shape=None, dtype=None, ctx=None, out=None, name=None):
 
 
 def multinomial(data, shape=1, get_prob=False, out=None, dtype="int32", name=None):
-    """Positions drawn with the probabilities of a vector."""
+    """Positions drawn with the probabilities in a vector."""
     if get_prob:
         raise NotImplementedError("mxopt's multinomial gives positions only; use nd.pick for those")
     weights = np.asarray(data, np.float64)

@@ -1,7 +1,7 @@
-"""What MXNet computes on row-sparse arrays without making them dense, and which storage the result has.
+"""The operations that MXNet computes on row-sparse arrays as such, and the storage of their results.
 
-A result stays row-sparse where a zero gives a zero: functions such as ``sqrt``, numbers that multiply, sums
-of row-sparse arrays. Everything else is computed on the dense arrays, and is dense.
+A result stays row-sparse where zeros give zeros: functions such as ``sqrt``, products with a number, sums of
+row-sparse arrays. Everything else is computed on dense arrays and is dense.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ KEEP_ZEROS = frozenset(
         "stop_gradient",
     ]
 )
-#: Operations with a number that MXNet computes row by row, if zero with that number gives zero. Named by the
-#: function; True: only with the array on the left.
+#: Operations with a number that MXNet computes row by row, if zero and that number give zero. By function
+#: name; True: only with the array on the left.
 _WITH_NUMBERS = {
     "add": False,
     "subtract": True,
@@ -64,17 +64,17 @@ def is_rows(x):
 
 
 def of_each(function, x):
-    """A function that keeps zeros, of the stored rows."""
+    """A function that maps zero to zero, applied to the stored rows."""
     return RowSparseNDArray._trusted(view(function(np.asarray(x.data))), view(x.indices.copy()), x.shape)
 
 
 def with_number(name, function, lhs, rhs):
-    """An operation of a row-sparse array and a number; None where MXNet makes it dense.
+    """An operation on a row-sparse array and a number; None where MXNet makes it dense.
 
     Parameters
     ----------
     name : str
-        Of the function, as in ``mx.nd``.
+        The function's name in ``mx.nd``.
     function : callable
         Takes plain arrays and numbers, and gives an array of the operand's dtype.
     lhs, rhs : RowSparseArray and number, in any order
@@ -85,7 +85,7 @@ def with_number(name, function, lhs, rhs):
         return None
     number = float(number)
     if name in ("multiply", "divide"):
-        stays = True  # also by zero, infinity and NaN, which are not looked for in the rows that are absent
+        stays = True  # even by zero, infinity and NaN: what these would make of the absent rows is ignored
     else:
         zero = np.zeros(1, x.dtype)
         stays = not np.any(function(zero, number) if left else function(number, zero))
@@ -95,7 +95,7 @@ def with_number(name, function, lhs, rhs):
 
 
 def of_two(name, function, lhs, rhs):
-    """An operation of two arrays of one shape of which one is row-sparse; None where MXNet makes it dense.
+    """An operation on two arrays of one shape, one or both row-sparse; None where MXNet makes it dense.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def of_two(name, function, lhs, rhs):
 
 
 def total(arrays):
-    """The sum of row-sparse arrays of one shape, added from left to right."""
+    """The sum of row-sparse arrays of the same shape, added from left to right."""
     rows = np.unique(np.concatenate([x.indices for x in arrays]))
     result = _spread(arrays[0], rows)
     for x in arrays[1:]:
@@ -128,7 +128,7 @@ def total(arrays):
 
 
 def _spread(x, rows):
-    """The rows of these numbers, zero where they are absent."""
+    """The rows with these numbers, zero where they are absent."""
     found = np.zeros((len(rows), *x.shape[1:]), x.dtype)
     found[np.searchsorted(rows, x.indices)] = x.data
     return found

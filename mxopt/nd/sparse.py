@@ -22,14 +22,14 @@ def row_sparse_array(arg1, shape=None, ctx=None, dtype=None):
     Parameters
     ----------
     arg1 : (data, indices), a shape, a dense array, or a row-sparse array
-        A pair of values and row numbers; a tuple of integers makes an array without rows; of a dense array
+        A pair of values and row numbers; a tuple of integers makes an array without rows; from a dense array
         the rows that are not all zero are kept.
     shape : tuple of int, optional
-        For a pair: the logical shape; by default it ends with the last row named. Otherwise it must be the
-        array's own.
+        The logical shape of a pair; by default it ends with the last row named. For anything else it must be
+        the array's own.
     ctx : Context, optional
     dtype : optional
-        By default that of the values if they are an array, else float32.
+        By default that of the values, if they are an array, else float32.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def array(source_array, ctx=None, dtype=None):
 
 
 def retain(data, indices, out=None):
-    """The rows of a row-sparse array that `indices` names; one that is absent becomes a row of zeros.
+    """The rows of a row-sparse array named by `indices`; absent rows become zeros.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def _values(data, dtype):
     return np.array(data, ops._dtype(dtype), subok=False)
 
 
-#: functions of `mxopt.nd` that MXNet has here under the same name
+#: functions of `mxopt.nd` that MXNet also has here, under the same names
 _SAME = [
     "abs",
     "add_n",

@@ -1,8 +1,8 @@
 """MXNet's update operators (``nd.sgd_mom_update`` and the like), each one a call of a rule.
 
 An operator takes a weight, its gradient and states, and scalars. It writes the states in place and the new
-weight to ``out``, usually the weight itself. Names, order and defaults of the scalars are MXNet's; what
-they do is in the rules of `mxopt.kernels`, so an operator here is a row of a table.
+weight to ``out``, usually the weight itself. Names, order and defaults of the scalars are MXNet's; the
+arithmetic is in the rules of `mxopt.kernels`, so an operator here is a row of a table.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ SINGLE = {
     ),
 }  # fmt: skip
 
-#: operators with a form for float16 weights with a float32 master, ``mp_...``, and those with one for lists
+#: operators with a variant for float16 weights with float32 masters, ``mp_...``, and those with one for lists
 _MIXED = ("sgd_update", "sgd_mom_update", "nag_mom_update")
 _LISTS = ("sgd_update", "sgd_mom_update")
 #: names of scalars in the other dialect
 _ALIASES = {"gamma1": "rho", "gamma2": "momentum", "clip_grad": "clip_gradient", "eps": "epsilon"}
-#: scalars of rules, and the betas they are 1 - beta**t of
+#: scalars of rules that are 1 - beta**t, and the beta of each
 _CORRECTIONS = (("correct1", "beta1"), ("correct2", "beta2"))
 
 
 class Words:
-    """What `mxopt.checks` asks of an optimizer, for an operator."""
+    """Stands in for an optimizer in the messages of `mxopt.checks`."""
 
     multi_precision = False
 
@@ -75,7 +75,7 @@ class Words:
 
 
 def _plan(words, rule, weights, grads, states, lazy, mixed):
-    """Check the arrays of a call; everything that can be wrong is found before anything is written."""
+    """Check the arrays of a call; any error is found before anything is written."""
     rows = [g.indices if isinstance(g, RowSparseArray) else None for g in grads]
     for i, (weight, grad) in enumerate(zip(weights, grads)):
         if grad.shape != weight.shape:
@@ -95,7 +95,7 @@ def _run(words, rules, plan, scalars, text):
     scalars : list of dict
         One for each tensor.
     text : sequence of str or None
-        Which scalars MXNet reads from text; None: all, but FTML's epsilon, which it reads as a double.
+        Which scalars MXNet reads from text; None: all except FTML's epsilon, which it reads as a double.
     """
     names = rules[-1].scalars
     rows = [_row(rules[-1], row) for row in scalars]
@@ -120,7 +120,7 @@ def _run(words, rules, plan, scalars, text):
 
 
 def _row(rule, given):
-    """The rule's scalars from the operator's."""
+    """Translate the operator's scalars into the rule's."""
     clip = given["clip_gradient"]
     values = {**given, "clip_gradient": clip if clip >= 0 else math.inf}
     if values.get("clip_weights", 0) <= 0:
@@ -136,7 +136,7 @@ def _row(rule, given):
 
 
 def scalars_of(name, known, positional, keywords):
-    """MXNet's scalars by name, from arguments in any of its forms."""
+    """MXNet's scalars by name, from arguments in any form that it accepts."""
     names = list(known)
     if len(positional) > len(names):
         raise TypeError(f"{name} takes {len(names)} scalars ({', '.join(names)}), got {len(positional)}")
@@ -162,7 +162,7 @@ def scalars_of(name, known, positional, keywords):
 
 
 def _target(weight, out):
-    """The array that is stepped: `out` where that is the weight itself, else a copy of the weight."""
+    """The array to step: `out` if that is the weight itself, else a copy of the weight."""
     if out is None:
         return np.array(weight)
     target = as_array(out, "out")
@@ -197,14 +197,14 @@ def _state(arrays):
 
 
 class Checked(NamedTuple):
-    """The arrays of a call, checked and viewed: a plan, the arrays that are stepped, all columns."""
+    """The checked arrays of a call: a plan, the arrays to step, and all columns."""
 
     plan: kernels.Plan
     targets: list
     columns: list
 
     def results(self, out):
-        """What the operator returns: `out` with the new weights, and new arrays where that has None."""
+        """What the operator returns: `out` with the new weights, and new arrays where `out` has None."""
         for o, target in zip(out, self.targets):
             if o is not None and as_array(o).ctypes.data != target.ctypes.data:
                 as_array(o)[...] = target
@@ -245,7 +245,7 @@ def checked(words, rule, columns, out, mixed, lazy=False):
 
 
 def run_list(words, rules, columns, scalars, out, mixed, text=None, lazy=False):
-    """Run rules over a list of tensors; returns `out`, new arrays where that has None.
+    """Run rules over a list of tensors; returns `out`, with new arrays where it has None.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def run_list(words, rules, columns, scalars, out, mixed, text=None, lazy=False):
 
 
 def _lists(name, rule, states, known, mixed, preloaded, rules):
-    """``multi_...``: weights, gradients and states of several tensors interleaved; rates one a tensor."""
+    """``multi_...``: weights, gradients and states of several tensors, interleaved; one rate per tensor."""
     each = 2 + len(states) + mixed
     known = {word: value for word, value in known.items() if word not in ("lr", "wd", "lazy_update")}
     words = Words(name, states)
@@ -283,7 +283,7 @@ def _lists(name, rule, states, known, mixed, preloaded, rules):
             raise ValueError(f"{name} needs one out for each of the {count} weights, got {len(out)}")
         columns = [arrays[start::each] for start in range(each)]
         rows = [{"lr": float(lr), "wd": float(wd), **scalars} for lr, wd in zip(lrs, wds)]
-        # the rates are tuples or arrays, which MXNet reads correctly rounded
+        # the rates come as tuples or arrays, which MXNet reads with correct rounding
         text = [word for word in rules(rule).scalars if word not in ("lr", "wd")]
         return run_list(words, (rules(rule),), columns, rows, out, mixed, text)
 
@@ -296,7 +296,7 @@ def named(function, name, doc):
     return function
 
 
-# -- LAMB in its two phases: elementwise NumPy, with the norms taken by the caller between them ------
+# -- LAMB in two phases: elementwise NumPy; the caller takes the norms in between -------------------
 
 
 def _lamb_phase1(weight, grad, mean, var, scalars):
@@ -309,7 +309,7 @@ def _lamb_phase1(weight, grad, mean, var, scalars):
     mean[...] = beta1 * mean + (dtype(1) - beta1) * g
     var[...] = beta2 * var + (dtype(1) - beta2) * g * g
     if scalars["bias_correction"]:
-        # the power is rounded, and then the difference and the quotient are taken in double
+        # the power is rounded; the difference and the quotient are then taken in double
         mean_hat, var_hat = (
             (moment / np.float64(1.0 - float(dtype(float(beta) ** scalars["t"])))).astype(dtype)
             for moment, beta in ((mean.astype(float), beta1), (var.astype(float), beta2))
@@ -325,7 +325,7 @@ _PHASE2 = {"lr": REQUIRED, "lower_bound": -1.0, "upper_bound": -1.0}
 
 
 def lamb_update_phase1(weight, grad, mean, var, *args, out=None, **kwargs):
-    """Moments and direction of LAMB; `mean` and `var` are written, the direction is the result."""
+    """LAMB's moments and direction; `mean` and `var` are written, the direction is returned."""
     scalars, _ = scalars_of("lamb_update_phase1", _PHASE1, args, kwargs)
     arrays = [as_array(x, name) for x, name in ((weight, "weight"), (mean, "mean"), (var, "var"))]
     grad = as_array(grad, "gradient", writable=False)
@@ -340,7 +340,7 @@ def mp_lamb_update_phase1(weight, grad, mean, var, weight32, *args, out=None, **
 
 
 def lamb_update_phase2(weight, g, r1, r2, *args, out=None, **kwargs):
-    """The weight moved along LAMB's direction `g`, by the ratio of the norms `r1` and `r2`."""
+    """Move the weight along LAMB's direction `g`, scaled by the ratio of the norms `r1` and `r2`."""
     scalars, _ = scalars_of("lamb_update_phase2", _PHASE2, args, kwargs)
     weight = as_array(weight, "weight", writable=False)
     dtype = weight.dtype.type
@@ -356,7 +356,7 @@ def lamb_update_phase2(weight, g, r1, r2, *args, out=None, **kwargs):
 
 
 def mp_lamb_update_phase2(weight, g, r1, r2, weight32, *args, out=None, **kwargs):
-    """As `lamb_update_phase2`, on the float32 master, which is written too."""
+    """As `lamb_update_phase2`, on the float32 master, which is updated too."""
     lamb_update_phase2(weight32, g, r1, r2, *args, out=weight32, **kwargs)
     return result_to(np.asarray(weight32).astype(np.asarray(weight).dtype), out)
 
@@ -379,11 +379,11 @@ def result_to(values, out):
 
 
 def rules_of(dialect):
-    """The function that finds a rule by name: the dialect's own where it has one."""
+    """A function that finds a rule by name: the dialect's own if it has one."""
     own = dialect.suffix
 
     def rules(name, single=False):
-        # 1.9 has two SGD formulas, one for lists, which its optimizers use, and one for single tensors
+        # 1.9 has two SGD formulas: one for lists, which its optimizers use, and one for single tensors
         names = ([f"{name}_single{own}"] if single else []) + [f"{name}{own}", name]
         return next(kernels.RULES[name] for name in names if name in kernels.RULES)
 
@@ -396,7 +396,7 @@ def operators(dialect=V2):
     Parameters
     ----------
     dialect : Dialect
-        Whose rules they run.
+        The dialect whose rules they run.
     """
     rules = rules_of(dialect)
     table = {}

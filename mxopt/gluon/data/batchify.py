@@ -1,4 +1,4 @@
-"""What makes a batch of a list of examples."""
+"""Functions that make a batch from a list of examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Append", "AsList", "Group", "Pad", "Stack"]
 
 
 class Stack:
-    """Arrays stacked along a new first axis; of tuples a list of such.
+    """Stack arrays along a new first axis; examples that are tuples give a list of such arrays.
 
     Parameters
     ----------
@@ -34,16 +34,16 @@ class Stack:
 
 
 class Pad:
-    """Arrays stacked after each was filled up to the longest.
+    """Pad arrays to the longest, and stack them.
 
     Parameters
     ----------
     val : number, default 0
-        What fills.
+        The padding.
     dtype : dtype, optional
         Of the batch.
     round_to : int, optional
-        The longest is rounded up to a multiple of it.
+        The padded length is rounded up to a multiple of it.
     """
 
     def __init__(self, val=None, dtype=None, round_to=None, use_shared_mem=False):

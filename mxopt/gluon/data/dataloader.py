@@ -21,28 +21,28 @@ class DataLoader:
     ----------
     dataset : Dataset, list or array
     batch_size : int, optional
-        Left out only with `batch_sampler`.
+        Required, except with `batch_sampler`.
     shuffle : bool
-        In a new order each time.
+        Use a new order each time.
     sampler : Sampler, optional
         The order, instead of `shuffle`.
     last_batch : {'keep', 'discard', 'rollover'}, optional
         As in `BatchSampler`.
     batch_sampler : Sampler, optional
-        Lists of indices, instead of all of those.
+        Gives lists of indices, and replaces all of the above.
     batchify_fn : callable, optional
-        Makes a batch of a list of examples; by default they are stacked.
+        Makes a batch from a list of examples; by default they are stacked.
     num_workers : int, default 0
-        Threads that make batches ahead; they come in the same order. MXNet takes processes for it.
+        Threads that make batches ahead, in the same order. MXNet uses processes.
     prefetch : int, optional
         How many batches are made ahead; by default two for each worker.
     timeout : float, default 120
         Seconds to wait for a worker.
     pin_memory : bool
-        Batches bear the context ``cpu_pinned(pin_device_id)``; the memory is the same.
+        Batches have the context ``cpu_pinned(pin_device_id)``; the memory is the same.
     pin_device_id : int, default 0
     thread_pool, try_nopython, auto_reload : ignored
-        Workers are threads, and batches are made when they are asked for.
+        Workers are threads, and batches are made on demand.
 
     Examples
     --------

@@ -21,7 +21,7 @@ class Dataset:
         return _SampledDataset(self, FilterSampler(fn, self))
 
     def shard(self, num_shards, index):
-        """One of several parts of consecutive examples; the first have one more where it is uneven.
+        """One of several parts of consecutive examples; if uneven, the first parts have one more.
 
         Parameters
         ----------
@@ -36,7 +36,7 @@ class Dataset:
         return _SampledDataset(self, SequentialSampler(size + (index < rest), begin))
 
     def take(self, count):
-        """The first examples; all with None."""
+        """The first `count` examples, or all with None."""
         return _SampledDataset(self, SequentialSampler(min(len(self), len(self) if count is None else count)))
 
     def sample(self, sampler):
@@ -46,20 +46,20 @@ class Dataset:
         return _SampledDataset(self, sampler)
 
     def transform(self, fn, lazy=True):
-        """The examples after a function.
+        """The examples, transformed by a function.
 
         Parameters
         ----------
         fn : callable
-            Given an example; of a tuple its parts.
+            Called with an example, or with the parts of a tuple.
         lazy : bool, default True
-            Call it each time; otherwise once now.
+            Call it at each access; otherwise once for each example, now.
         """
         made = _TransformedDataset(self, fn)
         return made if lazy else SimpleDataset([made[i] for i in range(len(made))])
 
     def transform_first(self, fn, lazy=True):
-        """The examples, the first part of each after a function; the rest, such as labels, as they are."""
+        """The examples with the first part of each transformed; the rest, such as labels, is unchanged."""
         return self.transform(_First(fn), lazy)
 
 
@@ -138,7 +138,7 @@ class ArrayDataset(Dataset):
                     f"all arrays must have {self._length} examples, as the first has; "
                     f"the one at {i} has {len(values)}"
                 )
-        # MXNet hands the elements of a vector out as NumPy's numbers.
+        # MXNet returns the elements of a vector as NumPy scalars.
         self._data = [x.asnumpy() if hasattr(x, "asnumpy") and len(x.shape) == 1 else x for x in args]
 
     def __getitem__(self, idx):

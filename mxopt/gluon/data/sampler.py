@@ -25,7 +25,7 @@ class Sampler:
 
 
 class SequentialSampler(Sampler):
-    """One after the other.
+    """Consecutive indices.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """In a new order each time, drawn by ``numpy.random.shuffle`` as in MXNet.
+    """Indices in a new order each time, drawn by ``numpy.random.shuffle`` as in MXNet.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class RandomSampler(Sampler):
 
 
 class FilterSampler(Sampler):
-    """Those examples of a dataset for which a function is true.
+    """The examples of a dataset for which a function is true.
 
     Parameters
     ----------
     fn : callable
-        Given an example.
+        Called with an example.
     dataset : Dataset
     """
 
@@ -115,7 +115,7 @@ class BatchSampler(Sampler):
     sampler : Sampler
     batch_size : int
     last_batch : {'keep', 'discard', 'rollover'}
-        What becomes of indices that do not fill a batch; ``'rollover'`` begins the next round with them.
+        What to do with indices that do not fill a batch; ``'rollover'`` begins the next round with them.
     """
 
     def __init__(self, sampler, batch_size, last_batch="keep"):
