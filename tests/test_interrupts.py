@@ -133,6 +133,36 @@ def test_an_error_after_the_scheduler_leaves_everything(name, fused):
     assert picture(updater, weights) == before
 
 
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+@pytest.mark.parametrize("direct", [False, True], ids=["updater", "optimizer"])
+@pytest.mark.parametrize("name", ["adam", "lamb", "lbsgd"])
+def test_lists_that_change_during_a_call_are_as_they_were_when_it_began(name, direct, fused):
+    """A scheduler, or another thread, empties the caller's lists: what is stepped is counted."""
+    lists = []
+
+    def schedule(_number):
+        for each in lists:
+            each.clear()
+        return 0.1
+
+    def stepped(empties):
+        optimizer = mx.create(name, lr_scheduler=schedule, use_fused_step=fused)
+        updater = mx.get_updater(optimizer)
+        weights = [np.ones(3, np.float32) for _ in range(2)]
+        arguments = [[0, 1], [np.full(3, 0.5, np.float32) for _ in range(2)], list(weights)]
+        lists.clear()
+        updater(*arguments)
+        if direct:
+            arguments = [arguments[0], arguments[2], arguments[1], [updater.states[0], updater.states[1]]]
+        lists.extend(arguments if empties else ())
+        (optimizer.update_multi_precision if direct else updater)(*arguments)
+        counts = optimizer._index_update_count, optimizer.num_update
+        return repr(([weight.tolist() for weight in weights], updater.states, counts))
+
+    expected = stepped(False)
+    assert stepped(True) == expected
+
+
 class Broken:
     """A generator whose second draw fails."""
 

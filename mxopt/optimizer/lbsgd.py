@@ -180,7 +180,10 @@ class LBSGD(Momentum):
         return 1.0 + (scale - 1) * math.sqrt(number / whole)
 
     def _fused_once(self, indices, weights, grads, states, lazy=None):
-        # First everything that can fail...
+        # First everything that can fail, on the lists as they are now...
+        indices, weights, grads = tuple(indices), list(weights), list(grads)
+        if type(states) is list:  # others say what is new
+            states = list(states)
         rule = kernels.RULES[self.passes[0]]
         plan = self._plan(indices, weights, grads, states, rule, lazy)
         if not len(indices) or (self.skip_nonfinite and self._skips(plan.finite())):
@@ -210,7 +213,7 @@ class LBSGD(Momentum):
         each, entries = self._each(indices, weights, grads, states), {}
         moved = each.ledger.attributes = {}
         each.ledger.added = [*each.ledger.added, (self.cumgrads, entries)]
-        for (weight, grad, mom, _, lr, wd), index in zip(each, indices):
+        for (weight, grad, mom, _, lr, wd), index in zip(each, each.indices):
             total = self._gathered(index, grad, weight.dtype, entries)
             if total is None:
                 continue

@@ -447,6 +447,7 @@ class Optimizer(Rates, RuleScalars):
         control = kernels.take_control()  # scalars must not depend on the caller's rounding mode
         try:
             # First everything that can fail, which changes nothing...
+            indices = tuple(indices)  # the caller's list may change while a scheduler or another thread runs
             names = self.passes
             rule, columns = kernels.RULES[names[-1]], None
             plan = self._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)

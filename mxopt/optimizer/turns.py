@@ -25,6 +25,10 @@ class Turns:
     """
 
     def __init__(self, optimizer, indices, weights, grads, states):
+        # The caller's lists may change while a scheduler or another thread runs.
+        indices, weights, grads = tuple(indices), list(weights), list(grads)
+        if type(states) is list:  # others say what is new
+            states = list(states)
         rule = kernels.RULES[optimizer.passes[-1]] if optimizer.rules else None
         grads = [gradient(g, optimizer, i) for g, i in zip(grads, indices)]
         lazy = optimizer.lazy_update and not optimizer.lazy_by_default

@@ -104,7 +104,8 @@ class Updater:
         """
         with self._lock:
             single = not isinstance(index, (list, tuple))
-            indices, grads, weights = ([index], [grad], [weight]) if single else (index, grad, weight)
+            # Indices are read until counts are written: a list that changes meanwhile is the caller's alone.
+            indices, grads, weights = ((index,), [grad], [weight]) if single else (tuple(index), grad, weight)
             if self._window is not None:
                 grads = self._summed(indices, grads, weights)
                 if grads is None:
@@ -118,7 +119,7 @@ class Updater:
             optimizer, known = self.optimizer, self.states
             if getattr(type(optimizer), "built_in", False):  # is_built_in, without a call
                 try:
-                    states = [known[index]] if single else [known[i] for i in index]
+                    states = [known[index]] if single else [known[i] for i in indices]
                 except (KeyError, TypeError):
                     pass
                 else:
