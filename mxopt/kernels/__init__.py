@@ -1,4 +1,4 @@
-"""The only door from Python into compiled code: chooses the instruction set, holds the table of rules."""
+"""The only entry from Python into compiled code: chooses the instruction set and holds the table of rules."""
 
 import importlib
 import importlib.util
@@ -11,7 +11,7 @@ except ImportError:
 
     _here = os.path.dirname(os.path.abspath(__file__))
     if any(os.path.exists(os.path.join(_here, "_engine" + suffix)) for suffix in EXTENSION_SUFFIXES):
-        raise  # it is there and cannot be loaded, which the error explains
+        raise  # it exists but cannot be loaded, as the error explains
     _root = os.path.dirname(os.path.dirname(_here))
     raise ImportError(
         f"mxopt was imported from {_root}, whose kernels have not been built for this Python; run "
@@ -59,7 +59,7 @@ __all__ = [
     "set_num_threads", "set_tuning", "sum_rows", "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
-#: From the plainest to the widest.
+#: From the plainest set to the widest.
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
@@ -101,11 +101,11 @@ INSTRUCTION_SET = _choose()
 _module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
 _engine.use_normals(_module.NORMALS)
 
-#: Bytes an element of every dtype that the engine steps, by name, in the order of their numbers.
+#: Bytes per element of every dtype that the engine steps, by name, in the order of their numbers.
 STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)
 
-# FTML divides a negated sum, and where that is NaN compilers turn its sign as they like, one way in a loop of
-# its own and another in one over tiles: let 16-bit arrays of any layout take the same loop.
+# FTML divides a negated sum. Where that is NaN, its sign is up to the compiler, and differs between a plain
+# loop and one over tiles; so 16-bit arrays of every layout take the same loop.
 for _name in ("ftml", "ftml_v1"):
     _module.RULES[_name].pop("narrow", None)
 

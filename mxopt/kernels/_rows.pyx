@@ -1,4 +1,4 @@
-# Sums of the rows that bear the same number: what makes a row-sparse gradient's indices unique. And sums along
+# Sums of the rows with the same number, which make a row-sparse gradient's indices unique; and sums along
 # rows, in MXNet's order.
 
 from cython.parallel cimport prange
@@ -20,7 +20,7 @@ cdef extern from "control.h" nogil:
     void mxopt_give_back(mxopt_control)
 
 cdef enum:
-    # Rows lie anywhere: how many of them ahead to ask for, and how many bytes of each.
+    # Rows are scattered: how many rows ahead to prefetch, and how many bytes of each.
     AHEAD = 8
     HEAD = 512
 
@@ -110,7 +110,7 @@ def sum_rows(const real[:, ::1] rows not None, const int64_t[::1] order not None
 
 
 cdef inline real compensated(const real* values, Py_ssize_t n, bint magnitudes) noexcept nogil:
-    # What a sum loses to rounding is taken along; MXNet's sums of arrays are these.
+    # Compensated for rounding, as MXNet sums arrays.
     cdef real total = 0, lost = 0, value, y, t
     cdef Py_ssize_t i
     for i in range(n):
@@ -123,7 +123,7 @@ cdef inline real compensated(const real* values, Py_ssize_t n, bint magnitudes) 
 
 
 cdef inline real scaled_norm(const real* values, Py_ssize_t n) noexcept nogil:
-    # Squares relative to the largest magnitude so far, which cannot overflow: BLAS' and MXNet's algorithm.
+    # Squares relative to the largest magnitude so far, which cannot overflow: the algorithm of BLAS and MXNet.
     cdef real scale = 0, total = 0, size, ratio
     cdef Py_ssize_t i
     for i in range(n):

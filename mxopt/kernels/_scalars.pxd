@@ -1,4 +1,4 @@
-# What the engine knows of the numbers of a step; described in _scalars.pyx.
+# What the engine uses of _scalars.pyx, which describes it.
 
 cdef class Scalars:
     cdef readonly object table, rows, singles

@@ -1,9 +1,9 @@
 # The numbers of a step: how MXNet's operators read their float parameters, and what changes beside the arrays.
 #
 # A number travels from Python to an MXNet operator as its shortest decimal text, which the operator reads
-# with a parser of its own: digits before the point one by one in float32, up to 19 digits after it as a
-# quotient of two doubles, a power of ten as float32 factors of 1e8 and 10. One number in eight comes out
-# a unit in the last place away from correct rounding, and a training run with it differs in the last bits.
+# with its own parser: digits before the point one by one in float32, up to 19 digits after it as a
+# quotient of two doubles, a power of ten as float32 factors of 1e8 and 10. One number in eight is off by
+# a unit in the last place, and a training run with it differs in the last bits.
 
 from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError, PyDict_SetItem, PyDict_Update
 from cpython.list cimport PyList_SetSlice
@@ -76,8 +76,8 @@ cdef float read_text(const char* s) noexcept nogil:
     return -value if negative else value
 
 
-# The last number that stood at each place of a row, and how it was read: most stay the same from step to
-# step, and spelling one costs as much as stepping a small tensor.
+# The last number at each place of a row, and how it was read: most stay the same from step to step, and
+# formatting one costs as much as stepping a small tensor.
 cdef enum:
     PLACES = 24
 cdef double[PLACES] last_value
@@ -268,7 +268,7 @@ def one_row(tuple row not None, tuple read not None, tuple corrections not None,
 
 
 # ---------------------------------------------------------------------------------------------------
-# What a step changes beside the arrays
+# What a step changes besides the arrays
 
 
 cdef enum:
@@ -276,7 +276,7 @@ cdef enum:
 
 
 cdef bint has_twice(object indices, Py_ssize_t n) except -1:
-    # Whether an index stands twice. Hashes go to a table, cut to 32 bits; equal ones are looked at again.
+    # Whether an index occurs twice. A table holds the hashes, cut to 32 bits; equal ones are compared in full.
     cdef uint32_t few[FEW]
     cdef uint32_t* table = few
     cdef Py_ssize_t size = FEW, at
@@ -450,7 +450,7 @@ cdef object copied(object container):
 
 
 cdef int fill(object container, object content) except -1:
-    # Make a dict or list hold what another one does.
+    # Give a dict or list the contents of another.
     if isinstance(container, dict):
         PyDict_Update(container, content)
         if len(<dict>container) != len(<dict>content):

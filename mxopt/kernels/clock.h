@@ -1,4 +1,4 @@
-/* Seconds of a clock that the time of day does not move. */
+/* Seconds of a monotonic clock. */
 #ifndef MXOPT_CLOCK_H
 #define MXOPT_CLOCK_H
 

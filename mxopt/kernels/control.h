@@ -1,6 +1,6 @@
 /* The kernels' floating-point control word: rounding to nearest, no traps, and in the rules denormals flushed to zero,
- * as tiny moments would otherwise run 20 times slower. It belongs to a thread: every worker takes it and gives the old one back,
- * with the old exception flags, so that the caller's settings change no bit here, and ours none there. */
+ * since tiny moments would otherwise make steps 20 times slower. Each thread has its own: every worker sets it and
+ * restores the old one, exception flags included, so that the caller's settings change no bit here, nor ours there. */
 #ifndef MXOPT_CONTROL_H
 #define MXOPT_CONTROL_H
 

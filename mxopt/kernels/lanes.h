@@ -1,5 +1,5 @@
 /* Sixteen sums side by side: numbers 0, 16, 32, ... are added to the first, 1, 17, 33, ... to the second.
- * As a vector of its own, since GCC takes a loop of sixteen turns for straight code and makes a mess of it.
+ * Written as a vector type, since GCC turns a loop of sixteen turns into poor straight-line code.
  */
 #ifndef MXOPT_LANES_H
 #define MXOPT_LANES_H

@@ -24,7 +24,7 @@ static inline void mxopt_watch_forks(void) {}
 #endif
 
 /* OpenMP's runtimes end the process when the system refuses them a thread: find that out first, with threads of the
- * stack that they would ask for. Every thread that steps has a pool of its own, so each proves its own. */
+ * stack size that they would ask for. Every thread that steps has its own pool, so each tests its own. */
 #if defined(_OPENMP) && !defined(_WIN32)
 #include <stdlib.h>
 static size_t mxopt_stack_size(void) {
@@ -77,7 +77,7 @@ static int mxopt_prove_threads(int threads) {
 static inline int mxopt_prove_threads(int threads) { (void)threads; return 1; }
 #endif
 
-/* A number that threads draw from one after the other, on a cache line of its own. */
+/* A counter that threads increment in turn, on its own cache line. */
 #if defined(_MSC_VER)
 #include <intrin.h>
 typedef struct { volatile __int64 next; char rest[56]; } mxopt_counter;

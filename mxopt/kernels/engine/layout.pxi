@@ -1,4 +1,4 @@
-# What the engine knows of its arrays: their dtypes, where their elements are, and what one run needs.
+# How the engine describes arrays: their dtypes, where their elements are, and what a run needs.
 
 cdef extern from "dtypes.h" nogil:
     enum:  # storage dtypes, by number; the first two are also the types of the arithmetic
@@ -14,7 +14,7 @@ cdef extern from "dtypes.h" nogil:
         const char* name
         Py_ssize_t itemsize
         convert_fn load[2]   # by type of the arithmetic; NULL: it is that type
-        convert_fn store[2]  # NULL: it is that type, or nothing is stored so
+        convert_fn store[2]  # NULL: it is that type, or is not stored from it
         finite_fn finite
 
 ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
@@ -35,8 +35,8 @@ cdef enum:
 cdef enum:
     # Elements of one staged block.
     BLOCK = 512
-    # What comes from main memory is stepped part by part, and before each part as much of what comes later is asked
-    # for, so that memory is never waited for nor asked for more than it can have under way. Adam on 30 million
+    # Data from main memory is stepped part by part, and before each part an equal amount further on is prefetched:
+    # the step never waits for memory, and never has more requests pending than memory can take. Adam on 30 million
     # float16 elements takes 12.4 ms with parts of 128, 13.7 of 256, 14.2 of 64, 16.7 undivided; with float32 masters
     # 15.8, 18.0, 16.1 and 20.9 (two threads; float32 takes 15.5). Blocks of 256 or 1024 gain nothing.
     PART = 128
@@ -47,24 +47,24 @@ cdef enum:
     SUM_BLOCK = 16384
     # Chunks begin at multiples of this from the start of a tensor: one cache line of float32, and more.
     LINE = 64
-    # Elements of a drawn input that exist at a time: 768 KB of doubles.
+    # Elements of a drawn input that are in memory at a time: 768 KB of doubles.
     DRAWN_BLOCK = 98304
-    # Arrays of a list whose objects are asked for ahead of being read.
+    # How many arrays ahead in a list to prefetch their objects.
     LOOK_AHEAD = 6
-    # From this many elements in a plan on, its arrays come from main memory, and each thread asks for each of
-    # them some parts ahead, line by line in turn: what the processor itself fetches ahead ends at every page. Of the
-    # limit, 30 million elements reach with parts of 128 four ahead / of 256 two ahead / without asking: Adam 1.00, 0.98,
-    # 0.88, Ftrl 0.98, 0.87, 0.84 (two threads). Array by array instead of line by line they gain nothing.
+    # The arrays of plans with at least this many elements come from main memory, and each thread prefetches each of
+    # them some parts ahead, one line of each in turn: the processor's own prefetching stops at every page. The share of
+    # the limit at 30 million elements, with parts of 128 four ahead / of 256 two ahead / without: Adam 1.00, 0.98,
+    # 0.88, Ftrl 0.98, 0.87, 0.84 (two threads). Prefetching array by array instead of line by line gains nothing.
     FAR_FROM = 1 << 19
     FAR_AHEAD = 4
-    # Random rows of a table: how many rows ahead, and how much of each, to ask for. A lazy Adam step of 8192
+    # Random rows of a table: how many rows ahead, and how much of each, to prefetch. A lazy Adam step over 8192
     # fresh rows of 64 out of a million takes 0.58 ms with 8 (two threads; 3 to 24 are as good), 0.75 ms when the line
-    # in which a row ends is left out; of rows of 16, 1.2 ms against 1.9. Of rows of 1000, asking for their first
+    # in which a row ends is left out; with rows of 16, 1.2 ms against 1.9. For rows of 1000, prefetching their first
     # 512 bytes is best: the processor itself goes on from there.
     ROWS_AHEAD = 8
     ROW_HEAD = 512
-    # Below this many elements of all arrays together a second thread, which takes 2.2 us to start and to join, costs
-    # more than it brings: SGD's three streams break even at 23,000 elements of each, Adam's four at 11,000.
+    # Below this many elements of all arrays together a second thread, which takes 2.2 us to start and join, costs
+    # more than it gains: SGD's three streams break even at 23,000 elements each, Adam's four at 11,000.
     SERIAL_BELOW = 65536
 
 cdef enum:  # where the elements of an array are
@@ -72,7 +72,7 @@ cdef enum:  # where the elements of an array are
     ROWS = 1      # in the rows that the gradient names
     STRIDED = 2   # anywhere
     EXPAND = 3    # a row-sparse gradient: its rows, and zeros between them
-    PER_ROW = 4   # one element a row
+    PER_ROW = 4   # one element per row
 
 cdef struct Strides:
     int ndim

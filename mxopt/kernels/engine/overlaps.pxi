@@ -18,7 +18,7 @@ cdef void extent(cnp.ndarray array, uintptr_t* low, uintptr_t* high) noexcept:
 
 
 cdef bint repeats_itself(cnp.ndarray array) except -1:
-    # Whether two elements of an aligned array are one: a stride of 0, or windows that slide over each other.
+    # Whether two elements of an aligned array share memory: a stride of 0, or overlapping windows.
     cdef Py_ssize_t shape[MAX_DIMS]
     cdef Py_ssize_t strides[MAX_DIMS]
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(array), reach, stride, length
@@ -46,7 +46,7 @@ cdef bint repeats_itself(cnp.ndarray array) except -1:
     extent(array, &low, &high)
     if <uintptr_t>cnp.PyArray_SIZE(array) > (high - low) // itemsize:
         return True
-    # Rare: an odd lattice. Mark its places.
+    # Rare: an irregular lattice. Mark its places.
     places = np.zeros(1, np.intp)
     for k in range(ndim):
         places = np.add.outer(places, np.arange(shape[k]) * (strides[k] // itemsize)).ravel()

@@ -17,7 +17,7 @@ cdef struct Stepping:
 
 
 cdef int dtype_of(cnp.ndarray array) noexcept:
-    # -1: not a dtype that the engine steps.
+    # -1: a dtype that the engine does not step.
     global bfloat16_num
     cdef int num = cnp.PyArray_TYPE(array)
     if num < 0 or not cnp.PyArray_ISNOTSWAPPED(array):  # below 0 are the newest dtypes, all of them alike
@@ -222,8 +222,8 @@ cdef class Plan:
         return 0
 
     cdef inline void look_ahead(self, list weights, list grads, list states, Py_ssize_t i) noexcept:
-        # Array objects and their shapes lie all over memory: ask for those to come, in the order in which
-        # one leads to the next.
+        # Array objects and their shapes are scattered in memory: prefetch the next ones, in the order in which
+        # one points to the next.
         cdef Py_ssize_t n = PyList_GET_SIZE(weights)
         cdef PyObject* state
         cdef int a
@@ -245,8 +245,8 @@ cdef class Plan:
                     ask_for_shape(PyTuple_GET_ITEM(<object>state, a))
 
     cdef bint add_plain(self, Py_ssize_t i, PyObject* weight, PyObject* grad, PyObject* state) noexcept:
-        # Most tensors: exact ndarrays of one dtype (float32 or float64), one shape, C order. Otherwise, or
-        # where something is wrong, nothing is noted and `add` sees to it.
+        # Most tensors: exact ndarrays of one dtype (float32 or float64), one shape, C order. For any other, or
+        # where something is wrong, this notes nothing and leaves it to `add`.
         cdef PyObject* arrays[MAX_ARRAYS]
         cdef Array* array
         cdef Array* w = <Array*>weight
@@ -414,8 +414,8 @@ cdef class Plan:
         return 0
 
     cdef int narrowness(self, const Tensor* t) noexcept:
-        # See Tensor.narrow: one 16-bit type throughout. Beside float32 masters it is not worth it: seven arrays of two
-        # widths in registers take a sixth longer than blocks in scratch do.
+        # See Tensor.narrow: one 16-bit type throughout. With float32 masters it does not pay: seven arrays of two
+        # widths in registers take a sixth longer than blocks in scratch.
         cdef int a, dtype = t.dtype[WEIGHT]
         if dtype != F16 and dtype != BF16 or self.by_row or self.ndrawn:
             return 0

@@ -53,7 +53,7 @@ cdef void walk(const Strides* s, const int64_t* rows, char* base, Py_ssize_t p, 
 
 
 cdef inline void ask_for(const char* begin, Py_ssize_t size) noexcept nogil:
-    # Start fetching [begin, begin + size) into the cache. NumPy's arrays seldom begin with a line: mind the last one.
+    # Prefetch [begin, begin + size). NumPy's arrays are seldom aligned to cache lines, so include the last line.
     cdef Py_ssize_t k
     for k in range(0, size, 64):
         mxopt_prefetch(begin + k)
@@ -61,7 +61,7 @@ cdef inline void ask_for(const char* begin, Py_ssize_t size) noexcept nogil:
 
 
 cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
-    # Rows of a table, in place; neighbours in the table go together. Which row comes next no processor can guess,
+    # Rows of a table, in place; neighbours in the table go together. No processor can guess which row comes next,
     # but it is known here.
     cdef void* arrays[POINTERS]
     cdef char* table[MAX_ARRAYS]
@@ -348,7 +348,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
 
 
 cdef void check_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
-    # In four places by turns: the processor fetches each of them ahead (30 million elements: 2.9 ms, 3.3 in one place).
+    # In four places by turns: the processor prefetches each of them (30 million elements: 2.9 ms, 3.3 in one place).
     cdef char[PART * 8] block
     cdef Py_ssize_t n, quarter, at, itemsize = STORAGE[t.dtype[GRAD]].itemsize
     cdef char* source
@@ -405,7 +405,7 @@ cdef void run_part(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratc
 
 cdef void run_share(const Pass* c, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t chunk, mxopt_counter* taken,
                     int threads, int own, char* scratch) noexcept nogil:
-    # Chunks of the own share, which are in this core's cache if they are in any, then what slower threads have left.
+    # The chunks of its own share, which are likely in this core's cache, then those that slower threads have left.
     cdef Py_ssize_t nchunks = (end - begin + chunk - 1) // chunk, k
     cdef int turn, share
     for turn in range(threads):

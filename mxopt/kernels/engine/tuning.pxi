@@ -1,9 +1,9 @@
-# What suits this machine is found by trying: every way of running a step gives the same bits, so a rule's first
-# large calls alternate between two of them, and the faster one stays.
+# What suits this machine is found by trial: every way of running a step gives the same bits, so a rule's first
+# large calls alternate between two ways, and the faster one stays.
 #
-# Asking for memory ahead of the processor's own prefetching is such a choice: Adam on 30 million float32 elements
-# reaches 1.00 of the streaming limit with it on a Xeon with AVX-512 and 0.88 without; an EPYC (Zen 3) is 5 to 10% faster
-# without, at a million elements 15%. So is a second thread for a step of some ten thousand elements.
+# Prefetching ahead of the processor is one such choice: Adam on 30 million float32 elements reaches 1.00 of the
+# streaming limit with it on a Xeon with AVX-512 and 0.88 without; an EPYC (Zen 3) is 5 to 10% faster without, at a
+# million elements 15%. Another is a second thread for a step of some ten thousand elements.
 
 from libc.math cimport INFINITY
 
@@ -40,7 +40,7 @@ cdef inline int size_class(Py_ssize_t elements) noexcept nogil:
 
 
 cdef inline bint second_way(const Choice* choice) noexcept nogil:
-    # Of a call that is about to run: the first way is what suits most machines.
+    # For a call that is about to run; the first way is the one that suits most machines.
     if tuning != TUNE_AUTO:
         return False
     if choice.tried >= 2 * TRIES:
@@ -51,7 +51,7 @@ cdef inline bint second_way(const Choice* choice) noexcept nogil:
 cdef void note_time(Choice* choice, bint second, double time) noexcept nogil:
     if choice.tried < 2:
         choice.best[0] = choice.best[1] = INFINITY
-    elif 0 < time < choice.best[second]:  # what a clock that goes backwards says is left out
+    elif 0 < time < choice.best[second]:  # ignore a clock that went backwards
         choice.best[second] = time
     choice.tried += 1
     if choice.tried == 2 * TRIES:

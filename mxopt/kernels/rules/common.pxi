@@ -4,8 +4,8 @@
 #
 #     void rule(real** arrays, Py_ssize_t n, const double* scalars)
 #
-# arrays[0] is the weight, arrays[1] the gradient, then the states in MXNet's order. A rule knows
-# no threads, lists, rows or dtypes; the engine moves pointers and widens 16-bit blocks. The order of
+# arrays[0] is the weight, arrays[1] the gradient, then the states in MXNet's order. A rule knows nothing
+# of threads, lists, rows or dtypes; the engine moves pointers and widens 16-bit blocks. The order of
 # operations is MXNet's, each rounded to the working type, so the text of a rule is the specification.
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -62,7 +62,7 @@ cdef inline real larger(real x, real y) noexcept nogil:
 
 
 cdef inline bint overflowed(real rescale) noexcept nogil:
-    # A loss scaler says by 0, NaN or infinity that this step's gradients are not to be used.
+    # With 0, NaN or infinity a loss scaler says not to use this step's gradients.
     return rescale == 0 or rescale - rescale != 0
 
 
@@ -89,8 +89,8 @@ cdef inline real fused(real x, real y, real z) noexcept nogil:
 
 # Division by what a whole loop shares. For float, x * (1 / divisor) in double lies within 2**-52 of the quotient, and
 # no quotient of floats comes nearer than 2**-49 to where rounding to float tips: the same bits as x / divisor.
-# Where 16 quotients are formed at a time this takes half as long; narrower division is as fast as it is. It keeps other
-# units of the processor busy than division and roots do: a rule of several quotients is fastest with some of each.
+# Where 16 quotients are formed at a time this takes half as long; narrower division is as fast. It uses other
+# units of the processor than division and roots do: a rule of several quotients is fastest with some of each.
 cdef extern from *:
     """
     #if defined(__AVX512F__)

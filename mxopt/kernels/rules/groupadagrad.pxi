@@ -29,7 +29,7 @@ cdef inline void ask_for_tile(const real* tile, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline real prepared(real grad, real rescale, real clip, bint clips) noexcept nogil:
-    # Not to compare where there is no bound takes up to a tenth off rows of 64.
+    # Skipping the comparison where there is no bound saves up to a tenth on rows of 64.
     return clipped(rescale * grad, clip) if clips else rescale * grad
 
 
@@ -116,7 +116,7 @@ cdef inline real sum_of_squares(const real* grad, Py_ssize_t n, real rescale, re
 
 cdef inline void descend(real* weight, const real* grad, Py_ssize_t n, real rescale, real clip, bint clips, real lr,
                          real scale, double inverse, bint divides, Py_ssize_t ahead) noexcept nogil:
-    # Every other tile divides, which keeps another unit of the processor busy than `over` does.
+    # Every other tile divides, which uses another unit of the processor than `over` does.
     cdef Py_ssize_t i
     if ahead > 0:
         ask_for_tile(grad + ahead, n)

@@ -49,7 +49,7 @@ cdef void sgd_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         real rate = lr if clips else lr * <real>s.rescale_grad
         Py_ssize_t i
     for i in range(n):
-        # The zero is momentum's: with it a decay of nothing stays positive.
+        # The zero is the momentum term; adding it keeps a zero decay positive.
         weight[i] = weight[i] + (<real>0 - decay * weight[i] - rate * clipped(rescale * grad[i], clip))
 
 
