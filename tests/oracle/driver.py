@@ -10,6 +10,8 @@ import warnings
 import numpy as np
 from cases import gradients_of, weights_of
 
+from mxopt import kernels
+
 # Set before MXNet loads: it warns of every row-sparse gradient that it makes dense.
 os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
 os.environ.setdefault("DMLC_LOG_LEVEL", "1")
@@ -144,8 +146,8 @@ def as_kernels_read(optimizer):
         return [tuple(value if at in double else float(np.float32(value)) for at, value in enumerate(single))
                 for single in singles]  # fmt: skip
 
-    def row_of_singles(t, lr, wd):
-        exact, single = row_of(t, lr, wd)
+    def row_of_singles(scalars, t):
+        exact, single = row_of(scalars, t)
         (row,) = map(list, rounded([single]))
         for name, beta in corrections.items():
             if exact[names.index(name)] != 1:
@@ -153,13 +155,14 @@ def as_kernels_read(optimizer):
         return tuple(row), tuple(row)
 
     def between_as_singles(*arguments):
-        table, rows, singles = between(*arguments)
-        table = np.array(rounded(table if singles is None else singles))
-        return table, rows, table
+        scalars = between(*arguments)
+        table = np.array(rounded(scalars.table if scalars.singles is None else scalars.singles))
+        return kernels.Scalars(table, scalars.rows, table)
 
     optimizer.between = between_as_singles
     if type(optimizer).__name__ != "LARS":  # its first pass needs no rates, and they are rounded after it
         optimizer._row = row_of_singles
+        optimizer._scalars = lambda rates, _ledger: optimizer._tabulated(rates, optimizer.scalars)
 
 
 def _write(target, source):
