@@ -1,9 +1,9 @@
-"""Optimizers and schedulers as data: which attributes a file holds of each, and what each of them may be.
+"""Optimizers and schedulers as data: which attributes of each a file holds, and their allowed values.
 
-The list of attributes is closed. Those of mxopt's own classes are what their constructors set, and are judged
-by these constructors, or by the rules here if no argument corresponds to them. A file also carries data
-that the user has attached, under names that mean nothing to mxopt. `described` and `restored` are the two
-sides of one schema: what is written has passed the judgement of the reader.
+The list of attributes is closed. For mxopt's own classes it is what their constructors set, checked by these
+constructors, or by the rules here if no argument corresponds. A file also carries data that the user has
+attached, under names that mean nothing to mxopt. `described` and `restored` are the two sides of one schema:
+whatever is written has passed the reader's checks.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 from .. import checks, dialects, kernels, lr_scheduler
 from ..states import StateMismatch
 
-#: said in a document's other parts, or live objects which no file holds
+#: held in other parts of a document, or live objects that no file holds
 ELSEWHERE = ("param_dict", "lr_scheduler", "num_update", "_all_index_update_counts", "_index_update_count")
-#: not of every optimizer, or not in every file: what is set by steps and by hand, and what has been warned of
+#: not in every optimizer or file: set by steps or by hand, or records of warnings given
 OPTIONAL = {"skip_nonfinite": False, "skipped": 0, "_unmatched_names": True, "_warned_of_half": False}
-#: what a constructor takes that is not data, or that its own checks judge by other arguments
+#: constructor arguments that are not data, or that the constructor checks against other arguments
 _NOT_ARGUMENTS = ("lr_scheduler", "param_dict", "param_idx2name", "sym", "lazy_update", "use_fused_step",
                   "skip_nonfinite")  # fmt: skip
 
-#: what judging raises about values; nothing of it leaves this module
+#: what checking a value may raise; none of these leaves this module
 _WRONG = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 _MOST = 1 << 62
@@ -86,7 +86,7 @@ def _not_nan(name, value):
     return value
 
 
-#: how attributes are judged that no argument of a constructor stands for, or that none checks
+#: checks of attributes without a constructor argument, or that the constructor does not check
 _RULES = {
     "begin_num_update": count,
     "init_updates": count,
@@ -99,7 +99,7 @@ _RULES = {
     "rescale_grad": lambda name, value: value,  # may be infinite (AdamW); `check_steps` says where it may not
 }
 
-#: for the type of an attribute's default, what a file may have there
+#: by the type of an attribute's default, what a file may have there
 _KINDS = {
     bool: ((bool, np.bool_, int), "True or False"),
     int: ((int, float, np.number, np.ndarray), "a number"),
@@ -111,7 +111,7 @@ _KINDS = {
 
 
 def _judged(name, value, default):
-    """A value as an attribute, or an error that names it."""
+    """A value checked as an attribute; errors name the attribute."""
     if name in _RULES:
         value = _RULES[name](name, value)
     kinds, must_be = _KINDS.get(type(default), (object, ""))
@@ -129,7 +129,7 @@ def _judged(name, value, default):
 
 @functools.cache
 def _defaults(cls):
-    """What the constructor of one of mxopt's own classes sets without arguments."""
+    """What the constructor of one of mxopt's own classes sets when called without arguments."""
     return vars(cls())
 
 
@@ -149,12 +149,12 @@ def described(optimizer):
     Returns
     -------
     tuple of dict
-        Its attributes, and those that the user has attached to an instance of a class of mxopt's own.
+        Its attributes, and those that the user has attached to an instance of one of mxopt's own classes.
 
     Raises
     ------
     StateMismatch
-        For what would not be taken back, by its name.
+        Names whatever could not be read back.
     """
     cls = type(optimizer)
     own = dialects.nearest_own(cls)
@@ -172,7 +172,7 @@ def described(optimizer):
 
 
 def restored(cls, attributes, attached=None, exact=True, whose="the file's"):
-    """An optimizer with these attributes; its counts and its scheduler are new.
+    """An optimizer with these attributes; its counts and scheduler start afresh.
 
     Parameters
     ----------
@@ -180,14 +180,14 @@ def restored(cls, attributes, attached=None, exact=True, whose="the file's"):
     attributes : dict
         All of them, or with ``exact=False`` those that differ from the constructor's.
     attached : dict, optional
-        The user's own, of an instance of one of mxopt's classes.
+        Attributes that the user has added to an instance of one of mxopt's classes.
     whose : str
         For messages.
 
     Raises
     ------
     StateMismatch
-        Naming the attribute.
+        Names the attribute.
     """
     new, attributes, attached = _judge(cls, attributes, attached or {}, exact, whose)
     state = {**new.__getstate__(), **attributes, **attached}
@@ -198,13 +198,13 @@ def restored(cls, attributes, attached=None, exact=True, whose="the file's"):
 
 
 def _hidden(cls):
-    """The private attributes that mxopt's own code sets on an optimizer; they are made again, not saved."""
+    """The private attributes that mxopt's own code sets on an optimizer; rebuilt, not saved."""
     made = {*_defaults(dialects.nearest_own(cls)), *dialects.names_of_ours(cls)}
     return {name for name in made - OPTIONAL.keys() if name.startswith("_")}
 
 
 def _judge(cls, attributes, attached, exact, whose):
-    """A new optimizer of mxopt's own, as the constructor makes it of these attributes, and the attributes."""
+    """A new built-in optimizer, constructed from these attributes, and the checked attributes."""
     own = dialects.nearest_own(cls)
     attributes, attached = dict(attributes), dict(attached)
     try:
@@ -251,7 +251,7 @@ def _refuse_ours(cls, names):
 
 
 def _arguments(own, attributes, default):
-    """The constructor's arguments that make the attributes that differ from the default ones."""
+    """The constructor's arguments for the attributes that differ from their defaults."""
     sources = {"learning_rate": "lr", "eps": own.renamed.get("epsilon", "eps")}
     found = {}
     for base in own.__mro__:
@@ -270,13 +270,13 @@ def _same(one, other):
 
 
 def rules_of_progress(cls):
-    """What steps move on, and the rule for each; None for what a custom class declares."""
+    """The attributes that steps change, with a check for each; None for a custom class's."""
     progress = cls.progress
     return progress if isinstance(progress, dict) else dict.fromkeys(progress)
 
 
 def judged_progress(optimizer, progress):
-    """The progress of a file for an optimizer of the same class, judged."""
+    """A file's progress for an optimizer of the same class, checked."""
     name, rules = type(optimizer).__name__.lower(), rules_of_progress(type(optimizer))
     result = {}
     for key, value in progress.items():
@@ -293,12 +293,12 @@ def judged_progress(optimizer, progress):
 
 
 def check_steps(optimizer, whose="the file's"):
-    """Refuse an optimizer of mxopt's own whose next step would raise, whatever its weights are.
+    """Raise for a built-in optimizer if its next step would raise, whatever its weights are.
 
     Raises
     ------
     StateMismatch
-        With the reason that the step would give.
+        With the step's error message.
     """
     cls = type(optimizer)
     if dialects.nearest_own(cls) is not cls or not optimizer.rules:
@@ -312,10 +312,10 @@ def check_steps(optimizer, whose="the file's"):
         elif type(scheduler) in lr_scheduler.OWN:
             lr = copy.deepcopy(scheduler)(t)
         else:
-            lr = 0.01  # the user's own code is not run by loading
+            lr = 0.01  # loading runs no user code
         lr, wd = float(lr), float(trial.wd)
         checks.scalars(("lr", "wd"), (lr, wd))
-        if not optimizer._has_multipliers():  # which may make a rate one that the update takes
+        if not optimizer._has_multipliers():  # multipliers may bring a rate back into the allowed range
             trial.check_rates(0, lr, wd)
         trial._scalars([(t, lr, wd)], kernels.Ledger({}, (), 0, trial))
     except _WRONG as error:
@@ -345,7 +345,7 @@ def described_scheduler(scheduler):
 
 
 def scheduler_class(name):
-    """The scheduler class of that name, ours or one that the user has defined; None if there is none."""
+    """The scheduler class of that name, built in or custom; None if there is none."""
     classes = [lr_scheduler.LRScheduler]
     for cls in classes:
         if cls.__name__ == name:
@@ -354,7 +354,7 @@ def scheduler_class(name):
     return None
 
 
-#: attribute of a scheduler: the argument that it was, where they are called otherwise
+#: attribute of a scheduler: the constructor argument, where the names differ
 _ARGUMENT_OF = {"warmup_final_lr": "base_lr", "power": "pwr"}
 
 
@@ -366,7 +366,7 @@ def _attributes_of_scheduler(cls):
 
 
 def restored_scheduler(name, attributes, attached=None, whose="the file's"):
-    """A scheduler with these attributes, at the position they say."""
+    """A scheduler with these attributes, at the position they give."""
     cls = scheduler_class(name)
     if cls is None:
         raise StateMismatch(
@@ -398,7 +398,7 @@ def restored_scheduler(name, attributes, attached=None, whose="the file's"):
 
 
 def _judge_scheduler(own, attributes):
-    """Judge the attributes of a scheduler by its constructor, and how far it has come by what moves it."""
+    """Check a scheduler's attributes with its constructor, and its position against its settings."""
     given = {_ARGUMENT_OF.get(name, name): attributes[name] for name in attributes if name != "base_lr"}
     parameters = inspect.signature(own).parameters
     made = own(**{name: value for name, value in given.items() if name in parameters})
@@ -424,7 +424,7 @@ def _judge_scheduler(own, attributes):
 
 
 def checked_count(value):
-    """An update count of a file as an int."""
+    """An update count from a file as an int."""
     try:
         return count("an update count", value)
     except ValueError:
@@ -452,6 +452,6 @@ def linked_counts(counts, selected):
 
 
 def count_from(optimizer, counts, device):
-    """Give an optimizer update counts by device, and select one."""
+    """Give an optimizer update counts by device, and select a device."""
     optimizer._all_index_update_counts = counts
     optimizer._index_update_count = counts.setdefault(device, {})

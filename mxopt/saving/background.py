@@ -8,16 +8,16 @@ import time
 
 
 class Saving:
-    """A save that is under way; what it writes was fixed when it was asked for.
+    """A save under way; what it writes was fixed when it was requested.
 
-    The interpreter does not end before it has. Where no thread can be started, the save is made at once.
+    The interpreter waits for it before exiting. If no thread can be started, the save is made at once.
 
     Parameters
     ----------
     write : callable
         Writes the file.
     after : Saving, optional
-        The save before, of the same updater: files are written in the order of the calls.
+        The previous save of the same updater: files are written in call order.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Saving:
         self._process = os.getpid()
         try:
             threading.Thread(target=self._run, name="mxopt-saving").start()
-        except RuntimeError:  # no thread to be had, or the interpreter is ending
+        except RuntimeError:  # no thread available, or the interpreter is exiting
             self._run()
 
     def _run(self):
@@ -53,16 +53,16 @@ class Saving:
             self._finished.set()
 
     def done(self):
-        """Whether the file is there, or has failed to be."""
+        """Whether the save has finished, successfully or not."""
         return self._finished.is_set()
 
     def wait(self, timeout=None):
-        """Wait until it is done, at most `timeout` seconds; whether it is. Errors are left to `result`."""
+        """Wait until it is done, at most `timeout` seconds; returns whether it is. `result` raises errors."""
         # in a forked child the thread does not exist; the parent writes the file
         return self._process != os.getpid() or self._finished.wait(timeout)
 
     def result(self, timeout=None):
-        """Wait until the file is there.
+        """Wait until the file is written.
 
         Parameters
         ----------

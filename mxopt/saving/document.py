@@ -1,7 +1,7 @@
-"""The document of our own format: what a file says of an updater, as it is written and as it is read.
+"""The document of our own format: how a file describes an updater, written and read.
 
-`describe` and `READERS` are the two sides. Both end in the same judgement (`attributes`), so that what is
-written can be read. A new version of the format is a new entry in `READERS`, and what writes it.
+`describe` writes, `READERS` read. Both run the same checks (`attributes`), so that whatever is written can be
+read back. A new version of the format needs a new entry in `READERS`, and code that writes it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .undecided import is_pair, still_undecided
 
 
 def describe(updater, dump_optimizer=False):
-    """What our format says of an updater, as a tree of plain data and arrays.
+    """What our format records about an updater, as a tree of plain data and arrays.
 
     Parameters
     ----------
     updater : Updater
     dump_optimizer : bool
-        Whether hyper-parameters, multipliers and scheduler go along.
+        Whether to include hyper-parameters, multipliers and scheduler.
 
     Raises
     ------
     StateMismatch
-        For what could not be read again, by its name.
+        Names whatever could not be read back.
     """
     optimizer = updater.optimizer
     name, dialect = type(optimizer).__name__.lower(), dialects.of(optimizer)
@@ -65,7 +65,7 @@ def describe(updater, dump_optimizer=False):
 
 
 def check_states(updater):
-    """Refuse states that the updater's optimizer does not keep, since no file gives them back to it."""
+    """Raise for states that the updater's optimizer does not keep: loading could not restore them."""
     optimizer = updater.optimizer
     arrange = orders.Arrangement(optimizer, optimizer)
     for key, state in updater.states.items():
@@ -89,7 +89,7 @@ def names_of(updater):
 
 
 def array_names(updater):
-    """How arrays are called in a file: ``states/fc1_weight/mean`` rather than ``states/0/0``."""
+    """The names of arrays in a file: ``states/fc1_weight/mean`` rather than ``states/0/0``."""
     own = orders.Arrangement(updater.optimizer, updater.optimizer)
     owners, names = names_of(updater), {}
     for key, state in updater.states.items():
@@ -103,17 +103,17 @@ def array_names(updater):
 
 @dataclass
 class Document:
-    """What a file says, checked as far as that needs no optimizer.
+    """What a file says, checked as far as possible without an optimizer.
 
     Attributes
     ----------
     writer, name : str
-        Of the program that wrote it, and of the optimizer.
+        The program that wrote it, and the optimizer.
     dialect : Dialect
     dumped : dict or None
-        The optimizer's attributes, where the file has them.
+        The optimizer's attributes, if the file has them.
     attached : dict
-        The user's own attributes of it.
+        Attributes that the user has added to it.
     scheduler : dict or None
         Its ``class``, ``attributes`` and what is ``attached`` to it.
     names : dict
@@ -122,9 +122,9 @@ class Document:
         By device.
     progress, states : dict
     undecided : list
-        The keys of pairs of which either may be the master.
+        The keys of pairs in which either array may be the master.
     readings : list of Dialect
-        Whose orders these can have.
+        The dialects whose order they may be in.
     """
 
     writer: str
@@ -151,7 +151,7 @@ _UNDECIDED = {"states": list, "readings": list}
 
 
 def _check(part, types, where, optional=()):
-    """Each named part of the type it must have, and no other."""
+    """Check that the named parts are there, of the right types, and no others."""
     for name, kind in types.items():
         if not isinstance(part, dict) or not isinstance(part.get(name), kind) or part.get(name) is True:
             raise ForeignStateFile(f"{where} must have {name!r}, a {kind.__name__}")
@@ -161,12 +161,12 @@ def _check(part, types, where, optional=()):
 
 
 def read_1(tree):
-    """The document of version 1, which 0.1.0 wrote first.
+    """The document of version 1, first written by 0.1.0.
 
     Raises
     ------
     StateFileError
-        Naming the part.
+        Names the faulty part.
     """
     _check(tree, _PARTS, "the document", ("undecided",))
     described, counts = tree["optimizer"], tree["counts"]
@@ -219,6 +219,6 @@ READERS = {"1": read_1}
 
 
 def load(source):
-    """The document of a file of ours, whatever its version; see `mxopt.states.native.load`."""
+    """The document of a file in our format, of any readable version; see `mxopt.states.native.load`."""
     version, tree = native.load_version(source)
     return READERS[version](tree)

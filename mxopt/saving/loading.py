@@ -1,4 +1,4 @@
-"""States from bytes and files into an updater: our format and MXNet's, whole or not at all."""
+"""Loading states from bytes and files into an updater, our format and MXNet's; all or nothing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class LoadReport:
     kept : tuple
         Names (or indices, where there are no names) whose states were taken from the file.
     new : tuple
-        Those that the optimizer knows and the file does not; their states start anew.
+        Those that the optimizer knows and the file does not have; their states start afresh.
     dropped : tuple
-        Those of the file that the optimizer does not know.
+        Those in the file that the optimizer does not know.
     ignored : tuple of str
         Attributes of a dumped MXNet optimizer that ours has no place for.
     """
@@ -47,24 +47,24 @@ class LoadReport:
 
 
 def set_states(updater, states, num_update=None, strict=True, rename=None, format=None):
-    """Take states from bytes, ours or those that real MXNet wrote; no code of theirs is run.
+    """Load states from bytes, in our format or written by real MXNet; no code in them is run.
 
-    Where the optimizer knows its parameters by name and the file does too, states are matched by name;
-    otherwise by index. A file with an optimizer in it replaces the updater's, as in MXNet.
+    If both the optimizer and the file know the parameters' names, states are matched by name; otherwise by
+    index. A file with an optimizer in it replaces the updater's, as in MXNet.
 
     Parameters
     ----------
     updater : Updater
     states : bytes
     num_update : int, optional
-        How many updates the states have seen, for files without update counts: those of MXNet without an
-        optimizer. In other files it takes the place of their counts.
+        How many updates the states have seen, for files without update counts (MXNet's without an optimizer).
+        Overrides the counts of other files.
     strict : bool, default True
         Whether new and dropped parameters are an error.
     rename : dict, optional
-        Names (or indices) of the file that are other names now.
+        From names (or indices) in the file to the current ones.
     format : {'mxnet-1.x', 'mxnet-2.x'}, optional
-        Which MXNet wrote the file, where the file itself does not say it.
+        Which MXNet wrote the file, if the file itself does not say.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def set_states(updater, states, num_update=None, strict=True, rename=None, forma
     Raises
     ------
     StateFileError
-        With the reason. The updater is then exactly as it was.
+        With the reason. The updater is left exactly as it was.
     """
     loading = _Loading(updater, num_update, strict, rename, format)
     if not isinstance(states, (bytes, bytearray, memoryview)):
@@ -82,14 +82,14 @@ def set_states(updater, states, num_update=None, strict=True, rename=None, forma
 
 
 def load_states(updater, path, num_update=None, strict=True, rename=None, format=None):
-    """Take states from a file; see `set_states`."""
+    """Load states from a file; see `set_states`."""
     loading = _Loading(updater, num_update, strict, rename, format)
     with files.open_for_reading(path) as file:
         return loading.run(files.FileSource(file))
 
 
 def counts_of(optimizer):
-    """How far an optimizer has come, as values of this moment; None for what only acts like one."""
+    """A snapshot of an optimizer's counts; None for an object that only behaves like an optimizer."""
     if not isinstance(getattr(optimizer, "_all_index_update_counts", None), dict):
         return None
     counts, selected = optimizer._all_index_update_counts, optimizer._index_update_count
@@ -98,7 +98,7 @@ def counts_of(optimizer):
 
 
 def give_counts(optimizer, counts):
-    """Set what `counts_of` gave."""
+    """Restore what `counts_of` returned."""
     if counts is not None:
         attributes.count_from(optimizer, counts[0], counts[1])
         optimizer.num_update = counts[2]
@@ -110,7 +110,7 @@ def load_from(updater, source, num_update=None, strict=True, rename=None, format
 
 
 class _Loading:
-    """One file on its way into an updater, which is not changed before `run` has everything together."""
+    """One file being loaded into an updater, which is not changed until `run` has everything ready."""
 
     def __init__(self, updater, num_update, strict, rename, format):
         if num_update is not None:
@@ -127,9 +127,9 @@ class _Loading:
         self.counts = self.device = self.number = None
         self.progress = {}
         self.ignored = ()
-        # the keys of states that can be read in two ways, and the generations whose ways these are
+        # the keys of states that can be read in two ways, and the dialects of these readings
         self.undecided, self.readings = (), ()
-        # the updater's optimizer, or the one of the file
+        # the updater's optimizer, and the one in use: the same, or the file's
         self.live = self.optimizer = updater.optimizer
 
     def run(self, source):
@@ -139,7 +139,7 @@ class _Loading:
         except StateFileError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            # what no check has named: nothing but StateFileError comes out of a bad file
+            # not caught by any check: a bad file must raise nothing but StateFileError
             raise StateMismatch(f"the file holds what no updater writes: {error}") from error
         self._commit(keys, *ready)
         return report
@@ -210,7 +210,7 @@ class _Loading:
         return new
 
     def _check_related(self, name, dialect):
-        """States of another optimizer are taken only where it is the same one by two names (ccSGD, SGD)."""
+        """Raise for states of another optimizer, unless it is the same one under two names (ccSGD, SGD)."""
         own = type(self.live)
         other = dialect.registry.classes.get(name)
         if (
@@ -247,7 +247,7 @@ class _Loading:
         ]
 
     def _take_record(self, record, likely):
-        """Make the optimizer of a dump ours, in the updater's dialect if it can be; returns the file's."""
+        """Convert a dumped optimizer to ours, in the updater's dialect if possible; returns the file's."""
         own = dialects.of(self.live)
         dialect = mxnet_objects.dialect_of_record(record)
         name = record.name.lower()
@@ -257,7 +257,7 @@ class _Loading:
         if cls is None:
             self._take_counts_of(record)
             return dialect or likely[0]
-        # what the classes of the other dialect call otherwise is renamed on the way
+        # attributes with other names in the other dialect are renamed on the way
         self.optimizer, self.ignored = mxnet_objects.from_record(record, cls)
         self.counts = self.optimizer._all_index_update_counts
         self.device = next(d for d, one in self.counts.items() if one is self.optimizer._index_update_count)
@@ -297,9 +297,9 @@ class _Loading:
         Parameters
         ----------
         sources : dict of Dialect to Optimizer
-            Whose orders they can have, by dialect, the likelier one first.
+            By dialect, the optimizers whose order they may be in, the likeliest first.
         said : bool
-            Whether the first one is known to be right if it fits.
+            Whether the first one is certain if it fits.
         """
         fitting, misfits = {}, []
         for dialect, source in sources.items():
@@ -323,7 +323,7 @@ class _Loading:
         self.states = {key: state[0] for key, state in fitting[readings[0]][1].items()}
 
     def _likeliest(self, fitting):
-        """The dialects whose orders fit, the one that the contents speak for first."""
+        """The dialects whose orders fit, the one that the contents suggest first."""
         likely = [
             dialect
             for dialect, (arrange, _) in fitting.items()
@@ -351,7 +351,7 @@ class _Loading:
     # matching
 
     def _match(self):
-        """Which key of the updater each key of the file is, and the report of it."""
+        """Map the file's keys to the updater's, and report on it."""
         declared = document.names_of(self.updater)
         names = {**{key: key for key in self.states if isinstance(key, str)}, **(self.names or {})}
         names = {key: self.rename.get(name, name) for key, name in names.items()}
@@ -378,7 +378,7 @@ class _Loading:
             dropped = [names[key] for key in self.states if key not in keys]
             kept = [names[key] for key in self.states if key in keys]
         else:
-            # an updater that is called by names has them as its keys
+            # an updater that is called with names uses them as keys
             own = names if named and any(isinstance(key, str) for key in self.updater.states) else {}
             keys = {
                 key: own.get(key, self.rename.get(key, key)) for key in {**self.states, **self._counted()}
@@ -401,7 +401,7 @@ class _Loading:
     def _placed(self, state, key):
         """A state as the updater keeps it, compared with the one that is there."""
         state = rows.whole(state, f"the state of {checks.who(self.optimizer, key)}")
-        # an optimizer from the file may keep other states than this one, but not of other weights
+        # an optimizer from the file may keep other states than this one, but for the same weights
         if key in self.updater.states:
             present = self.updater.states[key]
             comparable = self.optimizer is self.live or orders.skeleton(present) == orders.skeleton(state)
@@ -413,7 +413,7 @@ class _Loading:
         return state
 
     def _check_weight(self, state, key):
-        """Compare the shapes with those that a new state of the parameter would have, where there is one."""
+        """Compare the shapes with those of a new state for the parameter, if there is one."""
         shape = getattr(self.live.param_dict.get(key), "shape", None)
         if shape is None or not getattr(self.optimizer, "built_in", False):
             return
@@ -433,7 +433,7 @@ class _Loading:
     # the end
 
     def _come_so_far(self, keys):
-        """Counts and progress with the updater's keys, and a trial: what is loaded can step."""
+        """Counts and progress by the updater's keys; also checks that what is loaded can step."""
         optimizer, live = self.optimizer, self.live
         counts = {
             device: {keys[key]: value for key, value in one.items() if key in keys}

@@ -1,7 +1,7 @@
 """Optimizers as data and back: between MXNet's records, the two dialects, and live objects.
 
-What stands here is what only MXNet's files know: class paths, and the attributes that were renamed between
-1.x and 2.x. The orders of states are said in `mxopt.saving.orders`.
+This module knows what only MXNet's files have: class paths, and the attributes that were renamed between 1.x
+and 2.x. For the order of states see `mxopt.saving.orders`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BASE = (
 )  # fmt: skip
 _BASE_OF = {"1.x": _BASE, "2.x": (*_BASE, "use_fused_step")}
 
-#: the attributes that MXNet's classes have beside those of the base, by dialect
+#: the attributes that MXNet's classes have besides those of the base, by dialect
 _OWN = {
     "1.x": {
         "sgd": "momentum lazy_update",
@@ -69,13 +69,13 @@ _OWN = {
     },
 }
 
-#: what MXNet's objects have and ours have no use for
+#: attributes of MXNet's objects that ours do not use
 _MXNET_ONLY = {"weight_previous": {}, "skip": 0, "last_lr": None, "cur_lr": None}
 
 #: attributes whose values mean something in their own dialect alone
 _OF_A_DIALECT = ("aggregate_num", "allow_np_array", "use_fused_step")
 
-#: the classes of MXNet 2.x that have `step` only, and raise when asked for the other
+#: the classes of MXNet 2.x that have `step` only, and raise when asked for `fused_step`
 _NOT_FUSED = ("adadelta", "adamax", "nadam", "dcasgd", "sgld", "test")
 
 _MODULE_OF = {"adamw": "adamW", "groupadagrad": "contrib", "test": "optimizer"}
@@ -85,7 +85,7 @@ _MODULE_OF = {"adamw": "adamW", "groupadagrad": "contrib", "test": "optimizer"}
 
 
 def dialect_of_record(record):
-    """The dialect whose MXNet has a class of that path; None for a class of a user's own."""
+    """The dialect of the MXNet that has a class of that path; None for a custom class."""
     modules = record.module.split(".")
     if modules[:2] != ["mxnet", "optimizer"]:
         return None
@@ -99,7 +99,7 @@ def dialect_of_record(record):
 
 
 def from_record(record, cls):
-    """The optimizer of a file of MXNet as an instance of `cls`, and the attributes this has no place for."""
+    """The optimizer of an MXNet file as an instance of `cls`, and the attributes that `cls` does not have."""
     name, dialect = cls.__name__.lower(), dialects.of(cls)
     plain = dict(record.attributes)
     scheduler = plain.pop("lr_scheduler", None)
@@ -144,12 +144,12 @@ def _check_plain(value, where):
 
 
 def to_record(optimizer, dialect):
-    """A live optimizer as the object that MXNet of a dialect would have written.
+    """A live optimizer as the object that the dialect's MXNet would have written.
 
     Raises
     ------
     StateMismatch
-        For what MXNet does not have: other optimizers, your own schedulers.
+        For what MXNet does not have: other optimizers, custom schedulers.
     """
     name = type(optimizer).__name__.lower()
     own = _OWN[dialect.name].get(name)

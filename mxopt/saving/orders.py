@@ -1,4 +1,4 @@
-"""States in the orders that the two dialects keep them in.
+"""Converting states between the orders of the two dialects.
 
 The orders come from the classes: `state_slots` gives structure and names, `master_position` the place of the
 float32 master.
@@ -13,17 +13,17 @@ from ..sparse import RowSparseArray
 
 
 def template(optimizer):
-    """One-tuple of the structure of a state; None for a class that creates its states itself."""
+    """The structure of a state in a one-tuple; None for a class that creates its states itself."""
     return (slots.structure(optimizer),) if getattr(type(optimizer), "declares_states", False) else None
 
 
 def as_in(optimizer, dialect):
-    """What an optimizer of the same rule is in another dialect, as far as the order of states goes.
+    """The other dialect's version of an optimizer, as far as the order of states goes.
 
     Returns
     -------
     Optimizer or None
-        The same one in its own dialect; None where the other has no such optimizer.
+        The same object in its own dialect; None if the other has no such optimizer.
     """
     if dialects.of(optimizer) is dialect:
         return optimizer
@@ -37,19 +37,19 @@ def as_in(optimizer, dialect):
 
 
 def translated(attributes, name, dialect):
-    """Attributes of either dialect under the names of one."""
+    """Attributes of either dialect under the names of the given one."""
     own, others = (getattr(d.registry.classes.get(name), "renamed", {}) for d in (dialect, dialect.other))
     renamed = {**{theirs: shared for shared, theirs in others.items()}, **own}
     return {renamed.get(key, key): value for key, value in attributes.items()}
 
 
 class Arrangement:
-    """States in the order of one optimizer, put into the order of another: the same rule of another dialect.
+    """Puts states from the order of one optimizer into that of another, the same rule in the other dialect.
 
     Parameters
     ----------
     source, target : Optimizer
-        The same one where a state is only to be taken apart.
+        The same object if states are only to be taken apart.
     """
 
     def __init__(self, source, target):
@@ -67,7 +67,7 @@ class Arrangement:
         ]
 
     def take_apart(self, state):
-        """The (float32 master or None, inner state) of a state; None where it is built in another way."""
+        """The (float32 master or None, inner state) of a state; None if its structure does not fit."""
         if self._from is None or slots.fits(self._from[0], state):
             return None, state
         at = self._source.master_position
@@ -86,7 +86,7 @@ class Arrangement:
         return parts is not None and parts[0] is not None
 
     def __call__(self, state):
-        """The state for the target as a one-tuple; None where it is not one of the source's."""
+        """The state for the target in a one-tuple; None if it is not one of the source's."""
         parts = self.take_apart(state)
         if parts is None:
             return None
@@ -101,8 +101,8 @@ class Arrangement:
     def is_plausible(self, state):
         """Whether a state's contents agree with this order.
 
-        The two orders of a centered RMSProp are built alike. A mean of squares is not negative, and not
-        below the square of the mean but for rounding.
+        The two orders of a centered RMSProp have the same structure. A mean of squares is not negative and,
+        up to rounding, not below the square of the mean.
         """
         parts = self.take_apart(state)
         if parts is None:
@@ -116,13 +116,13 @@ class Arrangement:
         if not {"n", "g"} <= by_name.keys():
             return True
         squares, mean = (_values(by_name[name]) for name in "ng")
-        if squares.shape != mean.shape:  # of row-sparse states that store other rows
+        if squares.shape != mean.shape:  # row-sparse states that store different rows
             return not (squares < 0).any()
         with np.errstate(all="ignore"):
             return not (squares < mean * mean * 0.999 - 1e-30).any()
 
     def has_twin(self, other, state):
-        """Whether `other` takes the array for the master that is the inner state here."""
+        """Whether `other` takes for the master the array that is the inner state here."""
         own, others = self.take_apart(state), other.take_apart(state)
         return (
             own is not None
@@ -148,7 +148,7 @@ class Arrangement:
 
     @property
     def spelled(self):
-        """The structure that the source keeps, in the words of its class: ``(mean, var)``."""
+        """The source's structure, spelled with its class's names: ``(mean, var)``."""
         return slots.spell(self._from[0])
 
 
@@ -157,14 +157,14 @@ def _is_array(value):
 
 
 def skeleton(structure):
-    """The structure of a state (or one of `slots`) as nested tuples of whether there is None."""
+    """The structure of a state (or one of `slots`) as nested tuples of whether each part is None."""
     if isinstance(structure, tuple):
         return tuple(map(skeleton, structure))
     return structure is None or not getattr(structure, "present", True)
 
 
 def shapes(state):
-    """The shapes of a state's arrays, one after the other."""
+    """The shapes of a state's arrays, in order."""
     return [getattr(leaf, "shape", None) for leaf in _leaves(state)]
 
 
@@ -197,7 +197,7 @@ def same(one, other):
 
 
 def _halves(optimizer):
-    """The dtypes of the arrays that a float16 weight's state consists of."""
+    """The dtypes of the arrays in the state of a float16 weight."""
     return [
         leaf.slot.dtype_for(np.dtype(np.float16))
         for leaf in slots.leaves(slots.structure(optimizer))
@@ -206,7 +206,7 @@ def _halves(optimizer):
 
 
 def _widened(state, wider):
-    """A state with those of its float16 arrays in float32 for which `wider` says so."""
+    """A state with its float16 arrays widened to float32 where `wider` says so."""
     if isinstance(state, tuple):
         return tuple(_widened(part, wider) for part in state)
     if state is None or not next(wider) or state.dtype != np.float16:

@@ -1,4 +1,4 @@
-"""States that MXNet kept row-sparse: whole arrays here, row-sparse again in a file."""
+"""States that are row-sparse in MXNet: whole arrays here, row-sparse again in files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from ..sparse import RowSparseArray
 from ..states import StateMismatch
 
-#: A state that a file claims to be larger stays row-sparse until a weight of its shape is stepped.
+#: A row-sparse state that a file claims is larger stays so until a weight of its shape is stepped.
 _BELIEVED = 1 << 26
 
 
 def of_updater(updater):
-    """The states, with those arrays as row-sparse ones (all rows) that MXNet kept so.
+    """The states, with arrays that were row-sparse in MXNet as row-sparse ones (all rows).
 
-    MXNet makes lazy and standard updates according to the storage of weight and state.
+    MXNet chooses lazy or standard updates by the storage of weight and state.
     """
     states = dict(updater.states)
     for key, sparse in updater._row_sparse.items():
@@ -33,7 +33,7 @@ def _of_state(state, sparse):
 
 
 def sparse_parts(state):
-    """Which arrays of a state are row-sparse; None where none is."""
+    """Which arrays of a state are row-sparse; None if none are."""
     if isinstance(state, tuple):
         parts = tuple(map(sparse_parts, state))
         return parts if any(parts) else None
@@ -41,7 +41,7 @@ def sparse_parts(state):
 
 
 def whole(state, where, shape=None):
-    """A state with whole arrays, as it is stepped; the rows that a row-sparse one lacks are zeros.
+    """A state with whole arrays, ready to step; rows missing from a row-sparse one are zeros.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def whole(state, where, shape=None):
     where : str
         For messages.
     shape : tuple of int, optional
-        The weight's. Until it is known, what a few bytes of a file claim to be huge stays row-sparse.
+        The weight's. Until it is known, a state that a few bytes of a file claim is huge stays row-sparse.
     """
     if isinstance(state, (tuple, list)):
         return type(state)(whole(part, where, shape) for part in state)

@@ -1,4 +1,4 @@
-"""Pairs of arrays in files that do not say which of the two is the float32 master, until a weight tells."""
+"""Pairs of arrays from files that do not say which one is the float32 master, until a weight decides."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..arrays import as_array
 
 
 def is_pair(state):
-    """Whether a state is two arrays, of which either may be a master."""
+    """Whether a state is two arrays, either of which may be a master."""
     return isinstance(state, tuple) and len(state) == 2 and all(hasattr(part, "dtype") for part in state)
 
 
 class Undecided:
-    """Pairs of arrays of which either may be the float32 master, as the file does not say who wrote it.
+    """Pairs of arrays, either of which may be the float32 master, as the file does not say who wrote it.
 
-    SGD, NAG and LARS keep them in the one order in MXNet 1.x and in the other in 2.x. The master is what
-    rounds to the weight, so the first weight that is seen decides for all. False once nothing is open.
+    SGD, NAG and LARS keep them in opposite orders in MXNet 1.x and 2.x. The master is the array that rounds
+    to the weight, so the first weight seen decides for all. False once nothing is open.
 
     Parameters
     ----------
     optimizer : Optimizer
     states : dict
-        The pairs by index, in the order that is supposed.
+        The pairs by index, in the assumed order.
     dialect, other : Dialect
-        Whose order is supposed, and whose is possible.
+        The dialect whose order is assumed, and the one whose order is also possible.
     """
 
     def __init__(self, optimizer, states, dialect, other):
@@ -38,18 +38,18 @@ class Undecided:
         return bool(self._states)
 
     def described(self):
-        """What is open as plain data, for a file that leaves it open too."""
+        """What is still open, as plain data for a file that leaves it open too."""
         return {"states": list(self._states), "readings": [self.dialect.name, self.other.name]}
 
     def settle(self, states, weights):
-        """Turn the pairs among `states` round if the weights say so.
+        """Swap the pairs among `states` if the weights say so.
 
         Parameters
         ----------
         states : dict
-            The updater's; pairs that were replaced meanwhile are let alone.
+            The updater's; pairs that have been replaced since are left alone.
         weights : dict of ndarray
-            As far as they are known.
+            Those that are known.
         """
         self._states = {key: pair for key, pair in self._states.items() if states.get(key) is pair}
         at = self._optimizer.master_position
@@ -64,7 +64,7 @@ class Undecided:
             self._states = {}
 
     def before_step(self, states, indices, weights):
-        """As `settle`, with the weights of a call; warns of those that say nothing, and asks them no more."""
+        """As `settle`, with the weights of a call; warns once about those that do not decide it."""
         seen = {}
         for index, weight in zip(map(checks.key, indices), weights):
             seen[index] = as_array(weight, f"weight of {checks.who(self._optimizer, index)}", writable=False)
@@ -74,7 +74,7 @@ class Undecided:
             self._states = {key: pair for key, pair in self._states.items() if key not in seen}
 
     def warn(self, why, among=None):
-        """Say of which indices (`among` some) the order is only supposed."""
+        """Warn for which indices (only those in `among`, if given) the order is an assumption."""
         keys = [key for key in self._states if among is None or key in among]
         who = ", ".join(checks.who(self._optimizer, key) for key in keys[:3])
         warnings.warn(
@@ -86,7 +86,7 @@ class Undecided:
 
 
 def supposed(dialect, other):
-    """The end of a warning: whose order a file is taken to have, and the cure where it has the other."""
+    """The end of a warning: whose order is assumed, and the cure if it is the other one."""
     return (
         f"taken as MXNet {dialect} writes it. If MXNet {other} wrote the file, load it with "
         f"format='mxnet-{other}'"
@@ -94,7 +94,7 @@ def supposed(dialect, other):
 
 
 def still_undecided(updater):
-    """What is open about an updater's states, once the weights that are known have been asked."""
+    """What is still open about an updater's states after looking at all known weights."""
     if updater._undecided:
         updater._undecided.settle(updater.states, known_weights(updater.optimizer))
     return updater._undecided
@@ -112,7 +112,7 @@ def known_weights(optimizer):
 
 
 def _agreement(master, weight):
-    """How well an array rounds to a 16-bit weight: 2 exactly, 1 within one unit (another rounding), 0 not."""
+    """How well an array rounds to a 16-bit weight: 2 exactly, 1 within one unit, 0 not at all."""
     if weight.dtype.itemsize != 2 or master.shape != weight.shape:
         return 0
     with np.errstate(all="ignore"):

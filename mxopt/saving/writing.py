@@ -1,4 +1,4 @@
-"""States to bytes and files: our format and MXNet's."""
+"""Writing states to bytes and files, in our format and MXNet's."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def get_states(updater, dump_optimizer=False, format="mxopt"):
     ----------
     updater : Updater
     dump_optimizer : bool, default False
-        Whether the optimizer goes along: its hyper-parameters, multipliers and scheduler. Our own format
-        keeps the update counts in any case, so that a resumed run continues where it stopped.
+        Whether to save the optimizer as well: its hyper-parameters, multipliers and scheduler. Our own format
+        always keeps the update counts, so that a resumed run continues where it stopped.
     format : {'mxopt', 'mxnet-1.x', 'mxnet-2.x'}
         Ours, or the pickle that real MXNet 1.9.1 or 2.0 loads.
 
@@ -32,7 +32,7 @@ def get_states(updater, dump_optimizer=False, format="mxopt"):
     Raises
     ------
     StateMismatch
-        For what the format cannot hold, by its name.
+        Names whatever the format cannot hold.
     """
     return b"".join(_pieces(updater, dump_optimizer, format))
 
@@ -40,22 +40,22 @@ def get_states(updater, dump_optimizer=False, format="mxopt"):
 def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previous=False, background=False):
     """Write the states of an updater to a file; see `get_states`.
 
-    The file is written beside its target, synced and renamed: a crash at any moment leaves the old file or
-    the new one.
+    The file is written next to its target, synced and renamed: a crash at any moment leaves either the old
+    file or the new one.
 
     Parameters
     ----------
     path : str or os.PathLike
     keep_previous : bool, default False
-        Whether a file that is replaced stays as ``<path>.prev``.
+        Whether to keep a replaced file as ``<path>.prev``.
     background : bool, default False
-        Whether to copy the states and return at once, while another thread writes the file. It has the bits
-        of the moment of the call, whatever is stepped meanwhile.
+        Whether to copy the states and return at once, while another thread writes the file. The file holds
+        the states as of the call, whatever is stepped in the meantime.
 
     Returns
     -------
     Saving or None
-        With `background`, what tells when the file is there (`mxopt.saving.background.Saving`).
+        With `background`, a handle to wait for the file (`mxopt.saving.background.Saving`).
     """
     path = files.checked_path(path)
     if format != "mxopt":
@@ -87,7 +87,7 @@ def _pieces(updater, dump_optimizer, format):
         return native.to_pieces(document.describe(updater, dump_optimizer), document.array_names(updater))
     dialect = dialects.get(format.partition("-")[2])
     undecided = still_undecided(updater)
-    # the same generation's bare states leave as much open as those that were loaded
+    # bare states of the same generation leave open just what the loaded ones did
     if undecided and (dump_optimizer or dialect is not undecided.dialect):
         undecided.warn("no weight has been seen that would tell")
     optimizer = updater.optimizer

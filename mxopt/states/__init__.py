@@ -1,7 +1,7 @@
 """State files: our format, MXNet's, and files that survive a crash.
 
-This package knows trees of plain data and arrays; what they mean to an optimizer is said in
-``mxopt.saving``.
+This package handles trees of plain data and arrays; ``mxopt.saving`` knows what they mean to an
+optimizer.
 """
 
 from mxopt.states.errors import DamagedStateFile, ForeignStateFile, StateFileError, StateMismatch
@@ -10,7 +10,7 @@ __all__ = ["StateFileError", "DamagedStateFile", "ForeignStateFile", "StateMisma
 
 
 def kind_of(source):
-    """What a file may be, by its first bytes: ``'safetensors'`` (ours) or ``'pickle'`` (MXNet's).
+    """The kind of a file, judging by its first bytes: ``'safetensors'`` (ours) or ``'pickle'`` (MXNet's).
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def kind_of(source):
     start = source.read(0, min(16, source.size))
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= source.size - 8:
         return "safetensors"
-    # protocols from 2 on announce themselves; older pickles of a dict or a pair start with a mark or an
+    # pickles of protocol 2 and later announce it; older ones of a dict or a pair start with a mark or an
     # empty dict
     if start[:1] == b"\x80" and start[1:2] <= b"\x05" or start[:1] in (b"}", b"("):
         return "pickle"

@@ -1,7 +1,7 @@
-"""CRC-32 as zlib computes it, by ISA-L where that is installed: it is ten times as fast.
+"""CRC-32 as zlib computes it, by ISA-L where it is installed, which is ten times as fast.
 
-Blocks are checked on other threads while the caller reads or writes. A thread that cannot be had is not
-missed: whoever needs a checksum that nobody has begun computes it.
+Other threads check blocks while the caller reads or writes. If no thread can be started, the caller computes
+a checksum itself when it needs it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ WORTH_THREADS = 2 * BLOCK
 
 
 def blocks(nbytes):
-    """The spans that have a checksum each, so that several threads can check one array."""
+    """The spans with one checksum each, so that several threads can check one array."""
     return [(start, min(start + BLOCK, nbytes)) for start in range(0, nbytes, BLOCK)]
 
 
 def is_checksum(text):
-    """Whether a text is a checksum as headers spell it."""
+    """Whether a text is a checksum in the form that headers use."""
     return len(text) == 8 and set(text) <= set("0123456789abcdef")
 
 
 def compare(tensor, start, stop, stored, result):
-    """Refuse bytes of an array whose checksum, which `result` gives, is not the stored one, as numbers."""
+    """Raise if the checksum of an array's bytes, from `result`, is not the stored one."""
     if stored != result():
         raise DamagedStateFile(
             f"array {tensor.name!r}, bytes {tensor.offset + start} to {tensor.offset + stop - 1} of "
@@ -46,7 +46,7 @@ def compare(tensor, start, stop, stored, result):
 
 @contextmanager
 def checksums(parallel):
-    """A function that starts the checksum of a block and returns a function that gives it.
+    """A function that starts the checksum of a block and returns a function to get it.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def checksums(parallel):
     try:
         for _ in range(count):
             try:
-                # not a Thread: its start waits for ever where the new thread has no memory to begin in
+                # not a Thread: its start() waits forever if the new thread has no memory to begin in
                 _thread.start_new_thread(_work, (waiting,))
             except RuntimeError:
                 break
@@ -116,7 +116,7 @@ _POLYNOMIAL = 0xEDB88320
 
 
 def combined(first, second, length):
-    """The checksum of two pieces that follow each other, from theirs.
+    """The checksum of two consecutive pieces, from the checksum of each.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def combined(first, second, length):
     length : int
         How many bytes the second piece has.
     """
-    # A zero byte multiplies the remainder of what was before by x**8, so `length` of them by x**(8 * length).
+    # A zero byte multiplies the remainder so far by x**8, so `length` of them by x**(8 * length).
     factor, power, bits = 1 << 31, 1 << 30, 8 * length
     while bits:
         if bits & 1:

@@ -1,4 +1,4 @@
-"""The element types of both formats, by the names safetensors and MXNet give them."""
+"""The element types of both formats, by the names that safetensors and MXNet give them."""
 
 import functools
 
@@ -23,7 +23,7 @@ SAFETENSORS = {
     "BOOL": "bool",
 }
 
-#: MXNet's type flag -> NumPy name; the flags from 8 to 11 are known to 2.x only
+#: MXNet's type flag -> NumPy name; only 2.x knows flags 8 to 11
 MXNET = {
     0: "float32",
     1: "float64",
@@ -48,12 +48,12 @@ ITEMSIZE = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name 
 
 @functools.cache
 def name_of(dtype):
-    """The name of a NumPy type, which NumPy itself takes long to find."""
+    """The name of a NumPy type, cached because NumPy is slow to find it."""
     return dtype.name
 
 
 def numpy_dtype(name):
-    """The little-endian NumPy type of a name of the tables above."""
+    """The little-endian NumPy type for a name in the tables above."""
     if name != "bfloat16":
         return np.dtype(name).newbyteorder("<")
     try:
@@ -66,7 +66,7 @@ def numpy_dtype(name):
 
 
 def empty(shape, name):
-    """A new array; its size in bytes is known to be in the file, so only odd shapes can fail."""
+    """A new array; the file is known to hold that many bytes, so only odd shapes can fail."""
     dtype = numpy_dtype(name)
     try:
         return np.empty(shape, dtype)
@@ -82,7 +82,7 @@ def as_bytes(array):
 
 
 def check_booleans(array, where):
-    """Refuse truth values other than 0 and 1, which NumPy takes on trust."""
+    """Raise for truth values other than 0 and 1, which NumPy does not check."""
     if array.dtype == np.bool_ and array.size and array.view(np.uint8).max() > 1:
         raise ForeignStateFile(f"{where}: a bool array must hold 0 and 1 only, got another byte")
     return array

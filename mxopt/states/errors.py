@@ -4,11 +4,11 @@
 class StateFileError(ValueError):
     """A state file, or the bytes of one, cannot be used.
 
-    The message says what is wrong and where in the file. Nothing has been changed when it is raised.
+    The message says what is wrong and where in the file. Nothing has changed when it is raised.
     """
 
     def __init__(self, message):
-        # names and keys are quoted from the file, which decides their length
+        # names and keys quoted from the file can be of any length
         super().__init__(message if len(message) <= 800 else f"{message[:700]} ... {message[-90:]}")
 
 

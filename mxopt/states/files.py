@@ -1,4 +1,4 @@
-"""Bytes to and from disk: a crash at any moment leaves the old file or the new one."""
+"""Bytes to and from disk: a crash at any moment leaves either the old file or the new one."""
 
 import contextlib
 import errno
@@ -21,13 +21,13 @@ except ImportError:  # Windows
 
 from mxopt.states.errors import DamagedStateFile
 
-#: one write, one checksum, one step of a progress bar
+#: the unit of writes, checksums and progress bars
 BLOCK = 1 << 24
 
-#: what is left of the 255 bytes that most file systems allow
+#: room for the name, of the 255 bytes that most file systems allow
 _ROOM_IN_A_NAME = 200
 
-#: shorter files come and go before a bar could be read
+#: smaller files are done before anyone could read a bar
 _WORTH_A_BAR = 1 << 28
 
 
@@ -45,9 +45,9 @@ def write_atomically(path, pieces, keep_previous=False, head=None):
     pieces : sequence of buffers
         The contents, in order.
     keep_previous : bool, default False
-        Whether the file that is replaced stays as ``<path>.prev``.
+        Whether to keep the replaced file as ``<path>.prev``.
     head : (int, callable), optional
-        The length of what stands before the pieces, and what makes it once they are written.
+        The length of what precedes the pieces, and a function that makes it once they are written.
     """
     with replacing(path, keep_previous) as (descriptor, _):
         length, make = head or (0, bytes)
@@ -61,14 +61,13 @@ def write_atomically(path, pieces, keep_previous=False, head=None):
 
 @contextlib.contextmanager
 def replacing(path, keep_previous=False):
-    """A new file for a ``with`` block to write, that then takes the place of ``path``; see
-    `write_atomically`.
+    """A new file for a ``with`` block to write, which then replaces ``path``; see `write_atomically`.
 
     Yields
     ------
     descriptor : int
     temporary : str
-        The file's name meanwhile.
+        The file's temporary name.
     """
     target = os.path.realpath(checked_path(path))
     before = _status_of(target)
@@ -100,7 +99,7 @@ def checked_path(path):
     Raises
     ------
     IsADirectoryError
-        For one that ends like a folder's.
+        If it ends like a folder's path.
     """
     text = os.fsdecode(path)
     if text.endswith(tuple(filter(None, (os.sep, os.altsep)))):
@@ -108,36 +107,36 @@ def checked_path(path):
     return text
 
 
-#: no O_TRUNC and no links followed: the name is new, or the call fails
+#: no O_TRUNC, no links followed: the file is new, or the call fails
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def _prepare(descriptor, before):
-    """Lock a new file as long as its process lives, and give it the owner and permissions of the old one."""
+    """Lock a new file for its process's lifetime, and give it the owner and permissions of the old one."""
     if hasattr(fcntl, "flock"):
         with contextlib.suppress(OSError):  # file systems without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     if before is not None and hasattr(os, "fchmod"):
         if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-            with contextlib.suppress(OSError):  # only the superuser gives files away
+            with contextlib.suppress(OSError):  # only the superuser may change owners
                 os.fchown(descriptor, before.st_uid, before.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 
 def _sync(descriptor):
-    """Have the disk keep what was written; where fsync leaves it in the disk's own cache, ask for more."""
+    """Flush to the disk; where fsync stops at the disk's own cache, ask for a full flush."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS
     if full is not None:
         try:
             fcntl.fcntl(descriptor, full)
             return
-        except OSError:  # a file system that does not know it
+        except OSError:  # a file system that does not support it
             pass
     os.fsync(descriptor)
 
 
 def _replace(source, target):
-    """Rename over a file. Windows refuses while anybody has it open, so there it is tried for a second."""
+    """Rename over a file. Windows refuses while anyone has it open, so there retry for a second."""
     for wait in (0.01, 0.04, 0.15, 0.3, 0.5) if os.name == "nt" else ():
         try:
             os.replace(source, target)
@@ -158,7 +157,7 @@ def _write_all(descriptor, piece, advance):
 
 
 def _status_of(target):
-    """The status of the file to be replaced; None where there is none."""
+    """The status of the file to be replaced; None if there is none."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
@@ -176,7 +175,7 @@ def _temporary_name(name):
 
 
 def _temporary_prefix(name):
-    """What the names of all unfinished files of this one begin with, on this machine."""
+    """The prefix of the names of this file's unfinished saves on this machine."""
     host = socket.gethostname()
     if len(os.fsencode(name)) + len(host) > _ROOM_IN_A_NAME:
         name, host = (f"{zlib.crc32(os.fsencode(long)):08x}" for long in (name, host))
@@ -184,10 +183,10 @@ def _temporary_prefix(name):
 
 
 def _remove_leftovers(folder, name):
-    """Remove what a save of this file left behind whose process was killed on this machine.
+    """Remove what saves of this file left behind when their process was killed on this machine.
 
-    In another container of the same host name process numbers mean nothing: a file that is still being
-    written is locked.
+    Process ids mean nothing if another container has the same host name, so a file that is still being
+    written is also locked.
     """
     pattern = re.compile(re.escape(_temporary_prefix(name)) + r"(\d+)\.[0-9a-f]{8}\.tmp")
     for entry in os.listdir(folder):
@@ -215,7 +214,7 @@ def _is_locked(path):
 
 
 def _is_running(pid):
-    if os.name == "nt":  # there os.kill(pid, 0) would end the process
+    if os.name == "nt":  # there os.kill(pid, 0) would kill the process
         return True
     try:
         os.kill(pid, 0)
@@ -239,7 +238,7 @@ def _keep(target):
         except OSError:  # a file system without hard links
             shutil.copy2(target, second)
         _replace(second, spare)
-        # where both names already were one file, the rename above does nothing
+        # if both names were already one file, the rename above does nothing
         if os.path.exists(second):
             os.unlink(second)
     except BaseException:
@@ -255,7 +254,7 @@ def _sync_folder(folder):
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # some network file systems refuse; the rename has been done all the same
+        # some network file systems refuse; the rename has been done anyway
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -263,12 +262,12 @@ def _sync_folder(folder):
 
 
 def open_for_reading(path):
-    """Open a regular file, unbuffered; a pipe would keep the caller waiting, and cannot be read in any order.
+    """Open a regular file, unbuffered; a pipe would block the caller, and has no random access.
 
     Raises
     ------
     OSError
-        Also for what is not a regular file.
+        Also for anything that is not a regular file.
     """
     # without O_NONBLOCK, opening a pipe waits until somebody writes
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -283,7 +282,7 @@ def open_for_reading(path):
 
 
 class BufferSource:
-    """A file that is in memory."""
+    """A file in memory."""
 
     def __init__(self, data):
         self._view = memoryview(data).cast("B")
@@ -297,7 +296,7 @@ class BufferSource:
 
 
 class FileSource:
-    """A file on disk, opened for reading without a buffer of its own."""
+    """A file on disk, opened for unbuffered reading."""
 
     def __init__(self, file):
         self._file = file
@@ -325,7 +324,7 @@ class FileSource:
 
 
 def _bar_of_notebooks():
-    """tqdm's bar in a notebook, where it is installed."""
+    """tqdm's bar if in a notebook and tqdm is installed."""
     if "ipykernel" not in sys.modules:
         return None
     try:
@@ -337,7 +336,7 @@ def _bar_of_notebooks():
 
 @contextlib.contextmanager
 def progress(doing, total):
-    """A progress bar on a terminal, for what takes long enough to need one; yields ``advance(count)``."""
+    """A progress bar on a terminal if the work is long enough for one; yields ``advance(count)``."""
     if total < _WORTH_A_BAR or sys.stderr is None:
         yield lambda count: None
         return

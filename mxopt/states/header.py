@@ -1,7 +1,7 @@
-"""Headers of safetensors files, ours and others': what is where, checked against the size of the file.
+"""Headers of safetensors files, ours and others': where everything is, checked against the file's size.
 
-What is made of a header takes several times its own bytes. `cost` says how much at most; a reader refuses
-files whose headers cost more than `allowance`, and a writer pads its header with spaces until it does not.
+A parsed header takes several times its own bytes. `cost` gives an upper bound; a reader refuses files with
+headers that cost more than `allowance`, and a writer pads its header with spaces until it costs less.
 """
 
 import re
@@ -14,11 +14,11 @@ from mxopt.states.files import BufferSource, FileSource
 from mxopt.states.jsontext import JSONText
 
 FORMAT = "mxopt-states"
-#: what is written, and what is read (`mxopt.saving.document.READERS` says how)
+#: the version written, and those read (by `mxopt.saving.document.READERS`)
 VERSION = 1
 READABLE = ("1",)
 
-#: the checksum's field stands first, so that it is found without understanding the rest
+#: the checksum comes first, so that it is found without parsing the rest
 PREFIX = b'{"__metadata__":{"checksum":"crc32:'
 SUM = slice(8 + len(PREFIX), 8 + len(PREFIX) + 8)
 
@@ -28,12 +28,12 @@ _MAX_FOREIGN_HEADER = 100_000_000  # safetensors' own bound
 _MAX_ENTRY = 4096
 _MAX_METADATA = 1 << 14
 
-#: What a list, an object (the kind of something that has a list, too) and an item of either take at most,
-#: with the small objects around them. An array is made of several of all three.
+#: The most that a list, an object (which often holds a list) and an item of either take, with the small
+#: objects around them. An array is made of several of all three.
 _COST_LIST = 64
 _COST_OBJECT = 24
 _COST_ITEM = 40
-#: what a header may cost beside four times the size of the file
+#: what a header may cost on top of four times the size of the file
 _FREE = 3 << 23
 
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
@@ -53,7 +53,7 @@ A dict of `Tensor`, the metadata, whether the file is in our format, and then it
 
 
 def cost(text):
-    """An upper bound for the memory that reading a header takes beside the arrays' own elements.
+    """An upper bound of the memory that reading a header takes, besides the arrays' own elements.
 
     Parameters
     ----------
@@ -77,19 +77,19 @@ def _padding(text):
 
 
 def allowance(length, size):
-    """What the header of `length` bytes of a file of `size` may cost: with the elements, four files."""
+    """What a header of `length` bytes may cost in a file of `size`: four file sizes, elements included."""
     return _FREE + 4 * (8 + length) + 3 * (size - 8 - length)
 
 
 def padded(text, nbytes):
-    """A header with the spaces that it needs to be read, before `nbytes` of elements."""
+    """A header padded so that a reader accepts it, before `nbytes` of elements."""
     lacking = cost(text) - allowance(len(text), 8 + len(text) + nbytes)
     text += b" " * max(-(-lacking // 4), 0)
     return text + b" " * (-(8 + len(text)) % ALIGNMENT)
 
 
 def as_source(file):
-    """A file object or bytes as something to read from."""
+    """A source that reads from a file object or bytes."""
     if isinstance(file, (BufferSource, FileSource)):
         return file
     return FileSource(file) if hasattr(file, "fileno") else BufferSource(file)
@@ -115,7 +115,7 @@ def read_header(source):
 
 
 def _text(source, length, ours):
-    """The header as JSON, once its checksum and its cost are known to be right."""
+    """The header as JSON, after checking its checksum and its cost."""
     data = bytes(source.read(8, length))
     if ours:
         place = slice(SUM.start - 8, SUM.stop - 8)

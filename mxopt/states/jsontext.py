@@ -1,8 +1,8 @@
-"""JSON one value at a time: no more of it is in memory than what the caller makes of it.
+"""JSON one value at a time: only what the caller builds from it is in memory.
 
-Not ``json.loads`` of the whole text: of a header made for it (millions of empty objects) that would make
-twenty times the file before anything could be checked. Values are scanned by the json module all the same,
-and walking takes about a quarter of what loading thousands of small arrays takes.
+``json.loads`` of the whole text would let a malicious header (millions of empty objects) take twenty times
+the file's size before anything could be checked. The json module still scans the values, and walking takes
+about a quarter of the time of loading thousands of small arrays.
 """
 
 import json
@@ -14,7 +14,7 @@ _SPACE = " \t\n\r"
 
 
 class JSONText:
-    """A cursor in a JSON text. Containers are walked through, values in them are handed out one by one.
+    """A cursor in a JSON text: walks through containers and hands out their values one by one.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class JSONText:
         ).scan_once
 
     def wrong(self, what):
-        """The error for what stands here."""
+        """The error for what is at the cursor."""
         return ForeignStateFile(f"{self._where} {what}")
 
     def peek(self):
@@ -51,7 +51,7 @@ class JSONText:
             raise self.wrong(f"is not JSON: something follows its end, character {self._at}")
 
     def items(self):
-        """Walk through an array; the caller takes one value at each turn."""
+        """Walk through an array; the caller takes one value per iteration."""
         self._take("[")
         if self.peek() == "]":
             self._at += 1
@@ -62,7 +62,7 @@ class JSONText:
                 return
 
     def members(self):
-        """Walk through an object by its names; the caller takes the value of each."""
+        """Walk through an object's names; the caller takes the value of each."""
         self._take("{")
         if self.peek() == "}":
             self._at += 1
@@ -77,13 +77,13 @@ class JSONText:
                 return
 
     def scalar(self):
-        """A value that is no container."""
+        """A value that is not a container."""
         if self.peek() in ("", "[", "{"):
             raise self._broken()
         return self._value(self._text, self._at, 0)
 
     def short_object(self, limit):
-        """An object as a dict; it must end after at most `limit` characters and have no object in it."""
+        """An object as a dict; it must be at most `limit` characters long and contain no objects."""
         self.peek()
         end = self._text.find("}", self._at, self._at + limit)
         if end < 0 or self._text[self._at] != "{":
@@ -110,7 +110,7 @@ class JSONText:
         self._at += 1
 
     def _more(self, closing):
-        """Whether a container ends here; a comma is passed over."""
+        """Whether a container ends here; skips a comma."""
         character = self.peek()
         if character not in (closing, ","):
             raise self._broken()

@@ -1,4 +1,4 @@
-"""MXNet's state files: what is in one, and one with given contents."""
+"""Reading and writing MXNet's state files."""
 
 import struct
 from collections import namedtuple
@@ -10,7 +10,7 @@ from mxopt.states.errors import ForeignStateFile, StateMismatch
 from mxopt.states.mxnet_arrays import V2, V3, CSRArray, Layout, read_array, read_layout, write_array
 from mxopt.states.mxnet_pickle import Interpreter, Record
 
-#: how many items of a dict wait on the reader's stack; Python's own pickle takes as many
+#: how many items of a dict go on the reader's stack at once, as in Python's own pickle
 _BATCH = 1000
 
 FORMATS = ("mxnet-1.x", "mxnet-2.x")
@@ -31,13 +31,12 @@ def read(data, headers_only=False):
     ----------
     data : buffer
     headers_only : bool
-        Whether arrays are left in the file and stand as their `ndarray.Layout`.
+        Whether to leave arrays in the file and return their `mxnet_arrays.Layout` instead.
 
     Raises
     ------
     StateFileError
-        DamagedStateFile for a file that was cut, ForeignStateFile for everything else that is not such a
-        file.
+        DamagedStateFile for a truncated file, ForeignStateFile for anything else that is not such a file.
     """
     interpreter = Interpreter(data, read_layout if headers_only else read_array)
     content = interpreter.run()
@@ -79,13 +78,13 @@ def to_pieces(states, optimizer, format):
     ----------
     states : dict
     optimizer : Record or None
-        A class of MXNet's own with all the attributes which that version gives it.
+        One of MXNet's own classes, with all the attributes that it has in that version.
     format : {'mxnet-1.x', 'mxnet-2.x'}
 
     Notes
     -----
-    MXNet 2.x writes and expects arrays in a layout that row-sparse arrays do not have. Where there is one,
-    all arrays take the layout of 1.x, which 2.x reads after ``mxnet.npx.reset_np()``.
+    MXNet 2.x writes and expects a layout that cannot hold row-sparse arrays. If there is one, all arrays use
+    the layout of 1.x, which 2.x reads after ``mxnet.npx.reset_np()``.
     """
     content = states if optimizer is None else (states, optimizer)
     layout = V2 if format == "mxnet-1.x" or _holds_row_sparse(states) else V3
@@ -103,7 +102,7 @@ def _holds_row_sparse(value):
 
 
 class _Writer:
-    """A pickle of protocol 3, which every Python 3 reads; of 4 where an array needs its wider lengths."""
+    """A pickle of protocol 3, which every Python 3 reads; of 4 if an array needs longer lengths."""
 
     def __init__(self, layout):
         self._layout = layout
@@ -204,7 +203,7 @@ class _Writer:
             self._global("mxnet.ndarray.ndarray", "NDArray")
         self._put(b"N\x85R}")
         self._text("handle", where)
-        # MXNet wants to write into the buffer, so it has to be a bytearray
+        # MXNet writes into the buffer, so it has to be a bytearray
         self._global("builtins", "bytearray")
         buffers = write_array(array, self._layout, where)
         length = sum(memoryview(buffer).nbytes for buffer in buffers)

@@ -1,6 +1,6 @@
-"""The bytes in which MXNet writes one array: its three layouts with a magic number and the one without.
+"""The bytes in which MXNet writes one array: three layouts with a magic number and one without.
 
-A reader gets a view of the bytes and checks every length against what is there before it makes an array.
+The reader takes a view of the bytes and checks every length against what is there before it makes an array.
 """
 
 import struct
@@ -15,7 +15,7 @@ from mxopt.states.native import check_rows
 
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 
-#: what 1.x writes, and 2.x with NumPy shapes off; what 2.x writes; what both still read
+#: V2: written by 1.x, and by 2.x with NumPy shapes off; V3: written by 2.x; V1: still read by both
 LAYOUTS = {V2: "V2", V3: "V3", V1: "V1"}
 
 _MAX_NDIM = 32
@@ -32,7 +32,7 @@ array ends. `shape` is None for an array that has no elements and no shape, MXNe
 
 
 class CSRArray(namedtuple("CSRArray", "data indptr indices shape")):
-    """A CSR array of a foreign file: no optimizer of ours has such a state, but its contents can be seen."""
+    """A CSR array of a foreign file: none of our optimizers has such a state, but it can be inspected."""
 
     __slots__ = ()
 
@@ -91,7 +91,7 @@ class _Fields:
         return MXNET[flag]
 
     def span(self, shape, dtype):
-        """Where the elements of an array lie, made sure that they are there."""
+        """Where the elements of an array start, after checking that all of them are there."""
         count = ITEMSIZE[dtype]
         for length in shape:
             count *= length
@@ -112,7 +112,7 @@ def read_layout(data, where, whole=True):
     data : memoryview
         The bytes of one array, all of them.
     where : str
-        How an error names the place.
+        The place, for error messages.
     whole : bool, default True
         Whether the array must end where the bytes do; False when others follow it.
     """
@@ -138,7 +138,7 @@ def _dense_layout(fields, layout, magic):
     shape = fields.lengths(magic, "I") if layout is None else fields.shape()
     if shape is None or (shape == () and layout != V3):
         return Layout(layout, "default", None, None, None, 0, (), fields.position)
-    fields.take("<ii")  # the device, which says nothing about the contents
+    fields.take("<ii")  # the device, which does not matter for the contents
     dtype = fields.dtype()
     start = fields.span(shape, dtype)
     return Layout(layout, "default", dtype, shape, shape, start, (), fields.position)
@@ -214,7 +214,7 @@ def write_array(array, layout, where):
     layout : {V2, V3}
         V3 has no form for row-sparse arrays, V2 none for arrays without dimensions.
     where : str
-        How an error names the array.
+        The array, for error messages.
     """
     flag = MXNET_FLAG.get(array.dtype.name)
     if flag is None or (flag in _NEWER_FLAGS and layout != V3):

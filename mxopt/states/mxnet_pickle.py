@@ -1,9 +1,9 @@
 """MXNet's pickles as data: an interpreter that can build records and nothing else.
 
-Python's pickle is a small program that may call anything by name. This module runs the few instructions
-that MXNet's state files consist of, and where the program names a class or a function, looks the pair of
-strings up in a closed table whose entries make inert records here. Nothing is imported, nothing of the file
-is called, and every size is compared with the bytes that are there before memory is taken.
+A pickle is a small program that may call anything by name. This module runs only the few instructions that
+MXNet's state files consist of. Where the program names a class or function, it looks up the pair of strings
+in a closed table of entries that make inert records. Nothing is imported, nothing in the file is called, and
+every size is checked against the bytes that are there before memory is allocated.
 
 Protocols 0 to 5 are read, in the forms in which Python 2 and Python 3 wrote them.
 """
@@ -26,21 +26,21 @@ _MAX_DIGITS = 320
 _MAX_LONG = 128  # bytes
 _MAX_MEMO_GAP = 1 << 16
 
-#: What the objects of a file may take beside the elements of its arrays, by the estimates below: three times
-#: the file, a constant that lets the counts of 200,000 parameters through, and for each array with bytes of
-#: its own the object that any reader has to make of it.
+#: The memory that a file's objects may take besides the elements of its arrays, by the estimates below: three
+#: times the file, a constant that allows the counts of 200,000 parameters, and for each array with its own
+#: bytes the object that any reader has to make.
 _BUDGET = 5 << 23
 _BUDGET_PER_BYTE = 3
 _BUDGET_PER_ARRAY = _COST_ARRAY = 240
 _COST_OBJECT = 64
-_COST_DICT = 380  # with what becomes of it when it is resolved: some Pythons make room for five items at once
+_COST_DICT = 380  # including the resolved copy: some Pythons allocate room for five items at once
 _COST_INT = 32
 _COST_DICT_ITEM = 80
 _COST_RESOLVED = 250
-#: how many memo entries the making of one array leaves
+#: how many memo entries one array leaves
 _NEAR = 16
 
-#: strings up to this length are made before their width is known
+#: strings up to this length are decoded before their width is known
 _LONG_TEXT = 1 << 16
 #: byte strings from this length on stay views of the file
 _LONG_BYTES = 1 << 10
@@ -68,9 +68,8 @@ _FUNCTIONS = set().union(
 )
 
 _IDENTIFIERS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-# The modules of Python itself have no optimizers. Their names are never looked up anyway: refusing them
-# early gives an attack its own message. Python 3.9 has no list of them; what it would add is refused by the
-# rule for calls.
+# Python's own modules contain no optimizers. Their names are never looked up anyway; refusing them early just
+# gives an attack its own message. Python 3.9 has no list of them: there the rule for calls refuses the rest.
 _PYTHON_MODULES = getattr(sys, "stdlib_module_names", frozenset()) | {
     "__builtin__", "builtins", "codecs", "commands", "copy_reg", "ctypes", "importlib", "io", "marshal", "nt",
     "operator", "os", "pickle", "cPickle", "popen2", "posix", "pty", "runpy", "shutil", "socket",
@@ -86,7 +85,7 @@ _DTYPE_NAME = re.compile(r"[iu][1248]|f[248]|b1")
 
 
 class Record:
-    """An object of a file as data: the path of its class, which is never looked for, and its attributes.
+    """An object of a file as data: the path of its class, which is never imported, and its attributes.
 
     `attributes` is None where the file only names a class or function.
     """
@@ -111,7 +110,7 @@ Global.__doc__ = "A name in a file; only a pair of strings."
 
 
 class _Shell:
-    """An array whose bytes have not come yet; `before` says how things stood when it was made."""
+    """An array still waiting for its bytes; `before` records the interpreter's state when it was made."""
 
     __slots__ = ("value", "built", "before")
 
@@ -141,7 +140,7 @@ class Interpreter:
     data : buffer
         The whole file.
     array : callable
-        Makes an array of (its bytes, the name of the place); `ndarray.read_layout` reads no elements.
+        Makes an array from (its bytes, the name of the place); `mxnet_arrays.read_layout` reads no elements.
     """
 
     def __init__(self, data, array=read_array):
@@ -154,7 +153,7 @@ class Interpreter:
         self._memo = []
         self._budget = _BUDGET + _BUDGET_PER_BYTE * len(self._data)
         self._array_bytes = 0
-        # the containers that the file names again: only these can be in the result twice
+        # the containers that the file refers to again: only these can be in the result twice
         self._shared = set()
         self._uses = 0
         self._encoded = None
@@ -442,7 +441,7 @@ class Interpreter:
         if isinstance(key, np.integer):
             key = int(key)
         if type(key) is int:
-            # wider ones could be chosen to collide in the dict
+            # larger ones could be chosen to collide in the dict
             if not -(1 << 63) <= key < 1 << 63:
                 raise self._foreign("a key of more than 64 bits")
             return key
@@ -451,11 +450,11 @@ class Interpreter:
         raise self._foreign(f"a key of type {type(key).__name__}; keys of state files are int, str or bytes")
 
     def _text(self, value):
-        """A string, also where Python 2 wrote it as bytes."""
+        """A string, even if Python 2 wrote it as bytes."""
         if type(value) is str:
             return value
         if type(value) in (bytes, memoryview) and len(value) <= _LONG_TEXT:
-            # one string of the memo can be used as a key again and again
+            # one string of the memo can be used as a key many times
             self._spend(_COST_OBJECT + len(value))
             return _decode(bytes(value))
         raise self._foreign("a string is missing")
@@ -483,7 +482,7 @@ class Interpreter:
         self._push(Global(module, name))
 
     def _object_of(self, target):
-        """A new record for an object of a class that was only named."""
+        """A new record for an object of a named class."""
         if type(target) is not Global or (target in _FUNCTIONS and target not in _ARRAY_CLASSES):
             raise self._foreign("an object without a class")
         self._spend(_COST_OBJECT)
@@ -607,7 +606,7 @@ class Interpreter:
             return
         if type(handle) not in (bytes, memoryview):
             raise self._foreign("the contents of an array are not bytes")
-        # the same bytes may be named again and again
+        # the same bytes may be used many times
         self._array_bytes += len(handle)
         if self._array_bytes > len(self._data):
             raise self._foreign("the arrays have more bytes than the file")
@@ -618,7 +617,7 @@ class Interpreter:
         self._forget_parts(shell, state, handle)
 
     def _forget_parts(self, shell, state, handle):
-        """Free what an array was made of, which the memo holds for nobody, and take its cost back."""
+        """Free the parts an array was made from, which only the memo still holds, and refund their cost."""
         budget, start, uses = shell.before
         memo = self._memo
         if len(memo) - start > _NEAR:
@@ -634,7 +633,7 @@ class Interpreter:
             else:
                 kept = True
         self._stack[-1] = shell.value
-        # whatever was spent meanwhile is free again, unless it went into something that stays
+        # refund what was spent since, unless it went into something that is kept
         if not kept and self._uses == uses:
             self._budget = budget - _COST_ARRAY - 8 * (len(memo) - start) + _BUDGET_PER_ARRAY
 
@@ -644,9 +643,9 @@ _TO_RESOLVE = {*_SHAREABLE, _Dtype, Global}
 
 
 class _Resolver:
-    """Puts arrays in the place of shells, and makes sure that the result is a tree of reasonable size.
+    """Replaces shells by arrays, and makes sure that the result is a tree of reasonable size.
 
-    An object that the file names twice is one object in the result, too.
+    An object that the file refers to twice is one object in the result, too.
     """
 
     def __init__(self, size, budget, shared):
@@ -660,7 +659,7 @@ class _Resolver:
         return self._resolve(root, 0)[0]
 
     def _resolve(self, value, depth):
-        """The value's replacement and the number of values it has when written out as a tree."""
+        """The value's replacement, and the number of values in it when written out as a tree."""
         kind = type(value)
         if kind is _Shell:
             if not value.built:
@@ -689,7 +688,7 @@ class _Resolver:
         self._open.discard(key)
         if count > self._limit:
             raise ForeignStateFile("the file unfolds into far more than its own size")
-        # the original is kept so that its id stays its own
+        # keep the original so that its id is not reused
         self._done[key] = result, count, value
         return result, count
 
@@ -713,7 +712,7 @@ class _Resolver:
 
     @staticmethod
     def _without_parameters(record):
-        # before 1.3 the pickle of an optimizer carried the whole network's parameters along
+        # before 1.3 the pickle of an optimizer included the whole network's parameters
         return {name: item for name, item in (record.attributes or {}).items() if name != "param_dict"}
 
 

@@ -1,17 +1,18 @@
 """Our own format: a tree of plain data and arrays as a valid safetensors file.
 
 The file is eight bytes with the length of the header, the header (JSON, padded with spaces to a multiple of
-64), and the arrays without gaps. Beside the table of arrays that safetensors asks for, the header's
+64), and the arrays without gaps. Besides the table of arrays that safetensors requires, the header's
 ``__metadata__`` has
 
 ``checksum``
-    the CRC-32 of the eight bytes and of the whole header, taken with zeros in this field's own place;
+    the CRC-32 of the eight bytes and the whole header, computed with zeros in this field;
 ``format``, ``version``
-    ``"mxopt-states"`` and the number of the version that a reader must know;
+    ``"mxopt-states"`` and the version number, which a reader must know;
 ``document``
-    the tree as JSON, in which each array stands as its name and its checksums.
+    the tree as JSON, with each array replaced by its name and checksums.
 
-So no bit of a file is without a checksum. `docs/state-files.md` describes the format with a worked example.
+So every bit of a file is covered by a checksum. `docs/state-files.md` describes the format, with a worked
+example.
 """
 
 import functools
@@ -40,7 +41,7 @@ from mxopt.states.spread import Spread
 
 _MAX_DEPTH = 64
 
-#: how many blocks wait for their checksums where none is kept
+#: how many blocks may wait for their checksums when the arrays are not kept
 _BLOCKS_AT_ONCE = 8
 
 
@@ -56,17 +57,17 @@ def to_pieces(tree, names=None):
         Dicts with int or str keys, lists, tuples, None, bool, int, float, str, NumPy scalars, arrays and
         `RowSparseArray` in any nesting.
     names : dict, optional
-        What arrays are called in the file instead of their own path: path to path, both as tuples of keys.
+        Names of arrays in the file that differ from their paths: path to path, both as tuples of keys.
 
     Returns
     -------
     list of buffers
-        The header, then the memory of the arrays themselves: nothing of them is copied.
+        The header, then the memory of the arrays themselves, without copies.
 
     Raises
     ------
     StateMismatch
-        For what is not data, with the place where it stands.
+        For anything that is not data, with its place in the tree.
     """
     with draft(tree, names) as (elements, _, header):
         return [header(), *elements]
@@ -74,7 +75,7 @@ def to_pieces(tree, names=None):
 
 @contextmanager
 def draft(tree, names=None):
-    """As `to_pieces`, for a file whose header is written last: meanwhile other threads compute its checksums.
+    """As `to_pieces`, but the header comes last: meanwhile other threads compute its checksums.
 
     Yields
     ------
@@ -83,7 +84,7 @@ def draft(tree, names=None):
     length : int
         Of the header.
     header : callable
-        Makes the header, once the checksums are there.
+        Makes the header once the checksums are ready.
     """
     writer = _Writer(names or {})
     document = writer.node(tree, ())
@@ -101,27 +102,27 @@ def draft(tree, names=None):
                 entry.node[1:] = [f"{result():08x}" for result in results]
             return _header(document, entries)
 
-        if total < WORTH_THREADS:  # the checksums are there
+        if total < WORTH_THREADS:  # the checksums are ready
             made = header()
             yield elements, len(made), lambda: made
         else:
-            # all checksums have one length
+            # all checksums have the same length, so placeholders give the header its final size
             for entry, results in zip(entries, pending):
                 entry.node[1:] = ["00000000"] * len(results)
             yield elements, len(_header(document, entries)), header
 
 
 def frame(tree, names=None):
-    """As `draft`, for a file whose arrays are written by several processes.
+    """As `draft`, for a file with arrays written by several processes.
 
     Returns
     -------
     elements : list of uint8 arrays
-        The arrays in the order of the file; what stands for those that are spread (`mxopt.states.spread`).
+        The arrays in file order; placeholders for those that are spread (`mxopt.states.spread`).
     length : int
         Of the header.
     header : callable
-        Makes the header, of the checksums of the blocks of each of them.
+        Makes the header from the checksums of all blocks of each array.
     """
     writer = _Writer(names or {})
     document = writer.node(tree, ())
@@ -206,7 +207,7 @@ class _Writer:
             name = _dtype_name(value.dtype, path)
             plain = float(value) if name == "bfloat16" else value.item()
             return {"scalar": [name, self.node(plain, path)]}
-        # what derives from a plain type and says no more than it: enum members, str subclasses
+        # subclasses of plain types are written as plain values: enum members, str subclasses
         for plain in (int, float, str):
             if isinstance(value, plain):
                 return self.node(plain(value), path)
@@ -271,7 +272,7 @@ def _text(value, path):
 
 
 def _spell(path):
-    """A path the way Python would write the look-up: ``optimizer['lr_mult'][3]``."""
+    """A path written as a Python lookup: ``optimizer['lr_mult'][3]``."""
     if not path:
         return "the value"
     return str(path[0]) + "".join(f"[{part!r}]" for part in path[1:])
@@ -286,7 +287,7 @@ def loads(data):
     Raises
     ------
     StateFileError
-        Where anything in the bytes is not as it was written.
+        If anything in the bytes is not as it was written.
     """
     return load(BufferSource(data))
 
@@ -297,13 +298,13 @@ def load(source):
 
 
 def load_version(source):
-    """The version of the format that a file has, as it stands there, and its tree; see `load`."""
+    """A file's format version, as written there, and its tree; see `load`."""
     source = as_source(source)
     header = read_header(source)
     if not header.ours:
         raise ForeignStateFile("this is a safetensors file, but not one with optimizer states of mxopt")
     version = header.metadata["version"]
-    outlined = getattr(source, "outlined", None)  # leaves the elements where they are
+    outlined = getattr(source, "outlined", None)  # leaves the elements in the file
     reader = _Reader(header, outlined or (lambda tensor: empty(tensor.shape, tensor.dtype)))
     del header
     tree, arrays = reader.tree(), reader.arrays
@@ -321,13 +322,13 @@ def load_version(source):
 
 
 def tree_of(header, make):
-    """The tree in a file as its header tells it.
+    """The tree in a file, built from its header alone.
 
     Parameters
     ----------
     header : Header
     make : callable
-        Makes what stands for an array, of its `Tensor`; for a row-sparse one, of its rows and its whole
+        Makes the stand-in for an array from its `Tensor`; for a row-sparse one, from its rows and its whole
         shape.
     """
     tree = _Reader(header, make).tree()
@@ -335,7 +336,7 @@ def tree_of(header, make):
 
 
 def load_plain(header, source):
-    """The arrays of a safetensors file of another origin by name; it has no checksums."""
+    """The arrays, by name, of a safetensors file that is not ours; it has no checksums."""
     arrays = {name: empty(tensor.shape, tensor.dtype) for name, tensor in header.tensors.items()}
     for name, array in arrays.items():
         source.read_into(header.tensors[name].offset, array.reshape(-1).view(np.uint8))
@@ -344,7 +345,7 @@ def load_plain(header, source):
 
 
 def verify(source):
-    """Compare every array of a file with its checksums, a block at a time."""
+    """Check every array of a file against its checksums, a block at a time."""
     source = as_source(source)
     header = read_header(source)
     if header.ours:
@@ -360,7 +361,7 @@ class _Reader:
     ----------
     header : Header
     make : callable
-        Makes what stands for an array, of its `Tensor`.
+        Makes the stand-in for an array from its `Tensor`.
     """
 
     def __init__(self, header, make):
@@ -520,12 +521,12 @@ class _Reader:
 
 
 def _read(source, arrays, doing):
-    """Read arrays in the order of the file and compare them with their checksums.
+    """Read arrays in file order and check them against their checksums.
 
     Parameters
     ----------
     arrays : list of (Tensor, ndarray or None, checksums)
-        An array is filled; without one, its bytes are only compared.
+        The array is filled; if it is None, the bytes are only checked.
     """
     arrays.sort(key=lambda one: one[0].offset)
     total = sum(tensor.nbytes for tensor, _, _ in arrays)
@@ -545,7 +546,7 @@ def _read(source, arrays, doing):
 
 
 def verify_blocks(source, arrays, rank, size):
-    """As `verify`, of every `size`-th block, for one of several processes that share the work.
+    """As `verify`, but only every `size`-th block, for processes that share the work.
 
     Parameters
     ----------
@@ -566,7 +567,7 @@ _Rows.__doc__ = "Stands for a row-sparse array whose elements have not been read
 
 
 def _resolved(node, make):
-    """A tree with what `make` gives in the places of `_Rows`."""
+    """A tree with every `_Rows` replaced by what `make` returns."""
     if isinstance(node, _Rows):
         return make(node)
     if isinstance(node, dict):
@@ -582,6 +583,6 @@ def _row_sparse_array(rows):
 
 
 def check_rows(indices, rows, where):
-    """Refuse row numbers that are outside the array, repeated or out of order."""
+    """Raise for row numbers that are out of bounds, repeated or out of order."""
     if indices.size and (indices[0] < 0 or indices[-1] >= rows or not (indices[1:] > indices[:-1]).all()):
         raise ForeignStateFile(f"{where}: row numbers must ascend from 0 to {rows - 1}")

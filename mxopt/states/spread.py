@@ -1,4 +1,4 @@
-"""Arrays that are spread over several processes, as far as files are concerned."""
+"""Arrays that are spread over several processes, for writing and reading files."""
 
 import os
 
@@ -9,33 +9,33 @@ from .files import BLOCK
 
 
 class Spread(np.ndarray):
-    """Stands for an array of which this process has only a part, or has read nothing yet.
+    """Stands in for an array of which this process has only a part, or has read nothing yet.
 
-    It has the shape and dtype of the whole array, and takes no memory. Its elements are not to be used.
+    It has the shape and dtype of the whole array but takes no memory. Do not use its elements.
 
     Attributes
     ----------
     begin : int
-        Which element, in C order, the part begins with.
+        The first element of the part, in C order.
     part : ndarray or None
-        The elements of the part, flat; None where `read` has not been asked for them.
+        The elements of the part, flat; None if they have not been read yet.
     read : callable or None
         ``read(begin, end)`` reads some elements from a file.
     own : ndarray or None
-        What it was made of, where that was an array of this process.
+        The array it was made from, if this process has one.
     """
 
     begin, part, read, own = 0, None, None, None
 
     @classmethod
     def made(cls, shape, dtype, begin=0, part=None, read=None):
-        """One of a shape and dtype."""
+        """A stand-in of the given shape and dtype."""
         self = np.broadcast_to(np.zeros((), dtype), shape).view(cls)
         self.begin, self.part, self.read = begin, part, read
         return self
 
     def elements(self, begin, end):
-        """Some elements, of the part or from the file."""
+        """Some elements, from the part or from the file."""
         if self.part is not None:
             return self.part[begin - self.begin : end - self.begin]
         return self.read(begin, end)
@@ -47,7 +47,7 @@ class Spread(np.ndarray):
         )
 
     def as_bytes(self):
-        """What stands for its bytes in a list of what follows a header."""
+        """The stand-in for its bytes in a list of what follows a header."""
         stands_for = np.broadcast_to(np.uint8(0), (self.nbytes,)).view(_Bytes)
         stands_for.spread = self
         return stands_for
@@ -58,17 +58,17 @@ class _Bytes(np.ndarray):
 
 
 def pieces(flat, offset, rank, size):
-    """What a process writes of an array: (offset in the file, bytes), not across the blocks of checksums.
+    """What a process writes of an array: (offset in the file, bytes), split at checksum blocks.
 
     Parameters
     ----------
     flat : uint8 array
-        The array's bytes, or what stands for those of a `Spread`.
+        The array's bytes, or the stand-in for those of a `Spread`.
     offset : int
-        Where the array lies in the file.
+        The array's offset in the file.
     rank, size : int
-        Which process this is, of how many. An array that all of them have is written by the first, and
-        one that nobody has read yet by all.
+        This process's number, and how many there are. An array that all of them have is written by the first;
+        one that nobody has read yet is written by all, in parts.
     """
     spread = getattr(flat, "spread", None)
     if spread is None:
@@ -95,7 +95,7 @@ def write(descriptor, entries, length, rank, size):
     ----------
     descriptor : int
     entries : list of uint8 arrays
-        The bytes of the arrays in the order of the file, or what stands for them.
+        The bytes of the arrays in file order, or their stand-ins.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def checksums(written, entries):
     Parameters
     ----------
     written : list of (int, int, int, int)
-        As from `write`, of all of them.
+        As from `write`, of all processes.
     entries : list of uint8 arrays
 
     Returns

@@ -1,4 +1,4 @@
-"""What is in a state file of any kind, read from its headers alone: no array is touched."""
+"""The contents of a state file of any kind, read from its headers alone: no array is touched."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Array:
     dtype : str
     shape : tuple of int
     nbytes : int
-        What it takes in the file, without headers.
+        Its size in the file, without headers.
     stype : {'default', 'row_sparse', 'csr'}
     stored : int
-        How many rows (or elements, of a CSR array) are there.
+        How many rows (of a CSR array: elements) are stored.
     """
 
     name: str
@@ -36,21 +36,21 @@ class Array:
 
 @dataclass
 class Outline:
-    """A file's contents with `Array` in the place of its arrays.
+    """A file's contents, with an `Array` in place of each array.
 
     Attributes
     ----------
     kind : {'mxopt', 'mxnet', 'safetensors'}
     version : str
-        Of the format: our number, or the pickle's protocol and the layouts of MXNet's arrays.
+        The format version: our number, or the pickle's protocol and the layouts of MXNet's arrays.
     size : int
     arrays : list of Array
     document : dict or None
-        What our own format says beside them.
+        What our own format says besides the arrays.
     record : Record or None
         The optimizer in a file of MXNet.
     states : dict
-        By index; empty in safetensors files of another origin.
+        By index; empty for safetensors files that are not ours.
     """
 
     kind: str
@@ -68,7 +68,7 @@ def summary(file):
     Raises
     ------
     StateFileError
-        Where they are damaged or not those of a state file.
+        If they are damaged, or not those of a state file.
     """
     source = FileSource(file)
     if kind_of(source) == "pickle":
@@ -85,7 +85,7 @@ def summary(file):
 
 
 def _of_tensor(tensor, shape=None):
-    """An entry of a header; of a row-sparse array, the entry of its rows and the whole shape."""
+    """The `Array` of a header's entry; for a row-sparse array, of its rows' entry and the whole shape."""
     if shape is None:
         return Array(tensor.name, tensor.dtype, tensor.shape, tensor.nbytes)
     nbytes = tensor.nbytes + 8 * tensor.shape[0]

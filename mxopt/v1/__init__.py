@@ -20,7 +20,7 @@ _own_names = namespace.listing(__name__)
 
 
 def __getattr__(name):
-    # Both dialects share whatever is not defined here; only 2.x's own optimizers do not exist in 1.9.
+    # The dialects share whatever is not defined here, except 2.x's own optimizers, which 1.9 does not have.
     if name.startswith("__") or name in namespace.LOADED_LATER or name in mxopt.optimizer.__all__:
         return _lazy(name)
     shared = vars(mxopt).get(name)

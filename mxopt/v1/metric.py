@@ -1,4 +1,4 @@
-"""``mx.metric`` of MXNet 1.9: what it computes otherwise than 2.0."""
+"""``mx.metric`` of MXNet 1.9: the metrics that differ from 2.0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import metric, namespace
 from ..metric import CustomMetric, EvalMetric, Loss, _pairs, check_label_shapes, np
 from ..named import Named
 
-#: those that both generations compute alike
+#: metrics that are the same in both generations
 _SHARED = (metric.Accuracy, metric.TopKAccuracy, metric.PCC, Loss, metric.Torch, CustomMetric)
 
 _named = Named(
@@ -68,7 +68,7 @@ def _fscore(right, false_pos, false_neg, _):
 
 
 class _OfCounts(EvalMetric):
-    """A score of the counts: of each update, or of all together."""
+    """A score computed from the counts of each update, or of all together."""
 
     def __init__(self, name, output_names=None, label_names=None, average="macro"):
         self.average = average
@@ -103,7 +103,7 @@ class F1(_OfCounts):
     Parameters
     ----------
     average : {'macro', 'micro'}
-        The mean of the updates' scores, or the score of all.
+        The mean of the scores of the updates, or the score of all data.
     """
 
     def __init__(self, name="f1", output_names=None, label_names=None, average="macro"):
@@ -119,7 +119,7 @@ class MCC(_OfCounts):
     Parameters
     ----------
     average : {'macro', 'micro'}
-        The mean of the updates' scores, or the score of all.
+        The mean of the scores of the updates, or the score of all data.
     """
 
     def __init__(self, name="mcc", output_names=None, label_names=None, average="macro"):
@@ -129,7 +129,7 @@ class MCC(_OfCounts):
 
 
 class _PerUpdate(EvalMetric):
-    """The mean over updates of a number of each."""
+    """The mean over updates of one number per update."""
 
     def __init__(self, name, output_names=None, label_names=None):
         super().__init__(name, output_names, label_names, has_global_stats=True)
@@ -142,7 +142,7 @@ class _PerUpdate(EvalMetric):
 
 @register
 class MAE(_PerUpdate):
-    """Mean absolute error: the mean over updates of each update's."""
+    """Mean absolute error of each update, averaged over updates."""
 
     def __init__(self, name="mae", output_names=None, label_names=None):
         super().__init__(name, output_names, label_names)
@@ -153,7 +153,7 @@ class MAE(_PerUpdate):
 
 @register
 class MSE(_PerUpdate):
-    """Mean squared error: the mean over updates of each update's."""
+    """Mean squared error of each update, averaged over updates."""
 
     def __init__(self, name="mse", output_names=None, label_names=None):
         super().__init__(name, output_names, label_names)
@@ -164,7 +164,7 @@ class MSE(_PerUpdate):
 
 @register
 class RMSE(_PerUpdate):
-    """The root of the mean squared error: the mean over updates of each update's."""
+    """Root mean squared error of each update, averaged over updates."""
 
     def __init__(self, name="rmse", output_names=None, label_names=None):
         super().__init__(name, output_names, label_names)
@@ -176,7 +176,7 @@ class RMSE(_PerUpdate):
 @alias("ce")
 @register
 class CrossEntropy(EvalMetric):
-    """The mean of minus the logarithm of what was predicted for the label, plus `eps`."""
+    """The mean of ``-log(p + eps)``, where p is the predicted probability of the label."""
 
     def __init__(self, eps=1e-12, name="cross-entropy", output_names=None, label_names=None):
         self.eps = eps
@@ -194,7 +194,7 @@ class CrossEntropy(EvalMetric):
 @register
 @alias("nll_loss")
 class NegativeLogLikelihood(CrossEntropy):
-    """`CrossEntropy` by another name."""
+    """`CrossEntropy` under another name."""
 
     def __init__(self, eps=1e-12, name="nll-loss", output_names=None, label_names=None):
         super().__init__(eps, name, output_names, label_names)
@@ -202,14 +202,14 @@ class NegativeLogLikelihood(CrossEntropy):
 
 @register
 class Perplexity(EvalMetric):
-    """The exponential of the mean of minus the logarithm of what was predicted for the label.
+    """The exponential of the mean of ``-log(p)``, where p is the predicted probability of the label.
 
     Parameters
     ----------
     ignore_label : number or None
-        Labels that do not count.
+        Label to leave out. None: count all.
     axis : int, default -1
-        Along which the classes are.
+        The axis of the classes.
     """
 
     def __init__(self, ignore_label, axis=-1, name="perplexity", output_names=None, label_names=None):
@@ -232,7 +232,7 @@ class PearsonCorrelation(EvalMetric):
     Parameters
     ----------
     average : {'macro', 'micro'}
-        The mean of the updates' correlations, or the correlation of all.
+        The mean of the correlations of the updates, or the correlation of all data.
     """
 
     def __init__(self, name="pearsonr", output_names=None, label_names=None, average="macro"):
@@ -262,7 +262,7 @@ class PearsonCorrelation(EvalMetric):
 
 @register
 class Caffe(Loss):
-    """`Loss` by another name."""
+    """`Loss` under another name."""
 
     def __init__(self, name="caffe", output_names=None, label_names=None):
         super().__init__(name, output_names, label_names)

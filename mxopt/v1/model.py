@@ -1,4 +1,4 @@
-"""``mx.model`` of the 1.x dialect: files in the form that 1.x reads, stores of its optimizers."""
+"""``mx.model`` of the 1.x dialect: files in the form that 1.x reads, stores with its optimizers."""
 
 import functools
 

@@ -11,7 +11,7 @@ from . import _internal
 
 __all__ = list(nd.__all__)
 
-contrib = importlib.import_module(f"{__name__}.contrib")  # the name is that of 2.x by now
+contrib = importlib.import_module(f"{__name__}.contrib")  # `from ...nd import *` has bound the name to 2.x's
 
 globals().update(updates.operators(V1))
 save = functools.partial(files.save, format=V1.format)

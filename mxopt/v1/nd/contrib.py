@@ -1,4 +1,4 @@
-"""``mx.nd.contrib`` of the 1.x dialect: the update operators that it has, by its formulas."""
+"""``mx.nd.contrib`` of the 1.x dialect: its update operators, with its formulas."""
 
 from ... import namespace
 from ...dialects import V1

@@ -10,7 +10,7 @@ from .optimizer import Optimizer, register
 
 @register
 class AdaDelta(Optimizer, adadelta.AdaDelta):
-    """AdaDelta, without learning rate and with a decay of its own; see `mxopt.optimizer.adadelta.AdaDelta`.
+    """AdaDelta, without a learning rate and with decoupled decay; see `mxopt.optimizer.adadelta.AdaDelta`.
 
     Updates are applied by::
 

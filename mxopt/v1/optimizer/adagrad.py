@@ -13,7 +13,7 @@ from .optimizer import Optimizer, alias, register
 
 @register
 class AdaGrad(Optimizer, adagrad.AdaGrad):
-    """AdaGrad, with a decay of its own and epsilon inside the root; see `mxopt.optimizer.adagrad.AdaGrad`.
+    """AdaGrad, with decoupled decay and epsilon inside the root; see `mxopt.optimizer.adagrad.AdaGrad`.
 
     Updates are applied by::
 

@@ -30,7 +30,7 @@ class Adamax(Optimizer, adamax.Adamax):
 
     Notes
     -----
-    An element that never had a gradient stays as it is, where 1.9.1 divides 0 by 0 and makes it NaN for good.
+    An element that never had a gradient stays unchanged; 1.9.1 divides 0 by 0, and it is NaN from then on.
 
     State: (mean, norm), as in 2.x.
 

@@ -12,7 +12,7 @@ from .optimizer import Optimizer, alias, register
 
 
 def compensated_sum_of_rows(array):
-    """The sum of each row, number by number, carrying along what each addition lost (Kahan).
+    """The sum of each row by Kahan's compensated summation.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ class DCASGD(Optimizer, dcasgd.DCASGD):
     Parameters
     ----------
     momentum, lamda, lazy_update
-        As in 2.x. 1.9 fails with momentum.
+        As in 2.x. 1.9 itself fails with momentum.
     **kwargs
         Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
 

@@ -1,4 +1,4 @@
-"""What the 1.x dialect registers, and what each of it is."""
+"""The optimizers of the 1.x dialect and their descriptions."""
 
 from ...optimizer.describe import describe as describe_of
 from ...optimizer.describe import list_optimizers as list_of

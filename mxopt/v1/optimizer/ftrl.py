@@ -11,7 +11,7 @@ from .optimizer import Optimizer, register
 
 @register
 class Ftrl(Optimizer, ftrl.Ftrl):
-    """Ftrl-proximal, by 2.x's formula (but for signs of zeros); see `mxopt.optimizer.ftrl.Ftrl`.
+    """Ftrl-proximal, by 2.x's formula (except for signs of zeros); see `mxopt.optimizer.ftrl.Ftrl`.
 
     Updates are applied by::
 
@@ -25,7 +25,7 @@ class Ftrl(Optimizer, ftrl.Ftrl):
     lamda1 : float, default 0.01
         Strength of the L1 regularization. Comes before the learning rate, unlike in 2.x.
     learning_rate : float, default 0.1
-        With a scheduler it leaves the scheduler's ``base_lr`` alone.
+        Does not replace a scheduler's ``base_lr``.
     beta : float, default 1
     **kwargs
         Arguments of `Optimizer`.

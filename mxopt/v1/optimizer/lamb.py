@@ -49,8 +49,8 @@ class LAMB(Optimizer, lamb.LAMB):
     The formula is 2.x's; the compiled rules round the update's direction once, from double. Where
     `multi_precision` keeps a master, the weight's norm is that of the 16-bit weight.
 
-    State: (mean, var), zeros of the weight's shape and dtype; with `multi_precision` the pair of the float32
-    master and that.
+    State: (mean, var), zeros of the weight's shape and dtype; with `multi_precision` the pair (float32
+    master, that).
 
     References
     ----------

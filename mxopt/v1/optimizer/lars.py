@@ -37,14 +37,14 @@ class LARS(SGD, lars.LARS):
     eps : float, default 0
         Keeps the division finite. 2.x's ``epsilon`` is accepted with a warning.
     momentum_correction : bool, default True
-        Whether the momentum of a step is scaled by the change of the learning rate since the step before.
+        Whether momentum is scaled by how much the learning rate has changed since the previous step.
     **kwargs
         Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.
 
     Notes
     -----
-    With `param_idx2name` only parameters whose names end in ``_weight`` decay. The correction of momentum
-    holds for every tensor of a step; MXNet forgets it after the first four.
+    With `param_idx2name` only parameters whose names end in ``_weight`` decay. The momentum
+    correction applies to every tensor of a step; MXNet drops it after the first four.
 
     State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
     master, in this order, which is the reverse of 2.x's.
@@ -65,7 +65,7 @@ class LARS(SGD, lars.LARS):
     """
 
     rules = ("lars_norms_v1", *SGD.rules)
-    # The kernels get arrays of rates and decays; only the other numbers travel as text.
+    # MXNet's kernels take rates and decays as arrays; only the other numbers are passed as text.
     text_scalars = ("rescale_grad", "clip_gradient", "momentum")
     epsilon = alias("eps")
     decaying_names = ("_weight",)
@@ -95,7 +95,7 @@ class LARS(SGD, lars.LARS):
 
     def _ahead(self, indices):
         rates, ledger = super()._ahead(indices)
-        # Noted once a step, however many calls it takes.
+        # Noted once per step, however many calls the step takes.
         lr = rates[0][1] if ledger.rate is None else ledger.rate
         last = self.last_lr
         number = self.num_update if ledger.number is None else ledger.number
@@ -124,7 +124,7 @@ class LARS(SGD, lars.LARS):
         eta, eps = np.float32(kernels.as_read_by_mxnet((self.eta, self.eps), (True, True)))
         with np.errstate(all="ignore"):
             scaled = lr * eta * weight_norm / (grad_norm + wd * weight_norm + eps)
-        # A negative rescale_grad makes the gradient's norm negative, there as well.
+        # A negative rescale_grad makes the gradient's norm negative, as in MXNet.
         return np.where((weight_norm > 0) & (np.abs(grad_norm) > 0), scaled, lr).astype(np.float64)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The optimizers published since MXNet: the 2.x dialect's, with the base class of this one."""
+"""The optimizers published since MXNet: those of 2.x, on the base class of this dialect."""
 
 from ...dialects import V2
 from ...optimizer.describe import list_optimizers

@@ -25,7 +25,7 @@ class LBSGD(Optimizer, lbsgd.LBSGD):
     Parameters
     ----------
     momentum, multi_precision, warmup_strategy, warmup_epochs, batch_scale, updates_per_epoch, begin_epoch
-        As in 2.x, and so is num_epochs.
+        As in 2.x.
     num_epochs : int, default 60
         Not used, as in MXNet.
     lazy_update : bool, default True
@@ -35,7 +35,7 @@ class LBSGD(Optimizer, lbsgd.LBSGD):
     Attributes
     ----------
     cumgrads : dict
-        By index what is gathered, and how many calls there were.
+        By index, the gradients gathered so far and the number of calls.
 
     Notes
     -----

@@ -24,7 +24,7 @@ class Nadam(Optimizer, nadam.Nadam):
     learning_rate, beta1, beta2, epsilon, schedule_decay
         As in 2.x.
     use_fused_step : bool, default True
-        Run the compiled rule rather than `step`; MXNet has no kernel here, its False is the same arithmetic.
+        Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
     lazy_update : bool, default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
@@ -33,9 +33,9 @@ class Nadam(Optimizer, nadam.Nadam):
     Attributes
     ----------
     m_schedule : float
-        The product of all momenta so far. As in MXNet there is one for the optimizer, multiplied once for
-        every tensor: with n tensors it falls n times a step, and the order of the tensors matters. Files of
-        mxopt hold it; of MXNet's files only a dumped optimizer does.
+        The product of all momenta so far. As in MXNet the optimizer has a single one, multiplied once for
+        every tensor: with n tensors it falls n times a step, and the order of the tensors matters. mxopt's
+        files always hold it; MXNet's only with a dumped optimizer.
 
     Notes
     -----

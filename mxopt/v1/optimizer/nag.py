@@ -31,11 +31,11 @@ class NAG(Optimizer, nag.NAG):
 
     Notes
     -----
-    That momentum decays with the moved weight is an accident of 1.9's in-place operator; without `wd` the
-    formula is 2.x's up to rounding.
+    The momentum uses the decay of the weight that has already moved, an accident of 1.9's in-place operator;
+    without `wd` the formula is 2.x's up to rounding.
 
-    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
-    master, in this order, which is the reverse of 2.x's.
+    State: None without momentum, else ``mom``; with `multi_precision` the pair (that, float32 master),
+    the reverse of 2.x's order.
 
     References
     ----------

@@ -42,7 +42,7 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
 
     Notes
     -----
-    State: the tuple (n,), or (n, g, delta) if centered. 2.x has no tuple around ``n``, and g before n.
+    State: the tuple (n,), or (n, g, delta) if centered. 2.x keeps ``n`` without a tuple, and g before n.
 
     References
     ----------

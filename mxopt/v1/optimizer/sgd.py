@@ -34,8 +34,8 @@ class SGD(Optimizer, sgd.SGD):
     -----
     The formula is 2.x's up to rounding.
 
-    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
-    master, in this order, which is the reverse of 2.x's.
+    State: None without momentum, else ``mom``; with `multi_precision` the pair (that, float32 master),
+    the reverse of 2.x's order.
 
     References
     ----------
@@ -91,7 +91,7 @@ class SGD(Optimizer, sgd.SGD):
 
 @register
 class ccSGD(SGD):  # noqa: N801  MXNet's name
-    """`SGD` by the name that it had when MXNet's C++ implementation was another class.
+    """`SGD` under the name of what was once a separate class, MXNet's C++ implementation.
 
     Updates are applied by::
 
@@ -114,8 +114,8 @@ class ccSGD(SGD):  # noqa: N801  MXNet's name
 
     Notes
     -----
-    State: None without momentum, else ``mom``; with `multi_precision` the pair of that and the float32
-    master, in this order, which is the reverse of 2.x's.
+    State: None without momentum, else ``mom``; with `multi_precision` the pair (that, float32 master),
+    the reverse of 2.x's order.
 
     References
     ----------

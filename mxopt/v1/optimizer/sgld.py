@@ -25,7 +25,7 @@ class SGLD(Optimizer, sgld.SGLD):
     Attributes
     ----------
     generator : numpy.random.Generator, optional
-        Where the noise comes from; None, the default: the stream that ``mxopt.random.seed`` restarts. It is
+        The source of the noise. None, the default: the stream that ``mxopt.random.seed`` restarts. It is
         neither saved nor copied with the optimizer.
 
     Notes

@@ -17,7 +17,7 @@ class Signum(Optimizer, signum.Signum):
     Parameters
     ----------
     learning_rate, momentum, wd_lh, lazy_update
-        As in 2.x. 1.9 fails with `wd_lh` and without momentum; here it decays as in 2.x.
+        As in 2.x. 1.9 fails if `wd_lh` is given without momentum; here the weight decays as in 2.x.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     **kwargs
