@@ -2,8 +2,8 @@
 
 Nothing here imports mpi4py before a store, an updater or `world` asks for it.
 
-`world` finds the ranks, `ranks` lets them agree and exchange memory, `shards` cuts tensors among them,
-`sharded` is the updater whose states are spread over them, `stores` are MXNet's by name, `launch` starts
+`world` finds the ranks, `ranks` lets them agree and exchange memory, `shards` divides tensors among them,
+`sharded` is the updater that spreads states over them, `stores` has MXNet's stores by name, `launch` starts
 a job.
 """
 

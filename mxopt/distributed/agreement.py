@@ -1,4 +1,4 @@
-"""In what the optimizers of all ranks must be alike, and which optimizers can be stepped part by part."""
+"""What must be equal in the optimizers of all ranks, and which optimizers can be stepped in parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PLAIN = (int, float, str, bool, type(None), tuple)
 
 
 def description(optimizer):
-    """What the ranks' optimizers must be alike in, by name.
+    """The properties, by name, that must be equal in the optimizers of all ranks.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def keeps_rows(optimizer):
 
 
 def refuse_what_needs_whole_tensors(optimizer):
-    """Refuse an optimizer whose update of a part is not that part of its update."""
+    """Raise for an optimizer that cannot update a part of a tensor on its own."""
     cls = type(optimizer)
     if not is_built_in(cls):
         raise TypeError(

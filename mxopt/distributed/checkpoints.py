@@ -1,10 +1,8 @@
-"""State files of sharded states: the ordinary file, byte for byte, of which every rank writes and reads
-its part.
+"""State files of sharded states: the ordinary file, byte for byte; every rank writes and reads its part.
 
-While a file is written or read, the states stand there as outlines of whole arrays
-(`mxopt.states.spread`), so what is written and checked is what one process writes and checks. The
-elements go between the file and the ranks' parts directly; no rank ever holds a whole state, but for the
-formats of MXNet, which are pickles.
+While a file is written or read, outlines take the place of whole arrays (`mxopt.states.spread`), so that
+exactly what one process writes and checks is written and checked. Elements go directly between the file and
+the ranks' parts; no rank ever holds a whole state, except for MXNet's formats, which are pickles.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from ..states.spread import Spread
 
 
 class Outlined(files.FileSource):
-    """A state file that is read in outlines: the elements stay in it until a part of them is asked for."""
+    """A state file read as outlines: elements stay in the file until a part of them is needed."""
 
     def __init__(self, file, ranks):
         super().__init__(file)
@@ -32,11 +30,11 @@ class Outlined(files.FileSource):
 
     @property
     def whole(self):
-        """The same file, to be read with all elements."""
+        """The same file, to read with all elements."""
         return files.FileSource(self._file)
 
     def outlined(self, tensor):
-        """What stands for an array of the file."""
+        """The stand-in for an array of the file."""
         dtype = numpy_dtype(tensor.dtype)
 
         def read(begin, end):
@@ -47,7 +45,7 @@ class Outlined(files.FileSource):
         return Spread.made(tensor.shape, dtype, read=read)
 
     def verify(self, arrays):
-        """Compare this rank's share of the blocks with their checksums."""
+        """Check this rank's share of the blocks against their checksums."""
         with together(self._ranks, "the check of a state file"):
             native.verify_blocks(self, arrays, self._ranks.rank, self._ranks.size)
 
@@ -83,11 +81,11 @@ def save(updater, path, dump_optimizer=False, format="mxopt", keep_previous=Fals
             if ranks.rank == 0:
                 sums = spread.checksums(map(tuple, everything), elements)
                 os.pwrite(descriptor, header(sums), 0)
-                stack.close()  # the file takes its name
+                stack.close()  # renames the file into place
 
 
 def load(updater, path, **options):
-    """Take the states of a sharded updater from a file; see `mxopt.saving.loading.load_states`."""
+    """Load the states of a sharded updater from a file; see `mxopt.saving.loading.load_states`."""
     ranks = updater.ranks
     ranks.agree("load_states", {"path": os.fspath(path), **options})
     file = None
@@ -108,7 +106,7 @@ def get(updater, dump_optimizer=False, format="mxopt"):
 
 
 def set_from(updater, states, **options):
-    """Take the states from bytes, which every rank has; see `mxopt.saving.loading.set_states`."""
+    """Load the states from bytes that every rank has; see `mxopt.saving.loading.set_states`."""
     updater.ranks.agree("set_states", options)
     with together(updater.ranks, "the end of set_states"):
         if not isinstance(states, (bytes, bytearray, memoryview)):
@@ -131,7 +129,7 @@ def _taken(updater, source, options):
 
 @contextlib.contextmanager
 def together(ranks, what):
-    """Let all ranks continue after a ``with`` block, or raise on all what one of them has raised."""
+    """Let all ranks continue after a ``with`` block, or make all raise if one of them has raised."""
     try:
         yield
     except Exception as error:
@@ -141,7 +139,7 @@ def together(ranks, what):
 
 @contextlib.contextmanager
 def _in_place_of(updater, convert):
-    """An updater of one process with the states of a sharded one, each array as ``convert(index, array)``."""
+    """A one-process updater with the states of a sharded one, each array as ``convert(index, array)``."""
     optimizer = updater.optimizer
     alone = Updater(optimizer)
     alone.states = {index: mapped(state, index, convert) for index, state in updater.states.items()}
@@ -160,7 +158,7 @@ def _in_place_of(updater, convert):
 
 
 def mapped(value, index, convert):
-    """A state, or what an optimizer keeps of a tensor, with its arrays converted."""
+    """A state, or what an optimizer keeps for a tensor, with its arrays converted."""
     if isinstance(value, np.ndarray):
         return convert(index, value)
     if isinstance(value, RowSparseArray):
@@ -178,7 +176,7 @@ def mapped(value, index, convert):
 
 @contextlib.contextmanager
 def _restored(updater, convert):
-    """As `_in_place_of`, with the optimizer as it was after the block."""
+    """As `_in_place_of`, but restores the optimizer after the block."""
     optimizer = updater.optimizer
     before = {name: getattr(optimizer, name) for name in optimizer.progress}
     try:
@@ -190,7 +188,7 @@ def _restored(updater, convert):
 
 
 def whole(updater):
-    """An updater of one process with all elements of all states, on every rank."""
+    """A one-process updater with all elements of all states, on every rank."""
     ranks = updater.ranks
 
     def join(index, array):

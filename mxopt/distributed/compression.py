@@ -1,4 +1,4 @@
-"""Gradient compression of stores: two bits an element, with what is left over kept for later steps."""
+"""Gradient compression of stores: two bits per element, the remainder kept for later steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import numpy as np
 
 from .. import checks
 
-#: Elements of which one byte holds the codes.
+#: How many elements' codes fit in a byte.
 _A_BYTE = 4
 
 
 class TwoBit:
-    """Of every element +threshold, -threshold or nothing is sent; the rest stays and is added to the next
-    gradient.
+    """Sends +threshold, -threshold or nothing for each element; the rest is added to the next gradient.
 
     Parameters
     ----------
@@ -26,7 +25,7 @@ class TwoBit:
         self._left = {}
 
     def encode(self, key, gradient):
-        """The codes of a gradient, four to a byte; what they leave over is kept by key.
+        """The codes of a gradient, four to a byte; the remainder is kept by key.
 
         Parameters
         ----------
@@ -38,7 +37,7 @@ class TwoBit:
             left = self._left[key] = np.zeros(gradient.shape, np.float32)
         left += gradient
         threshold = np.float32(self.threshold)
-        # an infinity is sent again and again, a NaN never: so it is in MXNet
+        # as in MXNet, an infinity is sent again and again, a NaN never
         above, below = left >= threshold, left <= -threshold
         left[above] -= threshold
         left[below] += threshold
@@ -48,14 +47,14 @@ class TwoBit:
         return codes[:, 0] | codes[:, 1] << 2 | codes[:, 2] << 4 | codes[:, 3] << 6
 
     def decode(self, codes, shape):
-        """The gradient that codes stand for."""
+        """The gradient that the codes represent."""
         values = np.array([0, self.threshold, -self.threshold, 0], np.float32)
         every = np.stack([codes >> shift & 3 for shift in (0, 2, 4, 6)], axis=1).reshape(-1)
         return values[every[: int(np.prod(shape, dtype=np.int64))]].reshape(shape)
 
 
 def from_parameters(parameters):
-    """The compression that ``set_gradient_compression`` is told.
+    """The compression that the arguments of ``set_gradient_compression`` ask for.
 
     Parameters
     ----------

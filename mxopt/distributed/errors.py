@@ -1,8 +1,8 @@
-"""What a job of several ranks ends with."""
+"""The error that ends a job of several ranks."""
 
 
 class RankError(RuntimeError):
-    """Something that one rank did or found, said alike on every rank.
+    """A failure of one rank, reported on every rank.
 
-    It is raised by all ranks in the same call, so that the job ends and none waits for another.
+    All ranks raise it in the same call, so that the job ends and none waits for another.
     """

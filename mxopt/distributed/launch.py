@@ -1,4 +1,4 @@
-"""``mxopt launch -n 4 script.py ...``: start a script as several ranks, and see that all of them end."""
+"""``mxopt launch -n 4 script.py ...``: start a script as several ranks, and make sure that all end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time
 
-#: Where each rank says which process it is, for the launcher.
+#: The folder in which each rank tells the launcher its process id.
 FOLDER = "MXOPT_LAUNCH_FOLDER"
 
-#: Seconds that ranks have to end once one of them has failed, before they are killed.
+#: Seconds that ranks get to end after one of them has failed, before they are killed.
 _GRACE = 3.0
 
 
 def mpiexec():
-    """The mpiexec beside this Python, else the first one of the PATH.
+    """The mpiexec next to this Python, else the first one on the PATH.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def command(number, arguments, launcher=None):
     ----------
     number : int
     arguments : list of str
-        The script (or ``-m module``), and what follows it.
+        The script (or ``-m module``) and its arguments.
     """
     launcher = launcher or mpiexec()
     options = ["-n", str(number)]
@@ -56,13 +56,13 @@ def command(number, arguments, launcher=None):
 
 
 def threads(number):
-    """Threads for each of `number` ranks on this machine: its cores, shared out."""
+    """Threads for each of `number` ranks on this machine: an equal share of its cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(cores // number, 1)
 
 
 def launch(number, arguments):
-    """Start a script as several ranks and wait for its end.
+    """Start a script as several ranks and wait until it ends.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def launch(number, arguments):
     Returns
     -------
     int
-        The exit status: that of mpiexec, and not 0 if any rank has failed.
+        The exit status: mpiexec's, but never 0 if any rank has failed.
     """
     if number < 1:
         raise ValueError(f"-n must be 1 or more, got {number}")
@@ -94,7 +94,7 @@ def launch(number, arguments):
 
 
 def _wait(job, folder):
-    """Wait for the job; when a rank vanishes without having ended, say which, and do not wait for long."""
+    """Wait for the job; if a rank vanishes without ending properly, say which, and stop waiting soon."""
     fallen, until, watch = [], None, _Watch(folder)
     while True:
         status = job.poll()
@@ -119,7 +119,7 @@ def _wait(job, folder):
 
 
 class _Watch:
-    """Notices ranks that vanish, at once if it can: MPI ends the others soon after the first."""
+    """Notices ranks that vanish, immediately if it can: MPI ends the others soon after the first."""
 
     def __init__(self, folder):
         self._folder, self._open = folder, {}
@@ -127,7 +127,7 @@ class _Watch:
         self._poll = select.poll() if known else None
 
     def wait(self, seconds):
-        """Wait for a rank to vanish, or for some time."""
+        """Wait until a rank vanishes, at most `seconds`."""
         if self._poll is None:
             time.sleep(seconds)
             return
@@ -135,7 +135,7 @@ class _Watch:
             if pid not in self._open:
                 try:
                     self._open[pid] = os.pidfd_open(pid)
-                except OSError:  # it has gone, or the system is too old
+                except OSError:  # it is gone, or the system is too old
                     continue
                 self._poll.register(self._open[pid], select.POLLIN)
         for descriptor, _ in self._poll.poll(seconds * 1000):
@@ -143,7 +143,7 @@ class _Watch:
             os.close(descriptor)
 
     def fallen(self):
-        """The ranks that have vanished without having ended: (rank, process id)."""
+        """The ranks that have vanished without ending properly: (rank, process id)."""
         return [
             (rank, pid)
             for rank, pid in _processes(self._folder)
@@ -152,7 +152,7 @@ class _Watch:
 
 
 def _processes(folder):
-    """(rank, process id) of the ranks that have not ended in an orderly way."""
+    """(rank, process id) of the ranks that have not ended properly."""
     for name in os.listdir(folder):
         rank, _, pid = name.partition(".")
         if pid.isdecimal() and not os.path.exists(os.path.join(folder, f"{rank}.ended")):
@@ -199,12 +199,12 @@ def _end(job, folder):
 
 
 def register(rank):
-    """Tell the launcher, if there is one, which process a rank is."""
+    """Tell the launcher, if there is one, a rank's process id."""
     _note(f"{rank}.{os.getpid()}")
 
 
 def ended(rank):
-    """Tell it that this rank has come to the end of its program."""
+    """Tell it that this rank has reached the end of its program."""
     _note(f"{rank}.ended")
 
 

@@ -1,17 +1,15 @@
-"""What a step of sharded training costs with more machines than there are at hand: time, bytes and memory
-a rank.
+"""The cost of a step of sharded training on machines that are not at hand: time, bytes and memory per rank.
 
-The model is what `sharded` and `transport` do, one after the other, with measured rates of this machine
-and a stated link. Of n ranks that sum M micro-batches of P parameters in tensors of one dtype:
+The model adds up what `sharded` and `transport` do, with measured rates of this machine and a given link.
+With n ranks that sum M micro-batches of P parameters in tensors of one dtype:
 
 * a rank copies its first micro-batch to its buffer, and adds the others to it;
-* it sends each of its nodes of the tree (`microbatches.whole_nodes`), but for its own part: P / n * (n -
-1) elements
-  a node, and receives as much;
+* it sends each of its nodes of the tree (`microbatches.whole_nodes`) except for its own part,
+  P / n * (n - 1) elements per node, and receives as much;
 * it adds the nodes of all ranks in its part, P / n elements each, and steps the part;
 * it sends its part of the weights to all others, and copies theirs to its weights.
 
-Messages take ``latency`` a partner and ``bytes / link``; nothing overlaps. On one machine nothing is
+Messages take ``latency`` per partner plus ``bytes / link``; nothing overlaps. Within one machine nothing is
 sent: memory that others have written is read in place.
 """
 
@@ -29,7 +27,7 @@ from .transport import deepest
 
 
 class Rates(NamedTuple):
-    """What this machine does in a second, in bytes of one array; and what a link does.
+    """What this machine, and a link, do per second, in bytes of one array.
 
     Attributes
     ----------
@@ -40,7 +38,7 @@ class Rates(NamedTuple):
     step : float
         Bytes of weights stepped by the optimizer.
     link : float
-        Bytes that a rank sends, while it receives as many.
+        Bytes that a rank sends while receiving as many.
     latency : float
         Seconds for a message to arrive.
     """
@@ -59,7 +57,7 @@ class Plan(NamedTuple):
     ----------
     ranks : int
     seconds : float
-        Of the step: from the last gradient to the weights of the next forward pass.
+        Duration of the step, from the last gradient to the weights of the next forward pass.
     sent : int
         Bytes sent.
     memory : int
@@ -81,9 +79,9 @@ def plan(parameters, ranks, rates, state_bytes=8, accumulate=None, itemsize=4, o
     ranks : int
     rates : Rates
     state_bytes : int, default 8
-        Bytes of states that the optimizer keeps a parameter; Adam keeps two float32.
+        Bytes of state per parameter; Adam keeps two float32 numbers.
     accumulate : int, optional
-        Micro-batches of a step over all ranks; one a rank when it is not given.
+        Micro-batches of a step over all ranks; by default one per rank.
     itemsize : int, default 4
         Bytes of a weight and of a gradient.
     one_machine : bool, default False
@@ -99,7 +97,7 @@ def plan(parameters, ranks, rates, state_bytes=8, accumulate=None, itemsize=4, o
         raise ValueError(f"accumulate must be at least the number of ranks, {ranks}, got {accumulate}")
     whole = parameters * itemsize
     part = -(-whole // ranks)
-    # the rank that holds most micro-batches is waited for
+    # all wait for the rank with the most micro-batches
     held = [share(rank, ranks, count) for rank in range(ranks)]
     most = max(end - begin for begin, end in held)
     nodes = [len(whole_nodes(begin, end, count)) for begin, end in held]
@@ -120,15 +118,15 @@ def plan(parameters, ranks, rates, state_bytes=8, accumulate=None, itemsize=4, o
 
 
 def measured(optimizer, link, latency, elements=4_000_000, repeats=5):
-    """The rates of this machine for an optimizer, with those of a link.
+    """The measured rates of this machine for an optimizer, with those of a link.
 
     Parameters
     ----------
     optimizer : Optimizer
     link, latency : float
-        As of `Rates`.
+        As in `Rates`.
     elements : int
-        The size of the arrays that are measured with.
+        The size of the arrays to measure with.
     """
     weight, grad = np.ones(elements, np.float32), np.full(elements, 0.5, np.float32)
     other = np.empty_like(weight)
@@ -153,7 +151,7 @@ def measured(optimizer, link, latency, elements=4_000_000, repeats=5):
 
 
 def state_bytes(optimizer):
-    """Bytes of states that an optimizer keeps for each parameter of a large float32 tensor."""
+    """Bytes of state that an optimizer keeps per parameter of a large float32 tensor."""
     state = optimizer.create_state(0, np.zeros((64, 64), np.float32))
 
     def nbytes(part):
@@ -165,7 +163,7 @@ def state_bytes(optimizer):
 
 
 def bandwidth(text):
-    """Bytes a second of a link as people write it: ``100Gb``, ``12.5GB``, ``25 Gbit/s``."""
+    """Bytes per second of a link, from the way people write it: ``100Gb``, ``12.5GB``, ``25 Gbit/s``."""
     plain = text.strip().replace(" ", "").replace("/s", "").replace("ps", "")
     for unit, bits in (("bit", 1), ("b", 1), ("B", 8)):
         if plain.endswith(unit):

@@ -1,9 +1,9 @@
-"""Ranks that agree before they exchange: no call of one waits for a rank that makes another call.
+"""Ranks that agree before they exchange: no rank waits in a call for one that makes another call.
 
-Every exchange begins with a short record from each rank: what it is about to do, with a digest of
-everything in which the ranks must be alike, or the error that kept it from doing it. All ranks see the
-same records, so all continue or all raise the same error. Until the records are there a rank watches for
-others that have come to the end of their program. The memory is exchanged after that, by all.
+Every exchange begins with a short record from each rank: what it is about to do, with a digest of everything
+that must be equal on all ranks, or the error that kept it from doing so. All ranks see the same records, so
+either all continue or all raise the same error. While it waits for the records, a rank watches for others
+that have reached the end of their program. Only then do all of them exchange memory.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _RECORD = struct.Struct("<q16sB7xq")
 _LENGTH = 640
 _LEFT = 77  # a tag
 
-#: Polls before a waiting rank lets others have the processor.
+#: Polls before a waiting rank yields the processor.
 _POLLS = 2000
 
 _CURE = "every rank must make the same calls, alike and in the same order"
 
-#: Seconds for which a rank that has failed waits for the others, to tell them why, before it ends them all.
+#: Seconds that a failed rank waits for the others, to tell them why, before it ends them all.
 _PATIENCE = 2.0
 
 
 class Alone:
-    """One process as the only rank. It has the methods of `Ranks`."""
+    """One process as the only rank, with the methods of `Ranks`."""
 
     rank, size, one_machine = 0, 1, True
     local_rank, local_size = 0, 1
@@ -48,10 +48,10 @@ class Alone:
         return [flag]
 
     def introduce(self):
-        """Nobody to be introduced to."""
+        """Does nothing: there are no other ranks."""
 
     def leave(self):
-        """Nobody waits."""
+        """Does nothing: no other rank waits."""
 
     wait_a_moment = leave
 
@@ -72,7 +72,7 @@ class Alone:
 
 
 class Ranks:
-    """The ranks of a communicator, duplicated so that no message of the program's own is taken for ours.
+    """The ranks of a communicator, duplicated so that the program's messages are not mistaken for ours.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Ranks:
         self._gone = {}
         self._failed = None
         self._windows = []
-        self.sent = 0  # bytes of exchanges that have gone to other ranks
+        self.sent = 0  # bytes sent to other ranks in exchanges
         self._send = np.zeros(_LENGTH, np.uint8)
         self._records = np.zeros((self.size, _LENGTH), np.uint8)
         flags = self.gather_bytes(struct.pack("<q", self.local_size))
@@ -109,11 +109,11 @@ class Ranks:
 
     @property
     def comm(self):
-        """The duplicate that exchanges use; every call on it is made by all ranks."""
+        """The duplicate communicator for exchanges; all ranks make every call on it."""
         return self._comm
 
     def introduce(self):
-        """Compare what must be alike in all ranks before anything is computed."""
+        """Compare what must be equal on all ranks before anything is computed."""
         library = self._MPI.Get_library_version().split("\n")[0].strip().rstrip("\x00")
         self.agree(
             "the start",
@@ -129,16 +129,16 @@ class Ranks:
     # -- agreement -----------------------------------------------------------------------------------
 
     def agree(self, call, details=None, error=None, flag=0, cure=_CURE):
-        """Wait for all ranks at the same call.
+        """Wait until all ranks are at the same call.
 
         Parameters
         ----------
         call : str
             What this rank is about to do.
         details : dict of str to object, optional
-            In what the ranks must be alike; compared by ``repr``.
+            What must be equal on all ranks; compared by ``repr``.
         error : Exception, optional
-            What keeps this rank from doing it. It is raised here, and told by a `RankError` everywhere else.
+            What keeps this rank from doing it. It is raised here, and reported by a `RankError` elsewhere.
         flag : int
             A number for the others.
 
@@ -150,7 +150,7 @@ class Ranks:
         Raises
         ------
         RankError
-            With what one rank does otherwise than the others.
+            With what one rank does differently from the others.
         """
         if isinstance(error, RankError) or getattr(error, "told_to_all_ranks", False):
             raise error
@@ -186,7 +186,7 @@ class Ranks:
         return text.rstrip(b"\0").decode(errors="replace")
 
     def _difference(self, found, items):
-        # The odd one out is whoever differs from most.
+        # The odd one out is the one that differs from the majority.
         digests = [one[1] for one in found]
         usual = max(digests, key=digests.count)
         odd = next(rank for rank, digest in enumerate(digests) if digest != usual)
@@ -204,7 +204,7 @@ class Ranks:
         return f"at {self._line(odd)}, ranks {odd} and {other} differ"
 
     def _finish(self, request, call, patience=None):
-        """Wait for an exchange, and for as long watch for ranks that will not take part.
+        """Wait for an exchange, meanwhile watching for ranks that will not take part.
 
         Returns False after `patience` seconds.
         """
@@ -242,7 +242,7 @@ class Ranks:
         self._kept = number, requests  # until the process ends
 
     def wait_a_moment(self):
-        """Give the others the time to say what they have to say before the job is ended."""
+        """Give the others time to report before the job is ended."""
         request, until = self._watch.Ibarrier(), time.monotonic() + 1.0
         while not request.Test() and time.monotonic() < until:
             time.sleep(0.005)
@@ -260,7 +260,7 @@ class Ranks:
         return [found[end - length : end].tobytes() for length, end in zip(lengths, ends)]
 
     def gather(self, send, receive, counts):
-        """Join the arrays of all ranks (bytes), in their order, on every rank."""
+        """Join the arrays of all ranks (bytes), in rank order, on every rank."""
         counts, byte = list(map(int, counts)), self._MPI.BYTE
         starts = [0, *np.cumsum(counts[:-1]).tolist()]
         self.sent += counts[self.rank] * (self.size - 1)
@@ -274,9 +274,9 @@ class Ranks:
         self._finish(self._comm.Iallgatherv(MPI.IN_PLACE, [memory, counts, starts, MPI.BYTE]), "an exchange")
 
     def scatter(self, send, counts, receive, received, starts=None):
-        """Send to each rank its part of `send` (bytes), and get from each what it sends here.
+        """Send each rank its part of `send` (bytes), and receive from each what it sends here.
 
-        The parts lie one after the other, or at `starts`.
+        The parts are contiguous, or begin at `starts`.
         """
         byte = self._MPI.BYTE
         counts, received = list(map(int, counts)), list(map(int, received))
@@ -289,7 +289,7 @@ class Ranks:
         )
 
     def exchange(self, parts):
-        """Send a buffer to each rank, of any length; returns what each rank has sent here, as bytes."""
+        """Send each rank a buffer of any length; returns what each rank has sent here, as bytes."""
         parts = [_bytes_of(part) for part in parts]
         counts = np.array([part.size for part in parts], np.int64)
         received = np.empty(self.size, np.int64)
@@ -304,12 +304,12 @@ class Ranks:
         return pickle.loads(self.gather_bytes(pickle.dumps(value) if self.rank == 0 else b"")[0])
 
     def shared(self, nbytes):
-        """Memory of every rank that all of them see.
+        """Memory from every rank, shared by all.
 
         Parameters
         ----------
         nbytes : int
-            Of this rank.
+            Size of this rank's memory.
 
         Returns
         -------
@@ -322,7 +322,7 @@ class Ranks:
         return [np.frombuffer(window.Shared_query(rank)[0], np.uint8) for rank in range(self.size)]
 
     def _settle(self):
-        """What was written to shared memory before ranks agree is seen by all of them after that."""
+        """Memory fence: what ranks write to shared memory before they agree, all of them see afterwards."""
         for window in self._windows:
             window.Sync()
 
@@ -339,7 +339,7 @@ def _cores():
 
 
 def _apart(one, two, name=""):
-    """What of two long texts differs, with what stands before it."""
+    """Where two long texts differ, with what precedes it."""
     at = next((i for i, (a, b) in enumerate(zip(one, two)) if a != b), min(len(one), len(two)))
     begin = max(at - 30, 0) if len(one) > 90 else 0
     text = ("..." if begin else "") + one[begin : begin + 90] + ("..." if len(one) > begin + 90 else "")

@@ -1,9 +1,8 @@
-"""The updater whose states are spread over the ranks: each keeps, and steps, its part of every tensor.
+"""The updater that spreads states over the ranks: each keeps, and steps, its part of every tensor.
 
-A step is the sum of its micro-batches, in the order of `microbatches`; the step of this rank's parts, by the
-optimizer as it is, over arrays that are parts; and the new weights, handed to all. Every rank counts
-every tensor, also those of which it has nothing, so rates, schedules and counts are what they are in one
-process.
+A step sums its micro-batches in the order of `microbatches`, steps this rank's parts with the unmodified
+optimizer, which just sees smaller arrays, and sends the new weights to all. Every rank counts every tensor,
+even those it has no part of, so rates, schedules and counts are the same as in one process.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from .agreement import description, keeps_rows, refuse_what_needs_whole_tensors
 from .shards import Layout, Shards, unit_of
 from .transport import Messages, Windows, deepest
 
-#: From this many bytes on, a tensor is sent from where it is rather than packed with others.
+#: From this many bytes on, a tensor is sent from its own memory rather than packed with others.
 LARGE = 1 << 20
 
 TRANSPORTS = {"messages": Messages, "windows": Windows}
 
 
 def updater_over(comm, updater, optimizer, accumulate=None, transport=None, clip_global_norm=None):
-    """The updater over the ranks of a communicator, the class `updater` over one; see `get_updater`."""
+    """A sharded updater over the ranks of a communicator; with one rank, an `updater`. See `get_updater`."""
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
         return updater(optimizer, accumulate, clip_global_norm)
@@ -42,25 +41,25 @@ def updater_over(comm, updater, optimizer, accumulate=None, transport=None, clip
 class ShardedUpdater(Updater):
     """As `Updater`, with 1/n of all states on each of n ranks. Made by ``get_updater(opt, comm=...)``.
 
-    Every rank calls it for the same tensors in the same order, with its own gradients and with weights
-    that are equal everywhere; after the last micro-batch all of them have been stepped, on all ranks. The
-    bits are those of one process, ``get_updater(opt, accumulate=M)``, for any number of ranks.
+    Every rank calls it for the same tensors in the same order, with its own gradients and with identical
+    weights; after the last micro-batch all tensors have been stepped on all ranks. The results are
+    bit-identical to one process, ``get_updater(opt, accumulate=M)``, for any number of ranks.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Of mxopt, or a custom class that leaves `update` and `step` as they are.
+        A built-in one, or a custom class that does not override `update` and `step`.
     ranks : Ranks
     accumulate : int, optional
         How many micro-batches make a step, over all ranks: rank r of n holds numbers M*r//n to
-        M*(r+1)//n, and calls once for each. Not given: one a rank.
+        M*(r+1)//n, and calls once for each. Default: one per rank.
     transport : {'windows', 'messages'}, optional
-        Not given: windows where all ranks share a machine.
+        Default: windows if all ranks share a machine.
 
     Attributes
     ----------
     states : dict
-        By index this rank's part of the state: of its elements in C order, flat, or of its rows.
+        By index, this rank's part of the state: a flat range of elements in C order, or of rows.
     """
 
     def __init__(self, optimizer, ranks, accumulate=None, transport=None, clip_global_norm=None):
@@ -81,8 +80,8 @@ class ShardedUpdater(Updater):
         self.shards = Shards(ranks.size)
         self._calls = {}
         self._steps = 0
-        self._built = {}  # shape of a weight, and whether its rows stay whole
-        self._file = None  # from which states have not been read yet
+        self._built = {}  # by the shape of a weight, and whether its rows stay whole
+        self._file = None  # a file with states that have not been read yet
 
     def _check(self, accumulate, transport):
         size = self.ranks.size
@@ -112,7 +111,7 @@ class ShardedUpdater(Updater):
     # -- states ----------------------------------------------------------------------------------------
 
     def outline(self, index, array):
-        """What stands for the whole of which an array of a state is a part."""
+        """The stand-in for the whole array that a state's array is a part of."""
         if isinstance(array, Spread):
             return array
         shape, by_rows = self._built[index]
@@ -127,7 +126,7 @@ class ShardedUpdater(Updater):
         return found
 
     def take(self, loaded):
-        """Take the states of an updater that has loaded a file; read once weights are known."""
+        """Take over the states of an updater that has loaded a file; read once the weights are known."""
 
         def unread(index, array):
             if not isinstance(array, Spread):
@@ -150,12 +149,12 @@ class ShardedUpdater(Updater):
         self._file = file
 
     def _kept(self):
-        """What there is by index."""
+        """Everything that is kept by index."""
         progress = [getattr(self.optimizer, name) for name in self.optimizer.progress]
         return [self.states, *(values for values in progress if isinstance(values, dict))]
 
     def _read(self, indices):
-        """Read this rank's parts of the states of some tensors, where they are still in a file."""
+        """Read this rank's parts of the states of some tensors, if they are still in a file."""
         for values in self._kept():
             for index in indices:
                 if index in values:
@@ -178,27 +177,27 @@ class ShardedUpdater(Updater):
         return np.array(array.elements(begin, end)).reshape(-1, *array.shape[1:])
 
     def get_states(self, dump_optimizer=False, **options):
-        """The states as bytes, the same on every rank, and those of one process; all ranks call it."""
+        """The states as bytes, equal on every rank and to one process's; all ranks must call it."""
         self._refuse_within_a_step("states cannot be saved")
         return checkpoints.get(self, dump_optimizer, **options)
 
     def set_states(self, states, **options):
-        """Take states from bytes that every rank has; all ranks call it."""
+        """Load states from bytes that every rank has; all ranks must call it."""
         self._refuse_within_a_step("states cannot be loaded")
         return checkpoints.set_from(self, states, **options)
 
     def save_states(self, path, dump_optimizer=False, **options):
-        """Write the states to a file, crash-safely; every rank writes its part, and all of them call it."""
+        """Write the states to a file, crash-safely; every rank writes its part, and all must call it."""
         self._refuse_within_a_step("states cannot be saved")
         checkpoints.save(self, path, dump_optimizer, **options)
 
     def load_states(self, path, **options):
-        """Take states from a file, of any number of ranks; each rank reads its part, and all call it."""
+        """Load states from a file of any number of ranks; each rank reads its part, and all must call it."""
         self._refuse_within_a_step("states cannot be loaded")
         return checkpoints.load(self, path, **options)
 
     def drop_micro_batches(self):
-        """Forget the micro-batches of a step whose last one has not come; all ranks call it."""
+        """Forget the micro-batches of an unfinished step; all ranks must call it."""
         for call in self._calls.values():
             call._restart()
 
@@ -262,8 +261,8 @@ class ShardedUpdater(Updater):
         return [grad for grad, _ in checked], [array for _, array in checked]
 
     def _first(self, key, gradients, weights):
-        """Cut tensors that are seen for the first time."""
-        # the largest first: what is small then fills the gaps
+        """Divide tensors that are new."""
+        # the largest first, so that small ones fill the gaps
         for index, grad, weight in sorted(zip(key, gradients, weights), key=lambda one: -one[2].size):
             if index not in self.shards:
                 by_rows = isinstance(grad, RowSparseArray) or keeps_rows(self.optimizer)
@@ -283,13 +282,13 @@ class ShardedUpdater(Updater):
         self._steps += 1
 
     def _clip(self, call, sums):
-        """Shorten the gradients of a step whose norm, over all ranks, is too large."""
+        """Scale down the gradients of a step if their norm over all ranks is too large."""
         found = np.zeros(len(sums))
         plan = clipping.planned([sums[i] for i in call.dense])
         plan.are_parts(call.whole_dense.sizes, call.whole_dense.sums)
         found[call.dense] = clipping.squares(plan)
         rows = [i for i, sum_ in enumerate(sums) if isinstance(sum_, RowSparseArray)]
-        for i in rows:  # they are few: every rank sees all of them
+        for i in rows:  # there are few: every rank gets all of them
             came = b"".join(self.ranks.gather_bytes(sums[i].data))
             found[i] = clipping.squares(clipping.planned([np.frombuffer(bytearray(came), sums[i].dtype)]))[0]
         factor = clipping.limited(found, self.max_norm)[1]
@@ -310,7 +309,7 @@ class ShardedUpdater(Updater):
 
 
 class Call:
-    """What the updater keeps about a list of tensors between its calls."""
+    """What the updater keeps about a list of tensors between calls."""
 
     def __init__(self, updater, key, gradients, weights):
         self.updater, self.ranks, self.key = updater, updater.ranks, key
@@ -334,8 +333,7 @@ class Call:
         packed = [bounds[i] for i in self.packed]
         self._summed = Layout(packed, [self.sums_in[i] for i in self.packed], size)
         self._shared = Layout(packed, [self.dtypes[i] for i in self.packed], size)
-        # The memory of a transport is made by all ranks together, which are first together at the end of
-        # a step.
+        # All ranks must make the transport's memory together, and they first meet at the end of a step.
         self.transport = None
         self._use([np.empty(self._summed.nbytes, np.uint8) for _ in range(deepest(rank, size, self.count))])
         self.details = {
@@ -352,14 +350,14 @@ class Call:
         self._views = [self._summed.views(buffer) for buffer in buffers]
 
     def _connect(self):
-        """Make the memory that the ranks exchange; what has been summed so far moves there."""
+        """Make the memory that the ranks exchange, and move the sums so far there."""
         self.details = {}
         made = TRANSPORTS[self.updater.transport]
         self.transport = made(self.ranks, self._summed, self._shared, self.count)
         for buffer, before in zip(self.transport.buffers, self._buffers):
             buffer[...] = before
         self._use(self.transport.buffers)
-        self.ranks.agree("the memory of the first step")  # nobody reads before all have copied
+        self.ranks.agree("the memory of the first step")  # no rank may read before all have copied
 
     def _restart(self):
         self._begin, self._end = share(self.ranks.rank, self.ranks.size, self.count)
@@ -371,7 +369,7 @@ class Call:
         return self.stack.end + 1 == self._end
 
     def check(self, gradients, weights):
-        """Refuse tensors that are not those of the first call."""
+        """Raise if the tensors differ from those of the first call."""
         for index, shape, dtype, first, grad, weight in zip(
             self.key, self.shapes, self.dtypes, self.first, gradients, weights
         ):
@@ -395,7 +393,7 @@ class Call:
             slot = len(self.stack.nodes)
             for part, view in self._views[slot]:
                 np.copyto(view, dense[part.tensor][part.begin : part.end], casting="same_kind")
-            if self._end - self._begin > 1:  # the only one need not outlive this call
+            if self._end - self._begin > 1:  # a single one need not outlive this call
                 large = [np.array(one, self.sums_in[i]) for one, i in zip(large, self.large)]
             else:
                 large = [np.asarray(one, self.sums_in[i]) for one, i in zip(large, self.large)]
@@ -419,7 +417,7 @@ class Call:
 
     @contextlib.contextmanager
     def drawing(self, optimizer):
-        """Meanwhile the optimizer's noise is that of its parts within the noise of all elements."""
+        """For the ``with`` block, give the optimizer its parts of the noise of all elements."""
         if optimizer._draw is None:
             yield
             return
@@ -459,7 +457,7 @@ class Call:
         return found
 
     def _large_sum(self, i, nodes):
-        """As `sums`, of a tensor that is sent from where it is; a gradient of the caller's is only read."""
+        """As `sums`, for a tensor sent from its own memory; the caller's gradient is only read."""
 
         def add(left, right):
             new = left if left.flags.writeable else None
@@ -480,7 +478,7 @@ class Call:
         return ((end - begin) // self._width(i), *self.shapes[i][1:])
 
     def _row_sums(self, nodes):
-        """As `sums`, of row-sparse gradients: every owner is sent its rows."""
+        """As `sums`, for row-sparse gradients: every owner is sent its rows."""
         which = [i for i, sparse in enumerate(self.sparse) if sparse]
         size = self.ranks.size
         parts = []
@@ -509,7 +507,7 @@ class Call:
         return total.nodes[0][2]
 
     def _unpacked(self, memory, at, i, dtype):
-        """Rows of tensor i that were packed as their number, their ids and their elements."""
+        """Rows of tensor i, packed as their number, their ids and their elements."""
         count = int.from_bytes(memory[at : at + 8].tobytes(), "little")
         ids, end = at + 8, at + 8 + 8 * count
         indices = np.frombuffer(memory[ids:end].tobytes(), np.int64)
@@ -526,7 +524,7 @@ class Call:
     # -- weights -----------------------------------------------------------------------------------------
 
     def part(self, i, weight):
-        """This rank's part of a weight: a view, or a copy where its memory is in another order."""
+        """This rank's part of a weight: a view, or a copy if it is not in C order."""
         begin, end = self.own[i]
         return np.ascontiguousarray(weight).reshape(-1)[begin:end].reshape(self._part_shape(i))
 
@@ -559,7 +557,7 @@ class Call:
             self._publish_rows(weights, parts, sums)
 
     def _publish_rows(self, weights, parts, sums):
-        """The rows that were stepped: those of the gradients where the update is lazy, else all."""
+        """Give all ranks the rows that were stepped: the gradients' rows if the update is lazy, else all."""
         optimizer = self.updater.optimizer
         lazy = optimizer.use_fused_step and optimizer.lazy_update and not hasattr(optimizer, "cumgrads")
         which = [i for i, sparse in enumerate(self.sparse) if sparse]
@@ -581,7 +579,7 @@ class Call:
 
 
 def rows_at(element, shape):
-    """The row that an element (C order) of an array is in."""
+    """The row of an array that an element (in C order) is in."""
     return element // max(math.prod(shape[1:]), 1)
 
 
@@ -590,7 +588,7 @@ def _packed(number):
 
 
 def _outline(gradient):
-    """What stands for a gradient once it is gone: its storage, shape and dtype."""
+    """What is kept of a gradient once it is gone: its storage, shape and dtype."""
     if isinstance(gradient, RowSparseArray):
         none = np.empty((0, *gradient.shape[1:]), gradient.dtype)
         return RowSparseArray._trusted(none, np.empty(0, np.int64), gradient.shape)
@@ -598,25 +596,25 @@ def _outline(gradient):
 
 
 class Whole:
-    """What the optimizer asks about whole tensors while it steps parts of them.
+    """Answers the optimizer's questions about whole tensors while it steps parts of them.
 
     Parameters
     ----------
     ranks : Ranks
     bounds : list of tuple of int
-        Where the parts of each tensor begin, by rank, and then its size.
+        For each tensor, where each rank's part begins, then its size.
     """
 
     def __init__(self, ranks, bounds):
         self._ranks = ranks
         self.sizes = [cuts[-1] for cuts in bounds]
-        # blocks of each part, tensor by tensor within each rank, as the ranks' sums come
+        # blocks of each part, tensor by tensor within each rank, the order in which the ranks' sums arrive
         self._blocks = [
             [-(-(cuts[rank + 1] - cuts[rank]) // WHOLE_SUM) for cuts in bounds] for rank in range(ranks.size)
         ]
 
     def sums(self, blocks):
-        """The sums over whole tensors, added in block order, from those over the blocks of these parts."""
+        """The sums over whole tensors, added in block order, from the sums over blocks of these parts."""
         self._ranks.agree("the norms")
         number = blocks.shape[1]
         pieces = []
@@ -636,21 +634,21 @@ class Whole:
 
 
 class Noise:
-    """Draws the noise of all elements, and gives that of some.
+    """Draws the noise of all elements, and returns that of some.
 
     Parameters
     ----------
     draw : callable
-        Fills an array with what comes next.
+        Fills an array with the next numbers.
     own : list of (int, int)
-        The elements [begin, end) of each tensor that are asked for.
+        The wanted elements [begin, end) of each tensor.
     shapes, dtypes : list
-        Of the whole tensors.
+        Those of the whole tensors.
     """
 
     def __init__(self, draw, own, shapes, dtypes):
         self._draw = draw
-        self._todo = []  # (how many, whether they are asked for, dtype)
+        self._todo = []  # (how many, whether they are wanted, dtype)
         for (begin, end), shape, dtype in zip(own, shapes, dtypes):
             real = np.dtype(np.float64 if dtype == np.float64 else np.float32)
             size = math.prod(shape)

@@ -1,4 +1,4 @@
-"""Which elements of every tensor belong to which rank, and how parts lie in memory that ranks exchange."""
+"""Which elements of every tensor belong to which rank, and how parts are laid out in exchanged memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from ..kernels import WHOLE_SUM
 
-#: Parts begin at multiples of this from the start of a tensor, so that the blocks over which norms are
-#: summed stay whole; smaller tensors belong to one rank.
+#: Parts begin at multiples of this from the start of a tensor, so that the blocks for summing norms stay
+#: whole; smaller tensors belong to one rank.
 UNIT = WHOLE_SUM
 
 _ALIGNED = 64
 
 
 class Shards:
-    """The ranges of elements (C order) of each rank, by index; every rank finds the same ones.
+    """The ranges of elements (C order) of each rank, by index; every rank computes the same ones.
 
-    A tensor is cut when it is first seen, so that what each rank has of all tensors together comes as
-    close to equal as whole units allow.
+    A tensor is divided when it is first seen, so that the total of all tensors is shared as evenly among the
+    ranks as whole units allow.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Shards:
         return index in self._bounds
 
     def bounds(self, index):
-        """Where the parts of a tensor begin, by rank, and then its size."""
+        """Where each rank's part of a tensor begins, then its size."""
         return self._bounds[index]
 
     def own(self, index, rank):
@@ -46,7 +46,7 @@ class Shards:
         return bounds[rank], bounds[rank + 1]
 
     def add(self, index, length, unit):
-        """Cut a tensor of `length` elements at multiples of `unit`."""
+        """Divide a tensor of `length` elements at multiples of `unit`."""
         units = -(-length // unit)
         level = (sum(self._loads) + length) / self.size
         if units <= 1:
@@ -64,20 +64,19 @@ class Shards:
         self._bounds[index] = tuple(bounds)
 
     def forget(self):
-        """Cut all tensors anew when they are next seen."""
+        """Divide all tensors afresh when they are next seen."""
         self._loads = [0] * self.size
         self._bounds = {}
 
 
 def unit_of(shape, by_rows, sums):
-    """Where a tensor may be cut.
+    """The unit, in elements, for dividing a tensor.
 
     Parameters
     ----------
     shape : tuple of int
     by_rows : bool
-        Whether its rows must stay whole: its gradient holds some of them, or its state has one number for
-        each.
+        Whether its rows must stay whole: its gradient is row-sparse, or its state has one number per row.
     sums : bool
         Whether the blocks of norms must stay whole.
     """
@@ -103,12 +102,12 @@ class Part(NamedTuple):
 
 
 class Layout:
-    """How the tensors of one call lie in a buffer: owner by owner, and tensor by tensor within.
+    """How the tensors of one call are laid out in a buffer: owner by owner, then tensor by tensor.
 
     Parameters
     ----------
     bounds : list of tuple of int
-        Of each tensor.
+        Those of each tensor.
     dtypes : list of dtype
     size : int
         How many ranks there are.
@@ -118,7 +117,7 @@ class Layout:
     parts : list of list of Part
         By owner.
     lengths : list of int
-        Bytes of each owner's share; they lie one after the other.
+        Bytes of each owner's share; the shares are contiguous.
     """
 
     def __init__(self, bounds, dtypes, size):
@@ -136,7 +135,7 @@ class Layout:
         self.nbytes = self.starts[-1]
 
     def views(self, memory):
-        """All parts in a buffer, with their places."""
+        """All parts in a buffer, with their positions."""
         return [
             (part, part.of(memory, start)) for parts, start in zip(self.parts, self.starts) for part in parts
         ]

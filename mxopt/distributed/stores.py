@@ -1,8 +1,8 @@
-"""MXNet's distributed stores by name: gradients are summed over the ranks, in the order of ranks.
+"""MXNet's distributed stores by name: gradients are summed over the ranks, in rank order.
 
-Every rank holds all weights and, with an optimizer, makes the same update of them, so there is no server, and
-pulling moves nothing. What MXNet sends to servers is compared instead: ranks that differ in keys, shapes or
-optimizers are told so.
+Every rank holds all weights and, with an optimizer, makes the same updates, so there is no server and pulling
+moves nothing. What MXNet would send to servers is compared instead: ranks that differ in keys, shapes or
+optimizers get an error.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from .sums import in_order, sum_over
 class DistStore(KVStore):
     """A store whose pushes are summed over all ranks of the job.
 
-    Every rank calls `init`, `push`, `pushpull`, `broadcast` and `barrier` alike and in the same order;
-    `pull` and `row_sparse_pull` may be called by one alone. Sums, and not means: divide by ``rescale_grad``.
+    Every rank must make the same calls of `init`, `push`, `pushpull`, `broadcast` and `barrier` in the same
+    order; `pull` and `row_sparse_pull` may be called by one alone. These are sums, not means: use
+    ``rescale_grad`` to divide.
 
     Parameters
     ----------
     kind : str
-        The name; with 'device' in it, the arrays of one rank are added one after the other.
+        The name; if it contains 'device', the arrays of one rank are added one by one.
     """
 
     def __init__(self, kind="dist_sync"):
@@ -77,7 +78,7 @@ class DistStore(KVStore):
     # -- all ranks together ----------------------------------------------------------------------------
 
     def _meet(self, call, details=None, error=None):
-        """Agree with the other ranks, and take over an optimizer that some of them have been given."""
+        """Agree with the other ranks, and install an optimizer that some of them have been given."""
         told = dict(details or {})
         told["the compression"] = self._compression and self._compression.threshold
         updater = self._updater
@@ -90,7 +91,7 @@ class DistStore(KVStore):
             self._install(given.index(1))
 
     def _install(self, giver):
-        """Take the optimizer of the first rank that was given one; another rank's must be like it."""
+        """Install the optimizer of the first rank that was given one; another rank's must be equal."""
         own, self._given = self._given, None
         error = data = None
         try:
@@ -112,7 +113,7 @@ class DistStore(KVStore):
         super().set_optimizer(own)
 
     def init(self, key, value):
-        """Give keys their first values: those of rank 0, on all ranks."""
+        """Give keys their first values: rank 0's, on all ranks."""
         error, pairs = None, []
         try:
             pairs = self._checked_init(key, value)
@@ -145,7 +146,7 @@ class DistStore(KVStore):
             )
 
     def broadcast(self, key, value, out, priority=0):
-        """`init`, then `pull`: rank 0's values, in the arrays of `out` on all ranks."""
+        """`init`, then `pull`: copies rank 0's values to `out` on all ranks."""
         self.init(key, value)
         self.pull(key, out, priority, ignore_sparse=False)
 
@@ -176,21 +177,21 @@ class DistStore(KVStore):
     def set_optimizer(self, optimizer):
         """Apply an optimizer to every sum from now on.
 
-        One rank's call is enough: the others take it over when all next meet. Ranks that are given different
-        ones are told so.
+        One rank's call is enough: the others install the optimizer when all next meet. If ranks are given
+        different ones, all of them raise.
         """
-        before = self._updater  # which all ranks have, until they meet
-        super().set_optimizer(optimizer)  # refuses what is none
+        before = self._updater  # keep using it until all ranks meet
+        super().set_optimizer(optimizer)  # raises if it is not an optimizer
         self._updater, self._given = before, optimizer
         if self._ranks.size == 1:
             self._install(0)
 
     def save_optimizer_states(self, fname, dump_optimizer=False, **options):
-        """Write the updater's states, which are the same on all ranks; rank 0 writes."""
+        """Write the updater's states, which are equal on all ranks; rank 0 writes."""
         self._together("save_optimizer_states", fname, dump_optimizer, **options)
 
     def load_optimizer_states(self, fname, **options):
-        """Take the updater's states from a file, on all ranks."""
+        """Load the updater's states from a file, on all ranks."""
         return self._together("load_optimizer_states", fname, **options)
 
     def _together(self, what, *arguments, **options):
@@ -206,7 +207,7 @@ class DistStore(KVStore):
 
 
 class Horovod(DistStore):
-    """A store that sums over the ranks and leaves the update to each of them: MXNet's ``horovod``."""
+    """A store that sums over the ranks and leaves updates to each of them: MXNet's ``horovod``."""
 
     keeps_values = False
 
@@ -220,7 +221,7 @@ class Horovod(DistStore):
         return False
 
     def broadcast(self, key, value, out, priority=0):
-        """Rank 0's value, in the arrays of `out` on all ranks."""
+        """Copy rank 0's value to `out` on all ranks."""
         pairs = pairs_of(key, value)
         self._meet(f"broadcast of {_named(pairs)}")
         first = self._ranks.broadcast([arrays[0] for _, arrays in pairs])
@@ -232,7 +233,7 @@ class Horovod(DistStore):
         return arrays[0].shape  # nothing is stored
 
     def set_optimizer(self, optimizer):
-        """Refused: give it to a Trainer."""
+        """Raises NotImplementedError: pass the optimizer to a Trainer."""
         raise NotImplementedError(
             "a horovod store applies no optimizer; hand it to Trainer(..., kvstore='horovod'), or use "
             "'dist_sync'"

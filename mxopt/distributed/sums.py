@@ -7,18 +7,18 @@ import numpy as np
 from ..microbatches import summed_dtype
 from ..sparse import RowSparseArray
 
-#: From this many bytes on, each rank sums a part for all; below, each rank sums everything.
+#: From this many bytes on, each rank sums one part for all; below, each rank sums everything.
 _WORTH_PARTS = 1 << 16
 
 
 def sum_over(ranks, array):
-    """The sum of an array of each rank, on all of them; that of 16-bit arrays is float32.
+    """The sum over ranks of an array, on all of them; 16-bit arrays are summed to float32.
 
     Parameters
     ----------
     ranks : Ranks
     array : ndarray or RowSparseArray
-        Of one shape, dtype and storage everywhere.
+        Of the same shape, dtype and storage on every rank.
     """
     if ranks.size == 1:
         return array
@@ -27,7 +27,7 @@ def sum_over(ranks, array):
         ids = [np.frombuffer(came, np.int64) for came in ranks.gather_bytes(array.indices)]
         rows = ranks.gather_bytes(np.ascontiguousarray(array.data, dtype))
         data = [np.frombuffer(came, dtype).reshape(-1, *array.shape[1:]) for came in rows]
-        # rows that several ranks have are summed in order of appearance, which is that of ranks
+        # rows that several ranks have are summed in order of appearance, which is rank order
         return RowSparseArray(np.concatenate(data), np.concatenate(ids), array.shape)
     flat = np.ascontiguousarray(array, dtype).reshape(-1)
     if flat.nbytes < _WORTH_PARTS:
@@ -37,7 +37,7 @@ def sum_over(ranks, array):
 
 
 def _by_parts(ranks, flat):
-    # each rank sums its part of the elements, and hands the sum to all
+    # each rank sums its part of the elements, and sends the sum to all
     size, rank, dtype = ranks.size, ranks.rank, flat.dtype
     cuts = [flat.size * r // size for r in range(size + 1)]
     counts = [(high - low) * dtype.itemsize for low, high in zip(cuts, cuts[1:])]

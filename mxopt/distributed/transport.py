@@ -1,8 +1,8 @@
-"""How gradients reach the ranks that own their elements, and new weights come back: two ways, the same bits.
+"""How gradients reach the ranks that own their elements, and new weights get back: two ways, same bits.
 
 Both keep the sums of a rank's micro-batches in buffers laid out by owner (`shards.Layout`), one buffer
 for each node of the tree that a rank may hold at a time. `Messages` sends each owner its share of them.
-`Windows` keeps them in memory that all ranks of one machine see: the owner reads them there, and nothing
+`Windows` keeps them in memory shared by all ranks of one machine: the owner reads them there, and nothing
 is sent.
 """
 
@@ -45,14 +45,14 @@ class Transport:
         raise NotImplementedError
 
     def publish(self, fill, take):
-        """Hand the own parts of the weights to all.
+        """Give this rank's parts of the weights to all.
 
         Parameters
         ----------
         fill : callable
-            ``fill(memory)`` copies the own parts to a buffer.
+            ``fill(memory)`` copies this rank's parts to a buffer.
         take : callable
-            ``take(rank, memory)`` copies another rank's parts from one.
+            ``take(rank, memory)`` copies another rank's parts from a buffer.
         """
         raise NotImplementedError
 
@@ -96,14 +96,14 @@ class Messages(Transport):
         ]
 
     def collect_tensor(self, nodes, cuts, itemsize):
-        """As `collect`, of one tensor that is sent from where it is.
+        """As `collect`, for one tensor that is sent straight from its own memory.
 
         Parameters
         ----------
         nodes : list of uint8 arrays
             The tensor in each node of this rank.
         cuts : tuple of int
-            Where the ranks' parts of it begin, and its size.
+            Where each rank's part of it begins, then its size.
         """
         rank = self.ranks.rank
         starts = [cut * itemsize for cut in cuts]
@@ -173,6 +173,6 @@ class Windows(Transport):
 
 
 def deepest(rank, size, count):
-    """How many nodes a rank holds at most while its micro-batches come."""
+    """The most nodes that a rank holds at a time while its micro-batches arrive."""
     begin, end = share(rank, size, count)
     return max((len(whole_nodes(begin, at + 1, count)) for at in range(begin, end)), default=0)

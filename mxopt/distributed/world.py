@@ -1,7 +1,7 @@
 """The ranks of this job: mpi4py, and how a job ends when one of them fails.
 
-An exception that nobody catches ends a process, and the others would wait for it for ever: MPI has no way
-to tell them. So the first use of `world` hangs a hook on such exceptions that ends the whole job.
+An uncaught exception ends a process, and the others would wait for it forever: MPI has no way to tell them.
+So the first use of `world` installs an exception hook that ends the whole job.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .ranks import Alone, Ranks
 _NEEDED = (4, 1)
 _INSTALL = 'install it with: pip install "mxopt[mpi]", and an MPI such as: pip install mpich'
 
-#: What launchers tell a process of how many it is one.
+#: Environment variables in which launchers pass the number of processes.
 _TOLD = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE", "SLURM_NTASKS", "MPI_LOCALNRANKS")
 
 _world = None
 
 
 def world():
-    """The ranks of this job, one where it was not started as several.
+    """The ranks of this job; a single one if it was not started as several.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def world():
 
 
 def told_size():
-    """How many processes the launcher says that it started."""
+    """How many processes the launcher says it has started."""
     for name in _TOLD:
         text = os.environ.get(name, "")
         if name == "SLURM_NTASKS" and "SLURM_PROCID" not in os.environ:
@@ -59,7 +59,7 @@ def load():
     Raises
     ------
     RankError
-        With the cure, where there is none that serves.
+        With the cure, if there is no usable one.
     """
     try:
         import mpi4py
@@ -90,7 +90,7 @@ def load():
 
 
 def ranks_of(comm):
-    """The ranks of a communicator of mpi4py; asked twice, the same object.
+    """The ranks of an mpi4py communicator; the same object on every call.
 
     Parameters
     ----------
@@ -131,13 +131,13 @@ _all: list = []
 
 
 def _end_together(MPI):
-    """End all ranks when an exception ends one, and tell the others when one has come to its end."""
+    """End all ranks if an exception ends one, and tell the others when one reaches its end."""
     before = sys.excepthook
 
     def ended(kind, error, trace):
         rank, size = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
         text = str(error).splitlines()
-        if issubclass(kind, RankError):  # said by every rank, so one line is enough
+        if issubclass(kind, RankError):  # every rank raises it, so one line is enough
             say(rank, size, text[0] if text else kind.__name__)
         else:
             before(kind, error, trace)
@@ -161,14 +161,14 @@ def _leave():
 
 
 def say(rank, size, text):
-    """Print one line about a rank, in one write, so that lines of several ranks do not mix."""
+    """Print one line about a rank in a single write, so that lines of several ranks do not mix."""
     launch.said()
     sys.stderr.write(f"mxopt: rank {rank} of {size}: {text}\n")
     sys.stderr.flush()
 
 
 def refuse_server_roles():
-    """End a process that a script for MXNet's parameter servers has started as one of them."""
+    """End a process that was started as one of MXNet's parameter servers."""
     role = os.environ.get("DMLC_ROLE", "worker").strip().lower()
     if role in ("server", "scheduler"):
         sys.stderr.write(

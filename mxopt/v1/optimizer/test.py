@@ -26,7 +26,7 @@ class Test(Optimizer, test.Test):
 
     Notes
     -----
-    State: zeros of the weight's shape in float32, also for float64 weights, which no update touches.
+    State: zeros of the weight's shape in float32, even for float64 weights; updates set it to the weight.
 
     References
     ----------
