@@ -71,8 +71,12 @@ def test_ftrl_leaves_rows_without_a_gradient_alone_where_the_weight_is_row_spars
     np.testing.assert_array_equal(weight.asnumpy()[others], drawn(0)[others])
     np.testing.assert_array_equal(weight.asnumpy()[ROWS], dense[ROWS])
     assert not np.array_equal(dense[others], drawn(0)[others])
-    with pytest.raises(ValueError, match="hand them over in two calls"):
-        updater([0, "dense"], [gradient()] * 2, [weight, dense])
+    both = nd.array(drawn(0)).tostype("row_sparse"), drawn(0)
+    updater = mx.optimizer.get_updater(mx.optimizer.create("ftrl"))
+    for _ in range(2):
+        updater([0, "dense"], [gradient()] * 2, both)
+    np.testing.assert_array_equal(both[0].asnumpy(), weight.asnumpy())
+    np.testing.assert_array_equal(both[1], dense)
 
 
 def test_absent_rows_are_stored_when_a_weight_is_stepped():
