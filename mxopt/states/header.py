@@ -39,7 +39,7 @@ _FREE = 3 << 23
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
 _WIDE = re.compile(rb"[\xc4-\xef]|\\u(?!00)")
 #: an escape of a printable ASCII character, which would hide brackets and further escapes from `cost`
-_DISGUISED = re.compile(rb"(?<!\\)(?:\\\\)*\\u00[2-7]")
+_DISGUISED = re.compile(rb"(?<!\\)(?:\\\\)*\\u00(?:[2-6]|7[^fF])")
 _WIDEST = re.compile(rb"[\xf0-\xff]|\\u[dD][89abAB]")
 
 Tensor = namedtuple("Tensor", "name dtype shape offset nbytes")

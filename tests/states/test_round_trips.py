@@ -136,7 +136,7 @@ def said(file):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("dialect", "name"), BUILT_IN)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_what_an_updater_saves_it_loads_and_goes_on_with_the_same_bits(dialect, name, data):
     updater, weights = data.draw(trained(dialect, name))
@@ -153,7 +153,7 @@ def test_what_an_updater_saves_it_loads_and_goes_on_with_the_same_bits(dialect, 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("dialect", "name"), BUILT_IN)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_a_file_without_the_optimizer_resumes_a_run_that_is_set_up_alike(dialect, name, data):
     # also in a process that has gone on since, and goes back to the file
