@@ -20,6 +20,6 @@ def test_snippets(page, tmp_path, monkeypatch):
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page, page, 0)
     output = []
     failures, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=output.append)
-    mxopt.Optimizer.opt_registry.pop("lion", None)
+    mxopt.Optimizer.opt_registry.pop("tiger", None)
     assert tried > 10
     assert not failures, "".join(output)
