@@ -302,7 +302,8 @@ class Rates:
             ledger.number = self.num_update
             if self.notes_rate:
                 ledger.rate = self.learning_rate
-            ledger.added = [(counts, {index: counts[index] for index in indices})]
+            # No comprehension: Python 3.13 lets what is raised in an inlined one pass the handler below.
+            ledger.added = [(counts, dict(zip(indices, map(counts.get, indices))))]
             ledger.schedule = take_back()
         except BaseException:
             take_back()
