@@ -49,7 +49,8 @@ def arguments(optimizer):
     """The arguments that an optimizer keeps: those of its own class, and others if changed."""
     own, found = type(optimizer), {}
     usual = checks.arguments(own)
-    root = checks.arguments(own.__mro__[-2])
+    base = next((cls for cls in reversed(own.__mro__) if "opt_registry" in vars(cls)), object)
+    root = checks.arguments(base)  # those that all optimizers have
     for name, default in usual.items():
         if name in _QUIET:
             continue
