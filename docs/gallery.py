@@ -32,8 +32,9 @@ def best_path(name):
     paths = [(rate, path(name, rate)) for rate in RATES]
 
     def height(entry):
-        last = (entry[1][-1] ** 2 * CURVATURE).sum()
-        return last if np.isfinite(entry[1]).all() and np.abs(entry[1]).max() < 12 else np.inf
+        if not np.isfinite(entry[1]).all() or np.abs(entry[1]).max() >= 12:
+            return np.inf
+        return (entry[1][-1] ** 2 * CURVATURE).sum()
 
     return min(paths, key=height)
 
