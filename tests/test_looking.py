@@ -277,5 +277,7 @@ def test_help_shows_first_what_a_user_needs():
 
     lines = pydoc.render_doc(mx.Adam, renderer=pydoc.plaintext).splitlines()
     text = "\n".join(lines[:45])
-    for words in ("Adam(learning_rate", "Updates are applied by", "Parameters", "learning_rate"):
+    for words in ("Updates are applied by", "Parameters", "learning_rate"):
         assert words in text
+    joined = "".join(text.replace("|", "").split())  # 3.13 lays long signatures out over lines
+    assert "Adam(learning_rate" in joined
