@@ -213,7 +213,12 @@ class ShardedUpdater(Updater):
 
     # -- a step ----------------------------------------------------------------------------------------
 
-    def __call__(self, index, grad, weight):
+    def __call__(self, index, grad, weight, lazy=None):
+        if lazy is not None and any(own != self.optimizer.lazy_update for own in lazy):
+            raise ValueError(
+                "sharded states take row-sparse gradients as lazy_update says, alike for all weights; store "
+                "the weights dense, and pass lazy_update= to the optimizer"
+            )
         single = not isinstance(index, (list, tuple))
         given = ([index], [grad], [weight]) if single else (index, grad, weight)
         key = tuple(map(checks.key, given[0]))
