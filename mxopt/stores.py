@@ -622,12 +622,21 @@ class _Write:
             if not isinstance(value, RowSparseArray):
                 value = RowSparseArray.from_dense(value)
             like = np.asarray if type(target) is RowSparseArray else view
-            self.value = like(np.asarray(value.data).astype(target.dtype))
+            self.value = like(_cast(np.asarray(value.data), target.dtype, copy=True))
             self.rows = like(np.array(value.indices))
         else:
             dense = np.asarray(value.todense() if isinstance(value, RowSparseArray) else value)
-            # cast to the target's dtype now, so that the write itself cannot fail or warn
-            self.value = dense.astype(self.target.dtype, copy=False)
+            # cast to the target's dtype now, so that the write itself cannot fail
+            self.value = _cast(dense, self.target.dtype)
+
+
+def _cast(array, dtype, copy=False):
+    """An array in another dtype, numbers too large for it as infinity, in silence as in MXNet.
+
+    From 1.24 on, NumPy warns of them, or raises if the caller's ``np.errstate`` says so.
+    """
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, copy=copy)
 
 
 def _commit(writes):

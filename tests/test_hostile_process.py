@@ -266,7 +266,10 @@ plain = under(lambda: None)
 assert plain[1:] == (0, 0)
 for rounding in (0x400, 0x800, 0xc00):  # down, up, towards zero
     assert under(lambda: libm.fesetround(rounding)) == (plain[0], rounding, 0), rounding
-assert under(lambda: libm.feenableexcept(0x30)) == (plain[0], 0, 0x30)  # inexact and underflow trap
+def trap():
+    libm.feclearexcept(0x3d)  # or what NumPy 1.23 left in the x87 when it was imported traps at once
+    libm.feenableexcept(0x30)  # inexact and underflow
+assert under(trap) == (plain[0], 0, 0x30)
 print("same")
 """
     assert printed(code) == "same"

@@ -193,13 +193,18 @@ cdef object row_read(tuple row, tuple read, tuple corrections, double t, bytes m
 cdef object row_read_to_nearest(tuple row, tuple read, tuple corrections, double t, bytes may_be):
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(row)
     cdef const unsigned char* kinds
+    cdef object scalar
     cdef double value
     if may_be is not None:
         if len(may_be) < n:
             raise ValueError(f"may_be must have an entry for each of the {n} scalars, got {len(may_be)}")
         kinds = may_be
     for i in range(n if may_be is not None else 0):
-        value = row[i]
+        scalar = row[i]
+        if not isinstance(scalar, (float, int)):
+            # What NumPy makes of a one-element array differs from version to version: a number, a warning, an error.
+            raise TypeError(f"a scalar must be a float, got {type(scalar).__name__}")
+        value = scalar
         if not -FLT_MAX <= value <= FLT_MAX and (
                 value - value == 0 or kinds[i] == FINITE or (kinds[i] == LIMIT and not value > 0)):
             return None

@@ -326,15 +326,21 @@ def test_a_pull_with_one_wrong_out_writes_none():
     with pytest.raises(ValueError, match="out for key 'c' must have shape"):
         store.pull(KEYS, out=outs)
     assert not outs[0].any()
-    store.init("d", np.full(2, 1e6, np.float32))
-    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
-        store.pull(["a", "d"], out=outs[:2])
-    assert not outs[0].any()
     readonly = np.zeros(2, np.float32)
     readonly.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         store.pull(["a", "b"], out=[outs[0], readonly])
     assert not outs[0].any()
+
+
+@dialects
+def test_a_pull_rounds_to_the_dtype_of_out_whatever_the_caller_s_errstate(mx):
+    store = mx.kv.create()
+    store.init("a", np.array([1.0, 1e6], np.float32))
+    out = np.zeros(2, np.float16)
+    with np.errstate(all="raise"):
+        store.pull("a", out=out)
+    assert out.tolist() == [1.0, np.inf]
 
 
 # -- custom stores ---------------------------------------------------------------------------
