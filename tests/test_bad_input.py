@@ -316,7 +316,7 @@ def test_row_sparse_gradient_for_a_number():
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "wd", "clip_gradient", "beta1", "beta2", "epsilon"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.1", [1, 2], object()], ids=str)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.1", [1, 2], object], ids=str)
 def test_hyper_parameter_that_is_no_number(name, value):
     with pytest.raises((TypeError, ValueError), match=f"{name} must be a (finite )?number, got"):
         mx.create("adam", **{name: value})

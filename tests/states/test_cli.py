@@ -272,6 +272,7 @@ def test_ls_with_statistics(folder, capsys):
 def test_ls_keeps_its_columns_where_the_terminal_is_narrow(folder, capsys, monkeypatch):
     name = "a_network_of_many_layers/stage_3/unit_17/convolution_2_weight"
     safetensors.numpy.save_file({name: np.ones((2, 2), "f4"), "b": np.ones(1000, "f8")}, "long.safetensors")
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert name in run(capsys, "ls", "long.safetensors").out
     monkeypatch.setenv("COLUMNS", "60")
     lines = run(capsys, "ls", "long.safetensors").out.splitlines()
