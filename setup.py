@@ -292,6 +292,8 @@ def extension(name):
         texts += ["storage.h", "lanes.h", "noise.h", *(f"rules/{p.name}" for p in RULES)]
     elif name == "_engine":
         texts += ["threads.h", "clock.h", *(f"engine/{p.name}" for p in ENGINE)]
+    elif name == "_scalars":
+        texts.append("memo.h")
     return Extension(
         f"mxopt.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],

@@ -23,14 +23,16 @@ from ._engine import (
     Refused,
     Rule,
     Stream,
-    are_plain,
+    fused,
     get_num_threads,
     get_num_threads_setting,
     get_tuning,
     normals,
     openmp_version,
+    plan_of,
     set_num_threads,
     set_tuning,
+    step_of_updater,
     tuning_words,
     write_back,
 )
@@ -38,25 +40,27 @@ from ._rows import group_rows, reduce_rows, sum_rows
 from ._scalars import (
     Ledger,
     Scalars,
+    ahead,
     as_read_by_mxnet,
     clip_of,
     corrected,
     give_back,
-    one_row,
     put_back,
     read_row,
     remember,
     rescale_of,
     restore,
+    scalars_of,
     take_control,
 )
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Ledger", "Plan", "Refused", "Rule", "Scalars",
-    "Stream", "are_plain", "as_read_by_mxnet", "available_instruction_sets", "clip_of", "corrected",
-    "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals",
-    "one_row", "openmp_version", "put_back", "read_row", "reduce_rows", "remember", "rescale_of", "restore",
-    "set_num_threads", "set_tuning", "sum_rows", "take_control", "tuning_words", "write_back",
+    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Ledger", "Plan", "Refused", "Rule",
+    "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "clip_of", "corrected",
+    "fused", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back", "group_rows",
+    "normals", "openmp_version", "plan_of", "put_back", "read_row", "reduce_rows", "remember", "rescale_of",
+    "restore", "scalars_of", "set_num_threads", "set_tuning", "step_of_updater", "sum_rows", "take_control",
+    "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.
@@ -111,3 +115,4 @@ for _name in ("ftml", "ftml_v1"):
 
 #: Every rule of the chosen instruction set, by name.
 RULES = {name: Rule(name, entry) for name, entry in _module.RULES.items()}
+_engine.use_rules(RULES)

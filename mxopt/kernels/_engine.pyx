@@ -1,4 +1,5 @@
-# The engine: spans, staging, threads. It moves pointers and knows no optimizer.
+# The engine: spans, staging, threads. It moves pointers and knows no optimizer; only engine/calls.pxi, the compiled
+# methods of optimizers and updaters that lead here, asks them for what they declare.
 #
 # A *plan* is the checked description of one call: for every tensor the addresses, dtypes and layouts of
 # its weight, gradient and states. Making a plan changes nothing and finds everything that can be wrong;
@@ -67,3 +68,4 @@ include "engine/rule.pxi"
 include "engine/running.pxi"
 include "engine/planning.pxi"
 include "engine/overlaps.pxi"
+include "engine/calls.pxi"

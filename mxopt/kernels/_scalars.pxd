@@ -17,5 +17,6 @@ cdef class Ledger:
     cdef public object rate
     cdef public dict attributes
     cdef public object schedule
+    cdef int foresee(self, dict counts, object indices, object begin, object owner) except -1
     cpdef write(self)
     cdef undo(self, Py_ssize_t written, list before, list schedule, dict attributes, object number)

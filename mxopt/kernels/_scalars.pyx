@@ -76,12 +76,13 @@ cdef float read_text(const char* s) noexcept nogil:
     return -value if negative else value
 
 
-# The last number at each place of a row, and how it was read: most stay the same from step to step, and
-# formatting one costs as much as stepping a small tensor.
-cdef enum:
-    PLACES = 24
-cdef double[PLACES] last_value
-cdef float[PLACES] last_read
+cdef extern from "memo.h" nogil:
+    # Most numbers stay the same from step to step, and formatting one costs as much as stepping a small tensor.
+    int PLACES "MXOPT_PLACES"
+    ctypedef struct mxopt_memo:
+        double* value
+        float* read
+    mxopt_memo* mxopt_my_memo()
 
 
 def as_read_by_mxnet(tuple row not None, tuple read not None):
@@ -107,6 +108,7 @@ cdef tuple read_as_text(tuple row, tuple read):
     cdef char* spelled
     cdef list changed = None
     cdef Py_ssize_t i
+    cdef mxopt_memo* last = mxopt_my_memo()
     if len(read) < len(row):
         raise ValueError(f"read must have an entry for each of the {len(row)} scalars, got {len(read)}")
     for i in range(len(row)):
@@ -117,14 +119,14 @@ cdef tuple read_as_text(tuple row, tuple read):
         nearest = <float>value
         if <double>nearest == value and 1 <= value < 16777216:
             continue
-        if i < PLACES and last_value[i] == value:
-            text = last_read[i]
+        if i < PLACES and last.value[i] == value:
+            text = last.read[i]
         else:
             spelled = PyOS_double_to_string(value, c"r", 0, 0, NULL)
             text = read_text(spelled)
             PyMem_Free(spelled)
             if i < PLACES:
-                last_value[i], last_read[i] = value, text
+                last.value[i], last.read[i] = value, text
         if text != nearest:
             if changed is None:
                 changed = list(row)
@@ -259,7 +261,7 @@ cdef class Scalars:
         return Scalars([*self.table, *self.table], rows, [*(self.singles or self.table), *singles])
 
 
-def one_row(tuple row not None, tuple read not None, tuple corrections not None, double t, bytes may_be=None):
+cdef object one_row(tuple row, tuple read, tuple corrections, double t, bytes may_be=None):
     """The scalars of a call whose tensors all take the same row; arguments, and None, as of `read_row`."""
     cdef object single = row_read(row, read, corrections, t, may_be)
     cdef Scalars made
@@ -357,6 +359,10 @@ cdef class Ledger:
         self.more = value
 
     def __init__(self, dict counts not None, indices, begin, owner=None):
+        self.foresee(counts, indices, begin, owner)
+
+    cdef int foresee(self, dict counts, object indices, object begin, object owner) except -1:
+        # Work out the new counts.
         cdef PyObject* found
         cdef PyObject* last = NULL
         cdef object one = None
@@ -384,6 +390,7 @@ cdef class Ledger:
             self.t = None
         if k > 1 and has_twice(indices, k):
             self.twice, self.t = True, None
+        return 0
 
     def count_of(self, Py_ssize_t position):
         """The new count of one index, by its position."""
@@ -464,6 +471,72 @@ cdef int fill(object container, object content) except -1:
     else:
         PyList_SetSlice(container, 0, len(<list>container), content)
     return 0
+
+
+def ahead(optimizer, indices):
+    """The numbers of a call: its new counts and each tensor's rates. Nothing is changed.
+
+    A method of `Rates`. Tensors are counted one by one, each before its own rate is read, so that a list gives the
+    same rates as single calls.
+
+    Parameters
+    ----------
+    indices : list
+
+    Returns
+    -------
+    rates : list of (t, lr, wd)
+        One for each index, or a single one if they are all equal.
+    ledger : Ledger
+        The counts, `num_update` and the scheduler's position, to be written with the arrays.
+    """
+    cdef Ledger ledger
+    cdef object t
+    if optimizer._rates_apart and optimizer._own_rates:
+        return optimizer._ahead_by_own_rates(indices)
+    ledger = Ledger.__new__(Ledger)
+    counts = optimizer._index_update_count
+    if not isinstance(counts, dict):
+        raise TypeError(f"_index_update_count must be a dict, got {type(counts).__name__}")
+    ledger.foresee(<dict>counts, indices, optimizer.begin_num_update, optimizer)
+    t = ledger.t
+    if t is None or optimizer.lr_scheduler is not None or optimizer.lr_mult or optimizer.wd_mult or (
+            optimizer.param_dict or optimizer._rates_apart):
+        return optimizer._ahead_apart(indices, ledger), ledger
+    if t > optimizer.num_update:
+        ledger.number = t
+    return [(t, optimizer.lr, optimizer.wd)], ledger
+
+
+def scalars_of(optimizer, list rates not None, ledger):
+    """The scalars of a call; other attributes that they advance go to the ledger.
+
+    A method of `RuleScalars`.
+
+    Parameters
+    ----------
+    rates : list of (t, lr, wd)
+    ledger : Ledger
+        As from `ahead`.
+
+    Returns
+    -------
+    Scalars
+    """
+    cdef tuple row
+    cdef Scalars made = None
+    if len(rates) != 1:
+        return optimizer._tabulated(rates, optimizer.scalars)
+    t, lr, wd = rates[0]
+    row = optimizer.scalars(t, lr, wd)
+    try:
+        made = one_row(row, optimizer._read_as_text, optimizer._corrections, t, optimizer._may_be)
+    except TypeError:
+        pass
+    if made is None:  # where that is an error, `_row` words it
+        row, single = optimizer._row(row, t)
+        made = Scalars([row], None, None if single is row else [single])
+    return made
 
 
 def remember(scheduler):

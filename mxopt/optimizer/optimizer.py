@@ -443,38 +443,19 @@ class Optimizer(Rates, RuleScalars):
             return
         self._fused(indices, weights, grads, states)
 
-    def _fused(self, indices, weights, grads, states, lazy=None):
-        control = kernels.take_control()  # scalars must not depend on the caller's rounding mode
-        try:
-            # First everything that can fail, which changes nothing...
-            indices = tuple(indices)  # the caller's list may change while a scheduler or another thread runs
-            names = self.passes
-            rule, columns = kernels.RULES[names[-1]], None
-            plan = self._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
-            if not indices or (self.skip_nonfinite and self._skips(plan.finite())):
-                return
-            rates, ledger = self._ahead(indices)
-            scalars = self._scalars(rates, ledger)
-            if plan.by_rows:
-                scalars = self._scalars_by_rows(plan.by_rows, scalars)
-            rules = [rule]
-            if len(names) > 1:
-                whole = plan
-                if self.lazy_update:  # norms are of whole tensors, whichever rows are updated
-                    whole = self._plan(indices, weights, grads, states, rule, False, True)
-                rules, scalars, columns = self._with_norms(indices, whole, scalars)
-            if type(states) is NewStates:
-                ledger.added = [*ledger.added, *states.added]
-            if self.lr_scheduler is not None or self._rates_apart or not self.built_in:
-                plan.compare()  # the user's code may have run since
-            noise = None if self._draw is None else self._noise(plan.elements)
-            # ...then one call that cannot.
-            plan.step(rules, scalars, columns, self._draw, ledger, noise)
-        except kernels.Refused as error:  # an array was resized while a scheduler or `_draw` ran
-            raise checks.refused(error, self, indices, (), (), ()) from None
-        finally:
-            if control is not None:
-                kernels.give_back(control)
+    # Compiled: what a small call costs beside its arithmetic is mostly here.
+    _fused = kernels.fused
+    _plan = kernels.plan_of
+
+    def _refused(self, error, indices, weights, grads, states, rule):
+        """The error to raise for what the engine refused."""
+        names = None if rule is None else [array for array in rule.arrays[2:] if array != "-"] or None
+        return checks.refused(error, self, indices, weights, grads, states, names)
+
+    @staticmethod
+    def are_new(states):
+        """Whether some of the states of a call are to be added to the updater's by the call."""
+        return type(states) is NewStates
 
     def _with_norms(self, indices, plan, scalars):
         """Run the leading rules that only read, and return what is left for the step.
@@ -501,33 +482,6 @@ class Optimizer(Rates, RuleScalars):
         if not finite:
             self.skipped += 1
         return not finite
-
-    def _plan(self, indices, weights, grads, states, rule, lazy=None, ordered=False):
-        """Check the arguments of a call and describe it to the engine; nothing is changed."""
-        rows = None
-        if not kernels.are_plain(indices, weights, grads, states):
-            if lazy is None and self.lazy_on_stored_rows and not self.lazy_update:
-                lazy = [getattr(weight, "stype", "default") == "row_sparse" for weight in weights]
-            weights, grads, states, rows = self._classified(indices, weights, grads, states)
-        try:
-            plan = kernels.Plan(
-                rule,
-                weights,
-                grads,
-                states,
-                self.master_position if self.multi_precision else -1,
-                rows,
-                self.lazy_update if lazy is None else lazy,
-                ordered,
-            )
-        except kernels.Refused as error:
-            names = [array for array in rule.arrays[2:] if array != "-"] or None
-            refused = checks.refused(error, self, indices, weights, grads, states, names)
-        else:
-            if self._whole is not None:
-                plan.are_parts(self._whole.sizes, self._whole.sums)
-            return plan
-        raise refused
 
     def _classified(self, indices, weights, grads, states):
         """The arrays of a call as lists of plain arrays, and the rows of row-sparse gradients."""

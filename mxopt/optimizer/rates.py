@@ -202,33 +202,11 @@ class Rates:
             self._index_update_count[idx] = count
             self.num_update = max(self.num_update, count)
 
-    def _ahead(self, indices):
-        """The numbers of a call: its new counts and each tensor's rates. Nothing is changed.
+    _ahead = kernels.ahead
 
-        Tensors are counted one by one, each before its own rate is read, so that a list gives the same rates
-        as single calls.
-
-        Parameters
-        ----------
-        indices : list
-
-        Returns
-        -------
-        rates : list of (t, lr, wd)
-            One for each index, or a single one if they are all equal.
-        ledger : kernels.Ledger
-            The counts, `num_update` and the scheduler's position, to be written with the arrays.
-        """
-        apart = self._rates_apart
-        if apart and self._own_rates:
-            return self._ahead_by_own_rates(indices)
-        ledger = kernels.Ledger(self._index_update_count, indices, self.begin_num_update, self)
-        t, scheduler = ledger.t, self.lr_scheduler
-        known = scheduler is None and t is not None and not apart
-        if known and not (self.lr_mult or self.wd_mult or self.param_dict):  # the common call
-            if t > self.num_update:
-                ledger.number = t
-            return [(t, self.lr, self.wd)], ledger
+    def _ahead_apart(self, indices, ledger):
+        """The rates of a call of other than the commonest kind, for `_ahead`."""
+        apart, t, scheduler = self._rates_apart, ledger.t, self.lr_scheduler
         if t is None and ledger.twice:
             raise checks.duplicate_index(self, indices)
         one_by_one = t is None or (apart and self.scalars_differ)
@@ -248,7 +226,7 @@ class Rates:
                 raise
         if apart and self._checks_rates:
             self._check_all_rates(indices, rates)
-        return rates, ledger
+        return rates
 
     def _rates(self, indices, ledger, one_by_one):
         """(t, lr, wd) of each index, in order; `ledger.number` becomes the new `num_update`."""

@@ -73,31 +73,7 @@ class RuleScalars:
         checks.optional_number("clip_gradient", clip)
         return math.inf
 
-    def _scalars(self, rates, ledger):
-        """The scalars of a call; other attributes that they advance go to the ledger.
-
-        Parameters
-        ----------
-        rates : list of (t, lr, wd)
-        ledger : kernels.Ledger
-            As from `_ahead`.
-
-        Returns
-        -------
-        kernels.Scalars
-        """
-        if len(rates) > 1:
-            return self._tabulated(rates, self.scalars)
-        t, lr, wd = rates[0]  # the common call, with as few Python frames as possible
-        row = self.scalars(t, lr, wd)
-        try:
-            scalars = kernels.one_row(row, self._read_as_text, self._corrections, t, self._may_be)
-        except TypeError:
-            scalars = None
-        if scalars is None:  # where that is an error, `_row` words it
-            row, single = self._row(row, t)
-            scalars = kernels.Scalars([row], None, None if single is row else [single])
-        return scalars
+    _scalars = kernels.scalars_of
 
     def _tabulated(self, rates, make):
         """`kernels.Scalars` of ``make(t, lr, wd)``; equal rates share a row."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checks, reprs
+from .. import checks, kernels, reprs
 from ..arrays import as_array
 from ..clipping import clip_global_norm
 from ..dialects import V2, is_built_in
@@ -103,34 +103,7 @@ class Updater:
             ``lazy_update`` decides. Used by KVStore, which may store weights as row-sparse (`lazy_for`).
         """
         with self._lock:
-            single = not isinstance(index, (list, tuple))
-            # Indices are read until counts are written: a list that changes meanwhile is the caller's alone.
-            indices, grads, weights = ((index,), [grad], [weight]) if single else (tuple(index), grad, weight)
-            if self._window is not None:
-                grads = self._summed(indices, grads, weights)
-                if grads is None:
-                    return
-            if self._undecided:
-                self._undecided.before_step(self.states, indices, weights)
-            if self._loaded:
-                self._follow_weights(indices, weights)
-            if self._young:
-                self._look_again(indices, grads, weights)
-            optimizer, known = self.optimizer, self.states
-            if getattr(type(optimizer), "built_in", False):  # is_built_in, without a call
-                try:
-                    states = [known[index]] if single else [known[i] for i in indices]
-                except (KeyError, TypeError):
-                    pass
-                else:
-                    if optimizer.use_fused_step and optimizer._runs_own_rules:
-                        optimizer._fused(indices, weights, grads, states, lazy)
-                    else:
-                        optimizer.update_multi_precision(indices, weights, grads, states)
-                    if optimizer.step_callbacks:
-                        self._report(indices)
-                    return
-            self._update_slowly(indices, grads, weights, lazy)
+            kernels.step_of_updater(self, index, grad, weight, lazy)
 
     def lazy_for(self, sparse):
         """The argument `lazy` of a call, given which of its weights are stored as row-sparse.

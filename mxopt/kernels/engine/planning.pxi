@@ -86,8 +86,12 @@ cdef class Plan:
         self.tensors = NULL
         self.ranges = NULL
 
-    def __init__(self, Rule rule not None, list weights, list grads=None, list states=None, int master=-1, list rows=None,
-                 object lazy=False, bint ordered=False):
+    def __init__(self, Rule rule not None, list weights not None, list grads=None, list states=None, int master=-1,
+                 list rows=None, object lazy=False, bint ordered=False):
+        self.describe(rule, weights, grads, states, master, rows, lazy, ordered)
+
+    cdef int describe(self, Rule rule, list weights, list grads, list states, int master, list rows, object lazy,
+                      bint ordered) except -1:
         cdef Py_ssize_t n = PyList_GET_SIZE(weights), i
         if self.tensors != NULL:
             raise RuntimeError("a plan is made once")
@@ -132,6 +136,7 @@ cdef class Plan:
         refuse_overlaps(self)
         if self.total * self.narrays >= SERIAL_BELOW:
             get_num_threads()  # warns, where there are none to be had, before anything changes
+        return 0
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -580,6 +585,9 @@ cdef class Plan:
         ledger : Ledger, optional
             Written just before the first element changes; an error of its own leaves all as it was.
         """
+        self.take_step(rules, scalars, columns, draw, ledger, noise)
+
+    cdef int take_step(self, list rules, Scalars scalars, list columns, object draw, Ledger ledger, tuple noise) except -1:
         cdef Stepping s
         cdef Rule rule
         cdef double[:, ::1] table, single
@@ -592,7 +600,7 @@ cdef class Plan:
         if s.npasses == 1:  # the common call
             one = self.ready(rules[0], scalars.table, scalars.singles, noise, &s, 0)
             self.go(&s, draw, ledger)
-            return
+            return 0
         kept = []
         if s.npasses > 1:
             table, single = scalars.table, scalars.singles
@@ -613,6 +621,7 @@ cdef class Plan:
         if s.npasses > 1 and self.ntensors:
             s.table[0], s.table[1], s.width = &table[0, 0], &single[0, 0], table.shape[1]
         self.go(&s, draw, ledger)
+        return 0
 
     cdef object choose_rows(self, const int[::1] rows, Py_ssize_t nrows):
         # Each tensor's row of the scalars.
@@ -770,27 +779,6 @@ cdef class Plan:
                 count += self.tensors[k].size
             i = last
         return kept
-
-
-def are_plain(indices, weights, grads, states):
-    """Whether the arguments of a step are lists of one length, and all weights and gradients ndarrays."""
-    cdef Py_ssize_t i, n = len(indices)
-    cdef PyObject* array
-    if type(weights) is not list or type(grads) is not list or type(states) is not list:
-        return False
-    if PyList_GET_SIZE(weights) != n or PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
-        return False
-    for i in range(n):
-        if i + LOOK_AHEAD < n:
-            mxopt_prefetch(PyList_GET_ITEM(weights, i + LOOK_AHEAD))
-            mxopt_prefetch(PyList_GET_ITEM(grads, i + LOOK_AHEAD))
-        array = PyList_GET_ITEM(weights, i)
-        if not is_exact_array(array) and not isinstance(<object>array, cnp.ndarray):
-            return False
-        array = PyList_GET_ITEM(grads, i)
-        if not is_exact_array(array) and not isinstance(<object>array, cnp.ndarray):
-            return False
-    return True
 
 
 def write_back(list targets not None, list sources not None, Ledger ledger=None):

@@ -1,0 +1,135 @@
+# The way of a call from the updater to the kernels. For a small tensor it takes longer than the arithmetic, so it is
+# compiled. These functions are methods of `Updater` and `Optimizer`, whose other methods they call by name.
+
+cdef dict every_rule = None
+
+
+def use_rules(dict rules not None):
+    """Tell `fused` the rules of the chosen instruction set, by name."""
+    global every_rule
+    every_rule = rules
+
+
+cdef bint are_arrays(object arrays) except -1:
+    # Whether all of a list are ndarrays.
+    cdef PyObject* array
+    cdef Py_ssize_t i, n = PyList_GET_SIZE(arrays)
+    for i in range(n):
+        if i + LOOK_AHEAD < n:
+            mxopt_prefetch(PyList_GET_ITEM(arrays, i + LOOK_AHEAD))
+        array = PyList_GET_ITEM(arrays, i)
+        if not is_exact_array(array) and not isinstance(<object>array, cnp.ndarray):
+            return False
+    return True
+
+
+cdef bint are_plain(object weights, object grads, object states, Py_ssize_t n) except -1:
+    # Whether the arguments of a step are lists of n entries, and all weights and gradients ndarrays.
+    if type(weights) is not list or type(grads) is not list or type(states) is not list:
+        return False
+    if PyList_GET_SIZE(weights) != n or PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n:
+        return False
+    return are_arrays(weights) and are_arrays(grads)
+
+
+def plan_of(optimizer, indices, weights, grads, states, Rule rule not None, lazy=None, bint ordered=False):
+    """Check the arguments of a call and describe it to the engine; nothing is changed."""
+    cdef Plan plan = Plan.__new__(Plan)
+    cdef list rows = None
+    cdef object refused, whole
+    if type(states) is not list or not are_plain(weights, grads, states, len(indices)):
+        if lazy is None and optimizer.lazy_on_stored_rows and not optimizer.lazy_update:
+            lazy = [getattr(weight, "stype", "default") == "row_sparse" for weight in weights]
+        weights, grads, states, rows = optimizer._classified(indices, weights, grads, states)
+    if lazy is None:
+        lazy = optimizer.lazy_update
+    try:
+        plan.describe(rule, weights, grads, states, optimizer.master_position if optimizer.multi_precision else -1, rows,
+                      lazy, ordered)
+    except Refused as error:
+        refused = optimizer._refused(error, indices, weights, grads, states, rule)
+    else:
+        whole = optimizer._whole
+        if whole is not None:
+            plan.are_parts(whole.sizes, whole.sums)
+        return plan
+    raise refused
+
+
+def fused(optimizer, indices, weights, grads, states, lazy=None):
+    """Step by the compiled rules. Arguments as of `Optimizer.fused_step`, and `lazy` as of `Updater`."""
+    cdef mxopt_control control = mxopt_take_control(False)  # scalars must not depend on the caller's rounding mode
+    cdef tuple names, noise = None
+    cdef list rules, columns = None
+    cdef Plan plan, whole
+    cdef Ledger ledger
+    cdef Scalars scalars
+    cdef object draw
+    try:
+        # First everything that can fail, which changes nothing...
+        indices = tuple(indices)  # the caller's list may change while a scheduler or another thread runs
+        names = optimizer.passes
+        rule = every_rule[names[len(names) - 1]]
+        plan = optimizer._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
+        if not indices or (optimizer.skip_nonfinite and optimizer._skips(plan.finite())):
+            return
+        rates, ledger = optimizer._ahead(indices)
+        scalars = optimizer._scalars(rates, ledger)
+        if plan.sparse is not None and plan.by_rows:
+            scalars = optimizer._scalars_by_rows(plan.by_rows, scalars)
+        rules = [rule]
+        if len(names) > 1:
+            whole = plan
+            if optimizer.lazy_update:  # norms are of whole tensors, whichever rows are updated
+                whole = optimizer._plan(indices, weights, grads, states, rule, False, True)
+            rules, scalars, columns = optimizer._with_norms(indices, whole, scalars)
+        if type(states) is not list and optimizer.are_new(states):
+            ledger.more = [*ledger.added, *states.added]
+        if optimizer.lr_scheduler is not None or optimizer._rates_apart or not optimizer.built_in:
+            plan.compare()  # the user's code may have run since
+        draw = optimizer._draw
+        if draw is not None:
+            noise = optimizer._noise(plan.nelements)
+        # ...then one call that cannot.
+        plan.take_step(rules, scalars, columns, draw, ledger, noise)
+    except Refused as error:  # an array was resized while a scheduler or `_draw` ran
+        raise optimizer._refused(error, indices, (), (), (), None) from None
+    finally:
+        mxopt_give_back(control)
+
+
+def step_of_updater(updater, index, grad, weight, lazy):
+    """Step one weight or a list of them by an updater; arguments as of its call. It holds its lock."""
+    cdef bint single = not isinstance(index, (list, tuple))
+    cdef tuple indices
+    cdef list states
+    # Indices are read until counts are written: a list that changes meanwhile is the caller's alone.
+    if single:
+        indices, grads, weights = (index,), [grad], [weight]
+    else:
+        indices, grads, weights = tuple(index), grad, weight
+    if updater._window is not None:
+        grads = updater._summed(indices, grads, weights)
+        if grads is None:
+            return
+    if updater._undecided:
+        updater._undecided.before_step(updater.states, indices, weights)
+    if updater._loaded:
+        updater._follow_weights(indices, weights)
+    if updater._young:
+        updater._look_again(indices, grads, weights)
+    optimizer, known = updater.optimizer, updater.states
+    if getattr(type(optimizer), "built_in", False):
+        try:
+            states = [known[index]] if single else [known[i] for i in indices]
+        except (KeyError, TypeError):
+            pass
+        else:
+            if optimizer.use_fused_step and optimizer._runs_own_rules:
+                optimizer._fused(indices, weights, grads, states, lazy)
+            else:
+                optimizer.update_multi_precision(indices, weights, grads, states)
+            if optimizer.step_callbacks:
+                updater._report(indices)
+            return
+    updater._update_slowly(indices, grads, weights, lazy)
