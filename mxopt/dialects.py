@@ -7,12 +7,9 @@ that depends on these differences is handed a `Dialect` and asks it; it never te
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .registry import Registry
-
-if TYPE_CHECKING:
-    pass
 
 
 class Dialect:

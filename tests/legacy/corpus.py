@@ -13,7 +13,7 @@ import numpy as np
 FOLDER = Path(__file__).parent / "scripts"
 RECORDED = Path(__file__).parent / "recorded"
 IMPORT = "import mxnet as mx"
-PACKAGES = {"1.9": "mxopt.v1", "2.x": "mxopt"}
+PACKAGES = {"1.x": "mxopt.v1", "2.x": "mxopt"}
 
 
 class Script(NamedTuple):
@@ -31,11 +31,11 @@ class Script(NamedTuple):
     """
 
     pattern: str
-    dialects: tuple[str, ...] = ("1.9", "2.x")
+    dialects: tuple[str, ...] = ("1.x", "2.x")
     close: dict = {}
 
 
-ONLY_1 = ("1.9",)
+ONLY_1 = ("1.x",)
 SCRIPTS = {
     "autoencoder_solver": Script("apache/mxnet example/autoencoder/solver.py"),
     "bandwidth_measure": Script("apache/mxnet tools/bandwidth/measure.py"),

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from legacy.corpus import RECORDED, run, scripts
 
-dialect = "1.9" if mxnet.__version__.startswith("1.") else "2.x"
+dialect = "1.x" if mxnet.__version__.startswith("1.") else "2.x"
 for name in scripts(dialect):
     path = RECORDED / dialect / f"{name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import mxopt.v1
 from mxopt import nd
 from mxopt.nd.ndarray import State
 
-dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
+dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.x"])
 
 
 def step(optimizer, weight, grad, index=0, times=1):

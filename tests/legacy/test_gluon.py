@@ -11,7 +11,7 @@ import mxopt.v1
 from mxopt import gluon, nd
 from mxopt.states import StateMismatch
 
-dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
+dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.x"])
 
 
 def ones(*shape):

@@ -10,7 +10,7 @@ import mxopt
 import mxopt.v1
 from mxopt import nd
 
-dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
+dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.x"])
 
 
 def drawn(*shape, seed=0):

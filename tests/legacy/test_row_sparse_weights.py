@@ -7,7 +7,7 @@ import mxopt
 import mxopt.v1
 from mxopt import nd
 
-dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.9"])
+dialects = pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.x"])
 SHAPE = (5, 2)
 ROWS = [1, 3]
 
