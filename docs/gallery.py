@@ -1,4 +1,4 @@
-"""The gallery of optimizers, made from the registry: a table, and a picture of their paths down a valley."""
+"""The gallery, made from the registries: a table of optimizers, pictures of their paths and of schedules."""
 
 import functools
 
@@ -6,6 +6,7 @@ import numpy as np
 
 import mxopt
 import mxopt.v1
+from mxopt import lr_scheduler
 
 #: f(x, y) = x**2 / 20 + y**2 / 2, a valley ten times as long as wide.
 START, CURVATURE = (-8.0, 2.0), np.array([0.1, 1.0])
@@ -63,9 +64,13 @@ def picture(names=None):
     """The picture of some optimizers, as SVG; of all by default."""
     names = names or mxopt.list_optimizers()
     columns = min(COLUMNS, len(names))
-    rows = -(-len(names) // columns)
-    width, height = PANEL[0] * columns, PANEL[1] * rows
-    panels = [panel(name, i % columns * PANEL[0], i // columns * PANEL[1]) for i, name in enumerate(names)]
+    return svg([functools.partial(panel, name) for name in names], columns)
+
+
+def svg(panels, columns):
+    """A picture of panels, each made by a function of its left and top."""
+    width, height = PANEL[0] * columns, PANEL[1] * -(-len(panels) // columns)
+    panels = [make(i % columns * PANEL[0], i // columns * PANEL[1]) for i, make in enumerate(panels)]
     style = (
         "text{font:12px sans-serif;fill:#222}.level{fill:none;stroke:#bbb}"
         ".path{fill:none;stroke:#1f5fa8;stroke-width:1.3}.end{fill:#c0392b}"
@@ -73,6 +78,35 @@ def picture(names=None):
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
     background = f'<rect width="{width}" height="{height}" fill="#fff"/>'
     return "\n".join([head, f"<style>{style}</style>", background, *panels, "</svg>\n"])
+
+
+#: a schedule of each class that is ours, 100 updates long
+SCHEDULES = (
+    lr_scheduler.FactorScheduler(20, 0.5, base_lr=1.0),
+    lr_scheduler.MultiFactorScheduler([30, 70], 0.4, base_lr=1.0),
+    lr_scheduler.PolyScheduler(100, base_lr=1.0),
+    lr_scheduler.CosineScheduler(100, base_lr=1.0, warmup_steps=10),
+    lr_scheduler.WarmupStableDecayScheduler(100, 30, base_lr=1.0, warmup_steps=10),
+    lr_scheduler.InverseSquareRootScheduler(base_lr=1.0, warmup_steps=10),
+    lr_scheduler.OneCycleScheduler(100, base_lr=1.0),
+    lr_scheduler.CosineRestartsScheduler(14, 2, base_lr=1.0, restart_factor=0.7),
+)
+
+
+def curve(scheduler, left, top):
+    """The panel of a schedule."""
+    rates = mxopt.viz.rates(scheduler, 100)
+    points = " ".join(f"{8 + 2 * n:.1f},{118 - 92 * rate:.1f}" for n, rate in enumerate(rates, 1))
+    lines = [f'<g transform="translate({left} {top})">', '<path d="M 8 22 V 118 H 212" class="level"/>']
+    lines.append(f'<polyline points="{points}" class="path"/>')
+    lines.append(f'<text x="10" y="14">{type(scheduler).__name__.removesuffix("Scheduler")}</text></g>')
+    return "\n".join(lines)
+
+
+def schedules():
+    """The picture of all schedules, as SVG."""
+    assert {type(scheduler) for scheduler in SCHEDULES} == {*lr_scheduler.OWN} - {lr_scheduler.LRScheduler}
+    return svg([functools.partial(curve, scheduler) for scheduler in SCHEDULES], COLUMNS)
 
 
 def table():

@@ -164,6 +164,7 @@ def write(folder):
         "gallery.txt": gallery.table(),
         "dialects.txt": gallery.dialects(),
         "paths.svg": gallery.picture(),
+        "schedules.svg": gallery.schedules(),
     }
     for cls in optimizer_classes():
         name = cls.__name__.lower()

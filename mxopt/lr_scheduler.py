@@ -1,10 +1,11 @@
-"""Learning rates that depend on the number of updates made: MXNet's four schedules.
+"""Learning rates that depend on the number of updates made: MXNet's four schedules, and four published since.
 
 A scheduler is called with the optimizer's ``num_update`` and returns the learning rate. As in MXNet the
 call is *stateful*: it updates ``base_lr``, a smaller ``num_update`` later does not undo a decay, and a
 dumped optimizer saves the scheduler's attributes in the state file. A new scheduler may be asked for any
 update first, and a used one follows the counts when states are loaded (`LRScheduler.resume_at`), so a
-resumed run needs nothing but its counts.
+resumed run needs nothing but its counts. The later schedules are formulas of ``num_update`` and keep no
+position.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ import numbers
 from typing import Any
 
 from . import checks
+from .curves import schedule as plot
 
 #: a call with more decays due than this, more than any real run has, computes them in closed form
 _MOST_DECAYS = 1_000_000
 
 __all__ = [
+    "CosineRestartsScheduler",
     "CosineScheduler",
     "FactorScheduler",
+    "InverseSquareRootScheduler",
     "LRScheduler",
     "MultiFactorScheduler",
+    "OneCycleScheduler",
     "PolyScheduler",
+    "WarmupStableDecayScheduler",
     "create",
+    "plot",
 ]
 
 
@@ -479,8 +486,305 @@ class CosineScheduler(_ToFinal):
         return (self.base_lr_orig - self.final_lr) * (1 + math.cos(math.pi * updates / self.max_steps)) / 2
 
 
+class _Formula(LRScheduler):
+    """What the later schedules share: the warmup, then a formula of `num_update` that keeps no position.
+
+    `base_lr` is read at each call, so one that the optimizer has overwritten counts from then on.
+    """
+
+    def __call__(self, num_update: int) -> float:
+        checks.number("num_update", num_update)
+        if num_update < self.warmup_steps:
+            self.warmup_final_lr = self.base_lr
+            return self.get_warmup_lr(num_update)
+        return self._rate(num_update)
+
+    def _rate(self, num_update):
+        raise NotImplementedError
+
+    __call__.__doc__ = LRScheduler.__call__.__doc__
+
+
+def _cosine(done):
+    """From 1 to 0 along half a cosine wave, as `done` goes from 0 to 1."""
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+#: What is left of the rate's fall when a share of it is done.
+_FALLS = {
+    "linear": lambda done: 1 - done,
+    "cosine": _cosine,
+    "sqrt": lambda done: 1 - math.sqrt(done),
+}
+
+
+def _one_of(name, value, choices):
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+class WarmupStableDecayScheduler(_Formula):
+    """Hold the learning rate after the warmup, and let it fall to `final_lr` in the last updates.
+
+    The learning rate is found by::
+
+        done = (num_update - (max_update - decay_steps)) / decay_steps, limited to [0, 1]
+        lr = final_lr + (base_lr - final_lr) * fall(done)
+
+    where ``fall(done)`` is ``1 - done`` for ``decay='linear'``, ``(1 + cos(pi * done)) / 2`` for ``'cosine'``
+    and ``1 - sqrt(done)`` for ``'sqrt'``. Past `max_update` it stays at `final_lr`.
+
+    Parameters
+    ----------
+    max_update : int
+        The update at which the rate reaches `final_lr`.
+    decay_steps : int, optional
+        How many updates the fall takes. Not given: a tenth of `max_update`, at least 1.
+    base_lr : float, default 0.01
+        The learning rate after the warmup.
+    final_lr : float, default 0
+        The learning rate at the end.
+    decay : {'linear', 'cosine', 'sqrt'}, default 'linear'
+        The shape of the fall.
+    warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    Notes
+    -----
+    A run can be prolonged from any update before the fall: give the new scheduler a larger `max_update`.
+
+    References
+    ----------
+    .. [1] S. Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training
+       Strategies", https://arxiv.org/abs/2404.06395.
+    .. [2] A. Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
+       https://arxiv.org/abs/2405.18392: the fall by a square root.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import WarmupStableDecayScheduler
+    >>> schedule = WarmupStableDecayScheduler(8, decay_steps=2, base_lr=1.0, warmup_steps=2)
+    >>> [schedule(n) for n in range(10)]
+    [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        max_update: int,
+        decay_steps: int | None = None,
+        base_lr: float = 0.01,
+        final_lr: float = 0,
+        decay: str = "linear",
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
+        super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+        self.max_update = _integer("max_update", max_update, least=1)
+        self.final_lr = checks.number("final_lr", final_lr)
+        if decay_steps is None:
+            decay_steps = max(self.max_update // 10, 1)
+        self.decay_steps = _integer("decay_steps", decay_steps, least=1)
+        if self.warmup_steps + self.decay_steps > self.max_update:
+            raise ValueError(
+                f"warmup_steps and decay_steps must be at most max_update together, got {self.warmup_steps} "
+                f"and {self.decay_steps} with max_update {self.max_update}"
+            )
+        self.decay = _one_of("decay", decay, _FALLS)
+
+    def _rate(self, num_update):
+        done = (num_update - (self.max_update - self.decay_steps)) / self.decay_steps
+        if done >= 1:
+            return self.final_lr
+        return self.final_lr + (self.base_lr - self.final_lr) * _FALLS[self.decay](max(done, 0.0))
+
+
+class InverseSquareRootScheduler(_Formula):
+    """Let the learning rate fall with the inverse square root of the number of updates, without an end.
+
+    The learning rate is found by::
+
+        lr = base_lr * sqrt(max(warmup_steps, 1) / num_update)
+
+    Parameters
+    ----------
+    base_lr : float, default 0.01
+        The learning rate at the end of the warmup.
+    warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    References
+    ----------
+    .. [1] A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, https://arxiv.org/abs/1706.03762,
+       section 5.3. Its rate is this one with a `base_lr` of ``1 / sqrt(d_model * warmup_steps)``.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import InverseSquareRootScheduler
+    >>> schedule = InverseSquareRootScheduler(base_lr=1.0, warmup_steps=4)
+    >>> [schedule(n) for n in (0, 2, 4, 16, 64)]
+    [0.0, 0.5, 1.0, 0.5, 0.25]
+    """
+
+    def _rate(self, num_update):
+        return self.base_lr * math.sqrt(max(self.warmup_steps, 1) / max(num_update, 1))
+
+
+class OneCycleScheduler(_Formula):
+    """Raise the learning rate to `base_lr`, then let it fall far below where it began, in one cycle.
+
+    Update n has the rate of step n - 1 of ``torch.optim.lr_scheduler.OneCycleLR`` (PyTorch 2.13), which also
+    cycles the momentum; this one does not. Past `max_update` the last rate stays.
+
+    Parameters
+    ----------
+    max_update : int
+        The length of the cycle, ``total_steps`` in PyTorch.
+    base_lr : float, default 0.01
+        The highest rate, ``max_lr`` in PyTorch.
+    pct_start : float, default 0.3
+        The share of the cycle in which the rate rises.
+    div_factor : float, default 25
+        The cycle begins at ``base_lr / div_factor``...
+    final_div_factor : float, default 1e4
+        ...and ends at ``base_lr / div_factor / final_div_factor``.
+    decay : {'cosine', 'linear'}, default 'cosine'
+        The shape of rise and fall, ``anneal_strategy`` in PyTorch.
+    three_phase : bool, default False
+        Fall to the beginning's rate as fast as it rose, then to the last one.
+
+    References
+    ----------
+    .. [1] L. N. Smith and N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large
+       Learning Rates", https://arxiv.org/abs/1708.07120.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import OneCycleScheduler
+    >>> schedule = OneCycleScheduler(10, base_lr=1.0, pct_start=0.5, div_factor=10, decay="linear")
+    >>> [round(schedule(n), 4) for n in (1, 3, 5, 8, 10, 11)]
+    [0.1, 0.55, 1.0, 0.4, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        max_update: int,
+        base_lr: float = 0.01,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        decay: str = "cosine",
+        three_phase: bool = False,
+    ) -> None:
+        super().__init__(base_lr)
+        self.max_update = _integer("max_update", max_update, least=1)
+        self.three_phase = bool(three_phase)
+        self.pct_start = checks.number("pct_start", pct_start, 0, 0.5 if self.three_phase else 1)
+        self.div_factor = checks.number("div_factor", div_factor, 1)
+        self.final_div_factor = checks.number("final_div_factor", final_div_factor, 1)
+        self.decay = _one_of("decay", decay, ("cosine", "linear"))
+
+    def _rate(self, num_update):
+        peak = self.base_lr
+        begin = peak / self.div_factor
+        ends = [
+            (self.pct_start * self.max_update - 1, peak),
+            (self.max_update - 1, begin / self.final_div_factor),
+        ]
+        if self.three_phase:
+            ends.insert(1, (2 * self.pct_start * self.max_update - 2, begin))
+        step = min(max(num_update - 1, 0), self.max_update - 1)
+        since, rate = 0.0, begin
+        for end, reached in ends:
+            if step <= end:
+                done = (step - since) / (end - since) if end > since else 1.0
+                return reached + (rate - reached) * _FALLS[self.decay](done)
+            since, rate = end, reached
+        return rate
+
+
+class CosineRestartsScheduler(_Formula):
+    """Let the learning rate fall along half a cosine wave, and begin again, with longer and longer waves.
+
+    The learning rate is found by::
+
+        n = num_update - max(warmup_steps, 1)
+        lr = final_lr + (base_lr - final_lr) * (1 + cos(pi * (n - start) / length)) / 2
+
+    where the waves begin at ``start = 0, period, period + period * period_factor, ...`` and are ``length =
+    period, period * period_factor, period * period_factor**2, ...`` long. Without a warmup, update n has the
+    rate of step n - 1 of ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`` (PyTorch 2.13).
+
+    Parameters
+    ----------
+    period : int
+        The length of the first wave in updates, ``T_0`` in PyTorch.
+    period_factor : int, default 1
+        How many times as long as the one before each wave is, ``T_mult`` in PyTorch.
+    base_lr : float, default 0.01
+        The learning rate where a wave begins.
+    final_lr : float, default 0
+        The learning rate that a wave falls to.
+    restart_factor : float, default 1
+        What `base_lr` is multiplied by with each restart, above 0 and at most 1.
+    warmup_steps, warmup_begin_lr, warmup_mode
+        As in `LRScheduler`.
+
+    References
+    ----------
+    .. [1] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+       https://arxiv.org/abs/1608.03983.
+
+    Examples
+    --------
+    >>> from mxopt.lr_scheduler import CosineRestartsScheduler
+    >>> schedule = CosineRestartsScheduler(period=2, period_factor=2, base_lr=1.0)
+    >>> [round(schedule(n), 3) for n in range(1, 9)]
+    [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0, 0.962]
+    """
+
+    def __init__(
+        self,
+        period: int,
+        period_factor: int = 1,
+        base_lr: float = 0.01,
+        final_lr: float = 0,
+        restart_factor: float = 1,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ) -> None:
+        super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
+        self.period = _integer("period", period, least=1)
+        self.period_factor = _integer("period_factor", period_factor, least=1)
+        self.final_lr = checks.number("final_lr", final_lr)
+        self.restart_factor = checks.number("restart_factor", restart_factor, 0, 1)
+
+    def _rate(self, num_update):
+        at, length, restarts = max(num_update - max(self.warmup_steps, 1), 0), self.period, 0
+        if self.period_factor == 1:
+            restarts, at = divmod(at, length)
+        else:
+            while at >= length:
+                at -= length
+                length *= self.period_factor
+                restarts += 1
+        peak = self.base_lr * self.restart_factor**restarts
+        return self.final_lr + (peak - self.final_lr) * _cosine(at / length)
+
+
+#: The classes that MXNet has as well.
+OF_MXNET = (FactorScheduler, MultiFactorScheduler, PolyScheduler, CosineScheduler, LRScheduler)
+
 #: mxopt's own classes: a file cannot set their attributes freely
-OWN = (FactorScheduler, MultiFactorScheduler, PolyScheduler, CosineScheduler, LRScheduler)
+OWN = (
+    *OF_MXNET,
+    WarmupStableDecayScheduler,
+    InverseSquareRootScheduler,
+    OneCycleScheduler,
+    CosineRestartsScheduler,
+)
 
 
 def nearest_own(cls):

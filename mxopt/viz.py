@@ -7,14 +7,12 @@ In a notebook, a figure on the last line of a cell is shown.
 
 from __future__ import annotations
 
-import copy
 import csv
-import io
 import os
 
 import numpy as np
 
-from . import checks
+from .curves import COLORS, colors, figure_of, rates, schedule
 from .namespace import missing_from
 from .saving.orders import Arrangement
 
@@ -22,76 +20,9 @@ __all__ = ["diff", "history", "rates", "schedule", "states"]
 
 #: more rows than this cannot be read in a figure
 _MOST_ROWS = 60
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 # MXNet's functions of this module draw networks.
 __getattr__ = missing_from("mxopt.visualization")
-
-
-def rates(scheduler, steps):
-    """The learning rates of the updates 1 to `steps`; the scheduler itself does not change.
-
-    A scheduler's answer depends on earlier calls, so a copy is called, update by update.
-
-    Parameters
-    ----------
-    scheduler : callable
-    steps : int
-
-    Returns
-    -------
-    float64 array (steps,)
-
-    Examples
-    --------
-    >>> import mxopt as mx
-    >>> scheduler = mx.lr_scheduler.FactorScheduler(2, 0.5, base_lr=1.0)
-    >>> mx.viz.rates(scheduler, 5).tolist()
-    [1.0, 1.0, 0.5, 0.5, 0.25]
-    """
-    if not callable(scheduler):
-        raise TypeError(f"scheduler must be callable with a number of updates, got {scheduler!r}")
-    asked = copy.deepcopy(scheduler)
-    asked(0)  # a warm-up begins before the first update
-    return np.array([asked(update) for update in range(1, checks.count("steps", steps) + 1)], np.float64)
-
-
-def schedule(scheduler, steps, optimizer=None):
-    """Draw the learning rate of every update.
-
-    Parameters
-    ----------
-    scheduler : callable or Optimizer
-        An optimizer's own scheduler, or its constant rate, if it is one.
-    steps : int
-    optimizer : Optimizer, optional
-        Draw a line for each multiplier that its parameters have, with their names.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    if hasattr(scheduler, "lr_scheduler"):
-        optimizer = optimizer or scheduler
-        scheduler = scheduler.lr_scheduler or (lambda update, lr=scheduler.lr: lr)
-    line = rates(scheduler, steps)
-    figure, axes = _figure(8, 3.6)
-    lines = {1.0: []}
-    if optimizer is not None:
-        lines = {}
-        for one in optimizer.effective():
-            lines.setdefault(one.lr_mult, []).append(one.name or str(one.index))
-    for color, (multiplier, names) in zip(_cycle(), sorted(lines.items(), reverse=True) or [(1.0, [])]):
-        text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        label = (f"{multiplier:g} x  " if multiplier != 1 else "") + text
-        axes.plot(np.arange(1, steps + 1), line * multiplier, color=color, linewidth=1.8, label=label or None)
-    axes.set_xlabel("update")
-    axes.set_ylabel("learning rate")
-    axes.set_xlim(1, max(steps, 2))
-    axes.set_ylim(bottom=min(0.0, line.min()))
-    if any(names for names in lines.values()):
-        axes.legend(frameon=False, fontsize=9)
-    return figure
 
 
 def states(source):
@@ -109,9 +40,9 @@ def states(source):
     rows = _statistics(_arrays(source))
     rows.sort(key=lambda row: (-row["odd"], -row["norm"]))
     left_out, rows = rows[_MOST_ROWS:], rows[:_MOST_ROWS]
-    figure, (norms, ranges) = _figure(10, 1.2 + 0.26 * max(len(rows), 2), columns=2)
+    figure, (norms, ranges) = figure_of(10, 1.2 + 0.26 * max(len(rows), 2), columns=2)
     places = np.arange(len(rows))
-    norms.barh(places, [row["norm"] for row in rows], color=_COLORS[0])
+    norms.barh(places, [row["norm"] for row in rows], color=COLORS[0])
     norms.set_yticks(places, [row["name"] for row in rows], fontsize=8)
     norms.invert_yaxis()
     norms.set_xlabel("norm")
@@ -120,10 +51,10 @@ def states(source):
         norms.set_xscale("log")
     for place, row in zip(places, rows):
         ranges.plot(
-            [row["min"], row["max"]], [place, place], color=_COLORS[2], linewidth=4, solid_capstyle="butt"
+            [row["min"], row["max"]], [place, place], color=COLORS[2], linewidth=4, solid_capstyle="butt"
         )
         if row["odd"]:
-            ranges.text(0.99, place, f"{row['odd']} not finite", color=_COLORS[1], fontsize=8, ha="right",
+            ranges.text(0.99, place, f"{row['odd']} not finite", color=COLORS[1], fontsize=8, ha="right",
                         va="center", transform=ranges.get_yaxis_transform())  # fmt: skip
     ranges.set_yticks([])
     ranges.set_ylim(norms.get_ylim())
@@ -160,9 +91,9 @@ def diff(one, other):
             size = max(np.nanmax(np.abs(a), initial=0.0), np.nanmax(np.abs(b), initial=0.0))
         rows.append((name, float(apart / size) if size else 0.0, "" if apart else "the same"))
     rows = sorted(rows, key=lambda row: (row[1] is not None, -(row[1] or 0)))[:_MOST_ROWS]
-    figure, axes = _figure(8, 1.2 + 0.26 * max(len(rows), 2))
+    figure, axes = figure_of(8, 1.2 + 0.26 * max(len(rows), 2))
     places = np.arange(len(rows))
-    axes.barh(places, [row[1] or 0.0 for row in rows], color=_COLORS[1])
+    axes.barh(places, [row[1] or 0.0 for row in rows], color=COLORS[1])
     axes.set_yticks(places, [row[0] for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("largest difference, relative to the largest element")
@@ -194,43 +125,13 @@ def history(source):
     names = [
         n for n in dict.fromkeys(n for record in records for n in record) if n not in ("step", "seconds")
     ]
-    figure, axes = _figure(8, 2.0 * len(names), rows=len(names))
-    for color, name, panel in zip(_cycle(), names, np.atleast_1d(axes)):
+    figure, axes = figure_of(8, 2.0 * len(names), rows=len(names))
+    for color, name, panel in zip(colors(), names, np.atleast_1d(axes)):
         points = [(record["step"], record[name]) for record in records if name in record]
         panel.plot(*zip(*points), color=color, linewidth=1.6, marker="." if len(points) < 30 else None)
         panel.set_ylabel(name)
     np.atleast_1d(axes)[-1].set_xlabel("update")
     return figure
-
-
-def _cycle():
-    while True:
-        yield from _COLORS
-
-
-def _figure(width, height, rows=1, columns=1):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            "pictures need matplotlib, which is not installed; pip install 'mxopt[viz]'"
-        ) from None
-
-    class Picture(Figure):
-        """A figure that notebooks show without a backend."""
-
-        def _repr_png_(self):
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=120)
-            return buffer.getvalue()
-
-    figure = Picture(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=rows > 1)
-    for one in np.atleast_1d(axes).ravel():
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(axis="x" if columns > 1 else "both", color="#dddddd", linewidth=0.6)
-        one.set_axisbelow(True)
-    return figure, axes
 
 
 def _arrays(source):

@@ -27,7 +27,7 @@ LAYERS = [
         "mxopt.stream",
     },
     {"mxopt.namespace", "mxopt.absent", "mxopt.paths", "mxopt.registry", "mxopt.typing"},
-    {"mxopt.dialects"},
+    {"mxopt.curves", "mxopt.dialects"},
     {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.microbatches"},
     {"mxopt.saving"},
     {"mxopt.nd"},

@@ -131,6 +131,8 @@ def test_rates_are_those_of_their_updates():
         lambda: mx.lr_scheduler.FactorScheduler(3, 0.5, base_lr=1.0),
         lambda: mx.lr_scheduler.MultiFactorScheduler([4, 9], 0.1, base_lr=1.0),
         lambda: mx.lr_scheduler.PolyScheduler(20, base_lr=1.0, final_lr=0.1),
+        lambda: mx.lr_scheduler.WarmupStableDecayScheduler(20, 5, base_lr=1.0, warmup_steps=3),
+        lambda: mx.lr_scheduler.CosineRestartsScheduler(4, 2, base_lr=1.0),
     ):
         scheduler = make()
         before = dict(vars(scheduler))
@@ -158,6 +160,12 @@ def pictures():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield mx.viz
+
+
+def test_plot_is_the_picture_of_a_schedule(pictures):
+    scheduler = mx.lr_scheduler.OneCycleScheduler(50, base_lr=1.0)
+    (line,) = mx.lr_scheduler.plot(scheduler, 60).axes[0].lines
+    assert line.get_ydata().tolist() == mx.viz.rates(scheduler, 60).tolist()
 
 
 def test_schedule(pictures):

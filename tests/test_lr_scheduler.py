@@ -9,11 +9,15 @@ import pytest
 
 from mxopt import lr_scheduler
 from mxopt.lr_scheduler import (
+    CosineRestartsScheduler,
     CosineScheduler,
     FactorScheduler,
+    InverseSquareRootScheduler,
     LRScheduler,
     MultiFactorScheduler,
+    OneCycleScheduler,
     PolyScheduler,
+    WarmupStableDecayScheduler,
 )
 
 WARMUP = {"warmup_steps": 4, "warmup_begin_lr": 0.5, "base_lr": 1.5}
@@ -55,6 +59,76 @@ WARMUP = {"warmup_steps": 4, "warmup_begin_lr": 0.5, "base_lr": 1.5}
             [9, 1],
             [0.25, 0.25],
             id="multifactor passes several at once",
+        ),
+        pytest.param(
+            WarmupStableDecayScheduler(10, 4, base_lr=2, final_lr=1, warmup_steps=2),
+            [0, 1, 2, 6, 7, 8, 10, 11, 6],
+            [0, 1, 2, 2, 1.75, 1.5, 1, 1, 2],
+            id="warmup-stable-decay, in any order",
+        ),
+        pytest.param(
+            WarmupStableDecayScheduler(8, 4, base_lr=1, decay="cosine"),
+            [4, 6, 8],
+            [1, 0.5, 0],
+            id="warmup-stable-decay by a cosine",
+        ),
+        pytest.param(
+            WarmupStableDecayScheduler(8, 4, base_lr=1, decay="sqrt"),
+            [4, 5, 8],
+            [1, 0.5, 0],
+            id="warmup-stable-decay by a root",
+        ),
+        pytest.param(
+            WarmupStableDecayScheduler(30, base_lr=1),
+            [27, 28, 30],
+            [1, 2 / 3, 0],
+            id="warmup-stable-decay in the last tenth",
+        ),
+        pytest.param(
+            InverseSquareRootScheduler(2, warmup_steps=4),
+            [1, 3, 4, 16, 1],
+            [0.5, 1.5, 2, 1, 0.5],
+            id="inverse square root",
+        ),
+        pytest.param(InverseSquareRootScheduler(1), [0, 1, 4], [1, 1, 0.5], id="inverse square root at once"),
+        # from torch 2.13: OneCycleLR(optimizer, 1.0, total_steps=8, pct_start=0.5, div_factor=4, ...)
+        pytest.param(
+            OneCycleScheduler(8, base_lr=1, pct_start=0.5, div_factor=4, final_div_factor=5),
+            [*range(1, 9), 20],
+            [0.25, 0.4375, 0.8125, 1, 0.8608757210636101, 0.525, 0.18912427893638994, 0.05, 0.05],
+            id="one cycle",
+        ),
+        pytest.param(
+            OneCycleScheduler(
+                8,
+                base_lr=1,
+                pct_start=0.375,
+                div_factor=4,
+                final_div_factor=5,
+                decay="linear",
+                three_phase=True,
+            ),
+            range(1, 9),
+            [0.25, 0.625, 1, 0.625, 0.25, 0.25 - 0.2 / 3, 0.25 - 0.4 / 3, 0.05],
+            id="one cycle in three phases",
+        ),
+        pytest.param(
+            OneCycleScheduler(1, base_lr=2), [0, 1, 2], [2 / 25e4] * 3, id="one cycle of one update"
+        ),
+        pytest.param(
+            OneCycleScheduler(4, base_lr=1, pct_start=0.25), [1], [1], id="one cycle that begins at its peak"
+        ),
+        pytest.param(
+            CosineRestartsScheduler(2, 2, base_lr=3, final_lr=1, restart_factor=0.5),
+            [1, 2, 3, 5, 7, 11],
+            [3, 2, 1.5, 1.25, 0.75, 0.875],
+            id="cosine with restarts",
+        ),
+        pytest.param(
+            CosineRestartsScheduler(2, base_lr=1, warmup_steps=2),
+            [0, 1, 2, 3, 4, 1001],
+            [0, 0.5, 1, 0.5, 1, 0.5],
+            id="cosine with restarts after a warmup",
         ),
         pytest.param(PolyScheduler(4, base_lr=1), range(6), [1, 0.5625, 0.25, 0.0625, 0, 0], id="poly"),
         pytest.param(
@@ -106,7 +180,20 @@ EVERY = [
     pytest.param(MultiFactorScheduler, {"step": [2, 7], "factor": 0.7}, id="multifactor"),
     pytest.param(PolyScheduler, {"max_update": 9}, id="poly"),
     pytest.param(CosineScheduler, {"max_update": 9}, id="cosine"),
+    pytest.param(WarmupStableDecayScheduler, {"max_update": 9, "decay_steps": 3}, id="warmup-stable-decay"),
+    pytest.param(InverseSquareRootScheduler, {}, id="inverse square root"),
+    pytest.param(CosineRestartsScheduler, {"period": 3, "period_factor": 2}, id="cosine with restarts"),
+    pytest.param(OneCycleScheduler, {"max_update": 9}, id="one cycle"),
 ]
+
+
+def test_every_class_is_tried_here():
+    assert {case.values[0] for case in EVERY} == {*lr_scheduler.OWN} - {LRScheduler}
+
+
+def warmed(scheduler, settings):
+    """Of a class with settings; with a warmup where the class has one."""
+    return scheduler(**settings, **(WARMUP if scheduler is not OneCycleScheduler else {"base_lr": 1.5}))
 
 
 @pytest.mark.parametrize(("scheduler", "settings"), EVERY)
@@ -116,7 +203,7 @@ EVERY = [
     ids=["deepcopy", "pickle"],
 )
 def test_copy_goes_on_where_the_original_stands(scheduler, settings, duplicate):
-    schedule = scheduler(**settings, **WARMUP)
+    schedule = warmed(scheduler, settings)
     for n in range(6):
         schedule(n)
     twin = duplicate(schedule)
@@ -128,7 +215,17 @@ def test_base_lr_may_be_overwritten_by_the_optimizer(scheduler, settings):
     schedule = scheduler(**settings, base_lr=1.0)
     schedule.base_lr = 0.125
     curve = scheduler in (PolyScheduler, CosineScheduler)
-    assert schedule(1) == (scheduler(**settings, base_lr=1.0)(1) if curve else 0.125)
+    assert schedule(1) == scheduler(**settings, base_lr=1.0 if curve else 0.125)(1)
+
+
+@pytest.mark.parametrize(("scheduler", "settings"), EVERY[4:])
+def test_a_later_schedule_asks_for_the_rate_that_base_lr_was_set_to(scheduler, settings):
+    schedule, fresh = warmed(scheduler, settings), warmed(scheduler, settings)
+    asked = [schedule(n) for n in (12, 0, 3, 7)]
+    assert asked == [warmed(scheduler, settings)(n) for n in (12, 0, 3, 7)]  # a formula, without a position
+    schedule.base_lr = 2 * fresh.base_lr
+    vars(fresh).update(base_lr=schedule.base_lr, warmup_final_lr=schedule.base_lr)
+    assert [schedule(n) for n in range(14)] == [fresh(n) for n in range(14)]
 
 
 def test_numpy_scalars_count_as_numbers():
@@ -205,6 +302,44 @@ NAN, INF = math.nan, math.inf
         (lambda: PolyScheduler(9, pwr=-1), ValueError, "pwr must be 0 or more, got -1"),
         (lambda: CosineScheduler("9"), AssertionError, "max_update must be an integer, got '9'"),
         (lambda: CosineScheduler(9, final_lr=NAN), ValueError, "final_lr must be a finite number, got nan"),
+        (
+            lambda: WarmupStableDecayScheduler(9, 5, warmup_steps=5),
+            ValueError,
+            "warmup_steps and decay_steps must be at most max_update together, got 5 and 5 with max_update 9",
+        ),
+        (
+            lambda: WarmupStableDecayScheduler(9, decay="steep"),
+            ValueError,
+            "decay must be one of 'linear', 'cosine', 'sqrt', got 'steep'",
+        ),
+        (lambda: WarmupStableDecayScheduler(9, 0), ValueError, "decay_steps must be 1 or more, got 0"),
+        (
+            lambda: OneCycleScheduler(9, pct_start=1.5),
+            ValueError,
+            r"pct_start must be within \[0, 1\], got 1.5",
+        ),
+        (
+            lambda: OneCycleScheduler(9, pct_start=0.6, three_phase=True),
+            ValueError,
+            r"pct_start must be within \[0, 0.5\], got 0.6",
+        ),
+        (lambda: OneCycleScheduler(9, div_factor=0), ValueError, "div_factor must be at least 1, got 0"),
+        (lambda: CosineRestartsScheduler(0), ValueError, "period must be 1 or more, got 0"),
+        (
+            lambda: CosineRestartsScheduler(2, 1.5),
+            AssertionError,
+            "period_factor must be an integer, got 1.5",
+        ),
+        (
+            lambda: CosineRestartsScheduler(2, restart_factor=2),
+            ValueError,
+            r"restart_factor must be within \[0, 1\], got 2",
+        ),
+        (
+            lambda: InverseSquareRootScheduler()(INF),
+            ValueError,
+            "num_update must be a finite number, got inf",
+        ),
         (lambda: FactorScheduler(1)(INF), ValueError, "num_update must be a finite number, got inf"),
         (lambda: CosineScheduler(1)("1"), TypeError, "num_update must be a number, got '1'"),
     ],

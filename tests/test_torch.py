@@ -396,3 +396,38 @@ def test_names_of_parameters_are_in_messages():
     optimizer._runs[0].updater.states[0] = (np.zeros(1, "f4"), np.zeros(1, "f4"))
     with pytest.raises(ValueError, match="'weight'"):
         optimizer.step()
+
+
+LATER = mxopt.lr_scheduler
+ONE_CYCLE = {"anneal_strategy": "decay", "total_steps": "max_update", "max_lr": "base_lr"}
+RESTARTS = {"T_0": "period", "T_mult": "period_factor", "eta_min": "final_lr"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "names", "settings"),
+    [
+        ("OneCycleLR", "OneCycleScheduler", ONE_CYCLE, {"total_steps": 40, "max_lr": 0.3}),
+        (
+            "OneCycleLR", "OneCycleScheduler", ONE_CYCLE,
+            {"total_steps": 37, "max_lr": 0.3, "pct_start": 0.2, "div_factor": 7.0, "final_div_factor": 9.0,
+             "three_phase": True},
+        ),
+        (
+            "OneCycleLR", "OneCycleScheduler", ONE_CYCLE,
+            {"total_steps": 40, "max_lr": 0.3, "anneal_strategy": "linear", "pct_start": 0.45},
+        ),
+        ("CosineAnnealingWarmRestarts", "CosineRestartsScheduler", RESTARTS, {"T_0": 7, "eta_min": 0.01}),
+        ("CosineAnnealingWarmRestarts", "CosineRestartsScheduler", RESTARTS, {"T_0": 3, "T_mult": 2}),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")  # of steps of a scheduler without steps of the optimizer
+def test_the_rate_of_update_n_is_that_of_torchs_step_n_minus_1(theirs, ours, names, settings):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    scheduler = getattr(torch.optim.lr_scheduler, theirs)(optimizer, **settings)
+    given = {names.get(name, name): value for name, value in settings.items()}
+    if given.get("decay") == "cos":
+        given["decay"] = "cosine"
+    schedule = getattr(LATER, ours)(**{"base_lr": 0.3, **given})
+    for update in range(1, settings.get("total_steps", 60)):
+        assert schedule(update) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-13), update
+        scheduler.step()

@@ -356,11 +356,13 @@ def scheduler_class(name):
 
 #: attribute of a scheduler: the constructor argument, where the names differ
 _ARGUMENT_OF = {"warmup_final_lr": "base_lr", "power": "pwr"}
+#: attributes that are judged one by one, and that calls may change
+_MOVING = {"base_lr", "count", "cur_step_ind", "base_lr_orig", "max_steps"}
 
 
 @functools.cache
 def _attributes_of_scheduler(cls):
-    needed = {"step": [1] if cls is lr_scheduler.MultiFactorScheduler else 1, "max_update": 1}
+    needed = {"step": [1] if cls is lr_scheduler.MultiFactorScheduler else 1, "max_update": 1, "period": 1}
     arguments = {name: value for name, value in needed.items() if name in inspect.signature(cls).parameters}
     return frozenset(vars(cls(**arguments)))
 
@@ -402,6 +404,11 @@ def _judge_scheduler(own, attributes):
     given = {_ARGUMENT_OF.get(name, name): attributes[name] for name in attributes if name != "base_lr"}
     parameters = inspect.signature(own).parameters
     made = own(**{name: value for name, value in given.items() if name in parameters})
+    for name in (
+        _attributes_of_scheduler(own) - _MOVING
+    ):  # what no argument sets is as the constructor left it
+        if _ARGUMENT_OF.get(name, name) not in parameters and attributes[name] != getattr(made, name):
+            raise ValueError(f"{name} must be {getattr(made, name)!r}, got {attributes[name]!r}")
     if not isinstance(attributes["base_lr"], (int, float, np.integer, np.floating)):
         raise TypeError(f"base_lr must be a number, got {attributes['base_lr']!r}")
     checks.number("base_lr", attributes["base_lr"])

@@ -184,7 +184,7 @@ def to_record(optimizer, dialect):
 
 def _scheduler_record(scheduler):
     cls = type(scheduler)
-    if cls not in lr_scheduler.OWN:
+    if cls not in lr_scheduler.OF_MXNET:
         raise StateMismatch(
             f"MXNet has no learning-rate scheduler {cls.__name__!r}, so it cannot be written for it"
         )

@@ -72,6 +72,12 @@ def test_a_file_sets_no_attribute_that_is_not_data(name, part):
         ("multi", {"step": []}, "step must be a list"),
         ("poly", {"get_warmup_lr": 1}, "get_warmup_lr is not data"),
         ("poly", {"note": 1}, "is not its own"),
+        ("cycle", {"warmup_steps": 9}, "warmup_steps must be 0, got 9"),
+        ("cycle", {"warmup_mode": None}, "warmup_mode must be 'linear', got None"),
+        ("cycle", {"pct_start": 2.0}, r"pct_start must be within \[0, 1\]"),
+        ("restarts", {"period_factor": 0}, "period_factor must be 1 or more"),
+        ("stable", {"decay": ["linear"]}, "decay must be one of"),
+        ("stable", {"decay_steps": 99}, "must be at most max_update together"),
     ],
 )
 def test_a_schedule_that_could_not_be_made_is_refused(schedule, change, words):
@@ -80,6 +86,9 @@ def test_a_schedule_that_could_not_be_made_is_refused(schedule, change, words):
         "multi": lambda: SCHEDULES.MultiFactorScheduler([2, 4], 0.5),
         "poly": lambda: SCHEDULES.PolyScheduler(9),
         "cosine": lambda: SCHEDULES.CosineScheduler(9),
+        "cycle": lambda: SCHEDULES.OneCycleScheduler(9),
+        "restarts": lambda: SCHEDULES.CosineRestartsScheduler(9),
+        "stable": lambda: SCHEDULES.WarmupStableDecayScheduler(9),
     }
     updater, _ = trained(lr_scheduler=made[schedule](), learning_rate=None)
     data = updater.get_states(dump_optimizer=True)
@@ -186,8 +195,12 @@ def test_a_params_file_of_many_empty_arrays_is_refused(tmp_path):
         lambda: SCHEDULES.MultiFactorScheduler([3, 10, 20], 0.5, base_lr=0.5),
         lambda: SCHEDULES.PolyScheduler(10, base_lr=0.5, final_lr=0.005, warmup_steps=3),
         lambda: SCHEDULES.CosineScheduler(10, base_lr=0.5, final_lr=0.005),
+        lambda: SCHEDULES.WarmupStableDecayScheduler(12, 4, base_lr=0.5, warmup_steps=3),
+        lambda: SCHEDULES.InverseSquareRootScheduler(base_lr=0.5, warmup_steps=3),
+        lambda: SCHEDULES.OneCycleScheduler(12, base_lr=0.5),
+        lambda: SCHEDULES.CosineRestartsScheduler(3, 2, base_lr=0.5, restart_factor=0.5),
     ],
-    ids=["factor", "multifactor", "poly", "cosine"],
+    ids=["factor", "multifactor", "poly", "cosine", "stable", "root", "cycle", "restarts"],
 )
 def test_rates_after_a_resume_are_those_of_the_uninterrupted_run(make, dump, at):
     arguments = {"lr_scheduler": make(), "learning_rate": 0.25}

@@ -39,6 +39,17 @@ def schedulers(package):
         ),
         st.builds(made.PolyScheduler, ends, pwr=st.integers(1, 3), final_lr=rates, **warmup),
         st.builds(made.CosineScheduler, ends, final_lr=rates, **warmup),
+        st.builds(
+            made.WarmupStableDecayScheduler,
+            ends,
+            st.just(1),
+            final_lr=rates,
+            decay=st.sampled_from(["linear", "cosine", "sqrt"]),
+            **warmup,
+        ),
+        st.builds(made.InverseSquareRootScheduler, **warmup),
+        st.builds(made.OneCycleScheduler, ends, rates, st.floats(0, 0.5), three_phase=st.booleans()),
+        st.builds(made.CosineRestartsScheduler, counts, st.integers(1, 3), restart_factor=rates, **warmup),
     )
 
 
