@@ -277,3 +277,14 @@ def test_a_repaired_wheel_runs_where_there_is_no_compiler(built, tmp_path):
         assert any("libgomp" in name for name in archive.namelist())
     assert "extensions" in release("check", repaired, sdist)
     assert "passed" in release("try", repaired)
+
+
+def test_the_benchmark_has_a_limit_for_every_optimizer():
+    code = f"""
+import sys
+sys.path.append({str(ROOT)!r})  # last: the mxopt that is installed
+from benchmarks import cases
+cases.FULL = 4000
+print(len([row for row in cases.family(0.0) if row.times["limit"].median > 0]) >= {len(kernels.RULES)} // 3)
+"""
+    assert printed("-c", code) == "True\n"
