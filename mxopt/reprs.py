@@ -130,6 +130,30 @@ def _html_of(optimizer):
     return own() if own else table(repr(optimizer), None, ())
 
 
+def store_text(store):
+    """``<KVStore 'local', 3 keys, <Adam(...)>>``"""
+    return f"<{type(store).__name__} {store.type!r}, {_count(len(store._stored), 'key')}{_applied(store)}>"
+
+
+def _applied(store):
+    """What a store does with a pushed gradient, in a few words."""
+    updater = store._updater
+    if updater is None:
+        return ""
+    return f", {getattr(updater, 'optimizer', updater)!r}"
+
+
+def store_html(store):
+    rows = [
+        (key, "x".join(map(str, held.array.shape)) or "scalar", held.array.dtype, held.stype)
+        for key, held in store._stored.items()
+    ]
+    title = f"{type(store).__name__} {store.type!r}: {_count(len(rows), 'key')}"
+    optimizer = getattr(store._updater, "optimizer", None)
+    text = table(title, ("key", "shape", "dtype", "storage"), rows)
+    return text if optimizer is None else text + _html_of(optimizer)
+
+
 def trainer_text(trainer):
     """``<Trainer of 3 parameters: <Adam(...)>>``"""
     return (

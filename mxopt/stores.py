@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks
+from . import checks, reprs
 from .arrays import as_array
 from .dialects import V2
 from .nd import view
@@ -241,6 +241,12 @@ class KVStore(KVStoreBase):
         self._kind = kind
         self._stored: dict[Any, Any] = {}
         self._updater: Any = None
+
+    def __repr__(self):
+        return reprs.store_text(self)
+
+    def _repr_html_(self):
+        return reprs.store_html(self)
 
     @property
     def type(self) -> str:

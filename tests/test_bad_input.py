@@ -1,8 +1,11 @@
 """Bad input: one clear line, and nothing has changed."""
 
 import copy
+import functools
 import inspect
+import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from runs import assert_same_bits, everything, gradients, tensors
 
 import mxopt as mx
 import mxopt.v1
+from mxopt.saving.attributes import hyper_parameters
 
 SHAPES = [(6, 4)] * 10
 BAD = 2  # the third of ten
@@ -337,7 +341,7 @@ def test_hyper_parameter_out_of_range(name, value):
 )
 def test_hyper_parameter_spoilt_later(attribute, words, fused):
     call = Call(use_fused_step=fused)
-    setattr(call.optimizer, attribute, math.nan)
+    vars(call.optimizer)[attribute] = math.nan  # past the judgement of assignments
     before = everything(call.updater, call.weights)
     with pytest.raises(ValueError, match=words):
         call.step()
@@ -486,7 +490,7 @@ def test_what_is_set_later_is_held_by_float32_too(package, name, dtype):
     updater(0, np.ones(3, dtype), weight)
     before = weight.copy(), dict(optimizer._index_update_count)
     kept = getattr(optimizer, name)
-    setattr(optimizer, name, 1e39)
+    vars(optimizer)[name] = 1e39  # past the judgement of assignments
     word = "learning_rate" if name == "lr" else name
     with pytest.raises(ValueError, match=f"{word} must be a finite number that float32 holds"):
         updater(0, np.ones(3, dtype), weight)
@@ -542,10 +546,63 @@ def test_arrays_of_one_element_are_numbers_everywhere(package, make):
 @BOTH
 @pytest.mark.parametrize("name", ["lr", "wd", "momentum", "clip_gradient"])
 @pytest.mark.parametrize("value", ["0.5", [0.5], object()], ids=["str", "list", "object"])
-def test_what_is_set_later_and_is_no_number_is_named(package, name, value):
+def test_what_a_step_finds_and_is_no_number_is_named(package, name, value):
     optimizer, weight = package.create("sgd", momentum=0.9), np.ones(3, np.float32)
-    setattr(optimizer, name, value)
+    vars(optimizer)[name] = value  # past the judgement of assignments
     word = "learning_rate" if name == "lr" else name
     with pytest.raises(TypeError, match=f"{word} must be a number, got"):
         package.get_updater(optimizer)(0, np.ones(3, np.float32), weight)
     assert (weight == 1).all()
+
+
+def outcome(call):
+    """The error of a call, None without one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of negative rates
+        try:
+            call()
+        except (TypeError, ValueError) as error:
+            return type(error), str(error)
+    return None
+
+
+@BOTH
+@pytest.mark.parametrize("name", mx.list_optimizers())
+def test_what_is_set_later_is_judged_as_in_the_constructor(package, name):
+    if name not in package.optimizer.opt_registry:
+        pytest.skip("not in this dialect")
+    judged = hyper_parameters(type(package.create(name))) & vars(package.create(name)).keys()
+    assert {"lr", "wd", "clip_gradient"} <= judged
+    arguments = {"lr": "learning_rate", "float_stable_eps": "eps"}
+    values = ("0.5", [0.5], math.nan, math.inf, 1e39, -0.5, 1.0, 2.0, 0, 0.25, np.float32(0.5))
+    refused = set()
+    for attribute, value in itertools.product(judged, values):
+        argument = arguments.get(attribute, attribute)
+        optimizer = package.create(name)
+        before = getattr(optimizer, attribute)
+        error = outcome(functools.partial(package.create, name, **{argument: value}))
+        assert outcome(functools.partial(setattr, optimizer, attribute, value)) == error, (attribute, value)
+        assert getattr(optimizer, attribute) is (before if error else value)
+        if error:
+            refused.add(attribute)
+    assert refused >= {"lr", "wd", "clip_gradient"}
+
+
+def test_attributes_of_ones_own_class_mean_what_its_author_says():
+    class Odd(mx.SGD):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.momentum = "adaptive"
+
+    odd = Odd()
+    odd.momentum = None
+    assert odd.momentum is None
+
+
+@pytest.mark.parametrize("value", [None, "0.5"])
+def test_a_rate_that_nothing_else_decides_is_a_number(value):
+    optimizer = mx.create("adam")
+    with pytest.raises(TypeError, match="learning_rate must be a number, got"):
+        optimizer.lr = value
+    optimizer = mx.create("adam", learning_rate=None, lr_scheduler=lambda count: 0.5)
+    optimizer.lr = None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mxopt as mx
+import mxopt.v1
 
 
 def run(logger, steps=4, **options):
@@ -249,10 +250,24 @@ def test_what_was_changed_is_shown():
     assert "rescale_grad" not in text
 
 
+@pytest.mark.parametrize("package", [mx, mxopt.v1], ids=["2.x", "1.x"])
+def test_a_store_shows_what_it_holds(package):
+    store = package.kv.create("device")
+    store.init([3, 5], [np.ones((2, 4), "f4"), np.ones(1, "f2")])
+    assert repr(store) == "<KVStore 'device', 2 keys>"
+    store.set_optimizer(package.create("sgd", learning_rate=0.5))
+    assert repr(store).startswith("<KVStore 'device', 2 keys, <SGD(learning_rate=0.5")
+    assert "<td" in store._repr_html_()
+    assert all(word in store._repr_html_() for word in (">2x4<", ">float16<", "SGD: no updates yet"))
+
+
 def shown():
     updater = run(mx.callback.StepLogger())
     trainer = mx.gluon.Trainer({"<b>": np.ones(2, "f4")}, "sgd")
-    return [updater, updater.optimizer, updater.optimizer.effective(), trainer, mx.describe("lamb"),
+    store = mx.kv.create()
+    store.init(["<a>", "b"], [np.ones(2, "f4"), mx.nd.ones((3, 2)).tostype("row_sparse")])
+    store.set_optimizer(mx.create("sgd"))
+    return [updater, updater.optimizer, updater.optimizer.effective(), trainer, store, mx.describe("lamb"),
             updater.set_states(updater.get_states())]  # fmt: skip
 
 

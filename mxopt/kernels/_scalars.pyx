@@ -23,6 +23,7 @@ import numpy as np
 cdef object infinity = float("inf")
 
 cdef extern from "Python.h":
+    int PyObject_GenericSetAttr(object, object, object) except -1
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* kind) except NULL
 
 
@@ -428,8 +429,8 @@ cdef class Ledger:
             if attributes is not None:
                 for name, one in self.attributes.items():
                     setattr(self.owner, name, one)
-            if self.number is not None:
-                self.owner.num_update = self.number
+            if self.number is not None:  # without the judgement of `Optimizer.__setattr__`
+                PyObject_GenericSetAttr(self.owner, "num_update", self.number)
         except BaseException:
             self.undo(k, before or [], schedule or [], attributes or {}, number)
             raise
@@ -454,7 +455,7 @@ cdef class Ledger:
         for name, value in attributes.items():
             setattr(self.owner, name, value)
         if number is not None:
-            self.owner.num_update = number
+            PyObject_GenericSetAttr(self.owner, "num_update", number)
 
 
 cdef object copied(object container):

@@ -15,6 +15,7 @@ from .. import checks, kernels, reprs, slots
 from ..arrays import as_array, is_half, zeros_like
 from ..dialects import V2
 from ..lr_scheduler import LRScheduler
+from ..saving.attributes import hyper_parameters, judge_change
 from ..sparse import RowSparseArray
 from .rates import Rates
 from .scalars import RuleScalars
@@ -200,6 +201,12 @@ class Optimizer(Rates, RuleScalars):
         self.wd_mult: dict[Any, float] = {}
         self.set_lr_mult({})
         self.set_wd_mult({})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a hyper-parameter that is there already is judged as by the constructor."""
+        if name in self.__dict__ and name in hyper_parameters(type(self)):
+            judge_change(self, name, value)
+        object.__setattr__(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

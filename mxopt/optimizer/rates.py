@@ -78,7 +78,7 @@ class Rates:
             )
         lr = checks.number("learning_rate", lr)
         checks.rate_sign(lr)
-        self.lr = lr
+        object.__setattr__(self, "lr", lr)  # judged already
 
     def set_lr_mult(self, args_lr_mult: dict[Any, float]) -> dict[str, list[str]]:
         """Set learning-rate multipliers.

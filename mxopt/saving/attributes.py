@@ -166,9 +166,7 @@ def described(optimizer):
             attributes[name] = value
         elif name not in ELSEWHERE and name not in hidden and (cls is not own or not name.startswith("_")):
             (attributes if cls is not own else attached)[name] = value
-    judged, extra = _judge(cls, attributes, attached, True, "this")[1:]
-    return judged, extra
-    return attributes, attached
+    return _judge(cls, attributes, attached, True, "this")[1:]
 
 
 def restored(cls, attributes, attached=None, exact=True, whose="the file's"):
@@ -252,21 +250,61 @@ def _refuse_ours(cls, names):
 
 def _arguments(own, attributes, default):
     """The constructor's arguments for the attributes that differ from their defaults."""
-    sources = {"learning_rate": "lr", "eps": own.renamed.get("epsilon", "eps")}
     found = {}
-    for base in own.__mro__:
-        for name in inspect.signature(base.__init__).parameters if "__init__" in vars(base) else ():
-            source = sources.get(name, name)
-            given = name not in _NOT_ARGUMENTS and source in attributes and source in default
-            if given and not _same(attributes[source], default[source]):
-                found.setdefault(name, attributes[source])
+    for name, source, _ in _parameters(own):
+        given = name not in _NOT_ARGUMENTS and source in attributes and source in default
+        if given and not _same(attributes[source], default[source]):
+            found.setdefault(name, attributes[source])
     if "eps" in found and "epsilon" in found:
         del found["epsilon"]
     return found
 
 
+def _parameters(own):
+    """(name, attribute where it is kept, `inspect.Parameter`) of the parameters of all constructors."""
+    sources = {"learning_rate": "lr", "eps": own.renamed.get("epsilon", "eps")}
+    for base in own.__mro__:
+        if "__init__" in vars(base):
+            for name, parameter in inspect.signature(base.__init__).parameters.items():
+                yield name, sources.get(name, name), parameter
+
+
+def _is_number(parameter):
+    return type(parameter.default) in (int, float) or str(parameter.annotation).startswith("float")
+
+
 def _same(one, other):
     return type(one) is type(other) and one == other
+
+
+@functools.cache
+def hyper_parameters(cls):
+    """The attributes of one of mxopt's own classes that are numbers which its constructor judges.
+
+    Empty for other classes, whose attributes mean what their authors say, and without what every step of a
+    Trainer sets anew, or a step itself.
+    """
+    if dialects.nearest_own(cls) is not cls:
+        return frozenset()
+    found = {attribute for _, attribute, given in _parameters(cls) if _is_number(given)}
+    return frozenset(found - {"rescale_grad", "begin_num_update", "aggregate_num", *rules_of_progress(cls)})
+
+
+def judge_change(optimizer, name, value):
+    """Raise for a new value of a hyper-parameter what the constructor would raise, given the others."""
+    if (
+        name in ("lr", "wd") and value is not None
+    ):  # nothing else depends on these; scripts set them step by step
+        checks.number("learning_rate" if name == "lr" else name, value)
+        if name == "lr":
+            checks.rate_sign(value)
+        return
+    if name == "lr" and optimizer.lr_scheduler is None:
+        raise TypeError(
+            "learning_rate must be a number, got None; without a scheduler nothing else decides it"
+        )
+    cls = type(optimizer)
+    cls(**_arguments(cls, {**vars(optimizer), name: value}, _defaults(cls)))
 
 
 def rules_of_progress(cls):
