@@ -235,7 +235,17 @@ class StandIns:
     def real_module(self, path):
         """Our module for a path of MXNet's, or None."""
         name = ours(self.dialect, path)
-        return importlib.import_module(name) if _is_a_file(name) else None
+        if not _is_a_file(name):
+            return None
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            library = (error.name or "mxopt").partition(".")[0]
+            if library == "mxopt":
+                raise
+            raise AttributeError(
+                f"{name} needs {library}, which is not installed; pip install {library}"
+            ) from None
 
     def _real(self, module, name):
         """Our own object: from the module, or from a package above that re-exports the name; else None."""

@@ -86,9 +86,9 @@ def listing(package):
 
 #: internal modules and helpers, which importing makes attributes of the package
 _INNER = {
-    "absent", "arrays", "checks", "clipping", "complete", "config", "describing", "dialects", "kernels",
-    "lazy", "listing", "loggers", "microbatches", "mxopt", "namespace", "paths", "registry", "reprs",
-    "saving", "slots", "sparse", "spelling", "states", "stream",
+    "absent", "arrays", "checks", "clipping", "complete", "config", "curves", "describing", "dialects",
+    "kernels", "lazy", "listing", "loggers", "microbatches", "mxopt", "namespace", "paths", "registry",
+    "reprs", "saving", "slots", "sparse", "spelling", "states", "stream",
 }  # fmt: skip
 
 

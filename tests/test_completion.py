@@ -40,7 +40,7 @@ def test_names_of_the_package(package):
         "cpu",
     }
     assert {f"mx.{name}" for name in wanted} <= set(found)
-    assert not {"mx.checks", "mx.namespace", "mx.lazy", "mx.kernels", "mx.mxopt"} & set(found)
+    assert not {"mx.checks", "mx.curves", "mx.namespace", "mx.lazy", "mx.kernels", "mx.mxopt"} & set(found)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,21 @@ def test_what_is_absent_is_no_attribute():
         with pytest.raises(AttributeError):
             place.no_such_name  # noqa: B018
         assert not hasattr(place, "no_such_name")
+
+
+def test_a_part_whose_library_is_not_installed():
+    code = """
+import sys
+sys.modules["torch"] = None  # as where it is not installed
+import mxopt as mx
+print(hasattr(mx, "torch"))
+try:
+    mx.torch
+except AttributeError as error:
+    print(error)
+"""
+    line = "mxopt.torch needs torch, which is not installed; pip install torch"
+    assert printed("-c", code).splitlines() == ["False", line]
 
 
 pty = pytest.importorskip("pty", reason="terminals are those of Unix")
