@@ -204,7 +204,8 @@ class Optimizer(Rates, RuleScalars):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a hyper-parameter that is there already is judged as by the constructor."""
-        if name in self.__dict__ and name in hyper_parameters(type(self)):
+        cls: Any = type(self)
+        if name in self.__dict__ and name in hyper_parameters(cls):
             judge_change(self, name, value)
         object.__setattr__(self, name, value)
 
