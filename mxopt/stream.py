@@ -65,6 +65,41 @@ def places(n):
     return _normals.take(n)
 
 
+def position():
+    """Where the stream of normal numbers stands: its key and the next number's place.
+
+    Returns
+    -------
+    tuple of int
+    """
+    generator()
+    return _normals.key, _normals.place
+
+
+def checked_position(value):
+    """A position from a file, as `position` gave it, or None.
+
+    Raises
+    ------
+    ValueError
+    """
+    if value is None:
+        return None
+    pair = list(value) if isinstance(value, (tuple, list)) else []
+    if len(pair) != 2 or not all(type(part) is int and 0 <= part < 2**64 for part in pair):
+        raise ValueError(
+            f"noise_position must be a key and a place, integers from 0 to 2**64 - 1, got {value!r}"
+        )
+    return tuple(pair)
+
+
+def move_to(key, place):
+    """Go on from a `position`."""
+    global _normals
+    generator()
+    _normals = kernels.Stream(key, place)
+
+
 def fill(out):
     """Write the next normal numbers into a flat float32 or float64 array."""
     kernels.normals(*places(out.size), out)

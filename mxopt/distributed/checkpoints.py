@@ -137,6 +137,11 @@ def together(ranks, what):
     ranks.agree(what)
 
 
+def _own_progress(optimizer):
+    """How far an optimizer has come, by the attributes that it keeps itself."""
+    return {name: getattr(optimizer, name) for name in optimizer.progress if name in vars(optimizer)}
+
+
 @contextlib.contextmanager
 def _in_place_of(updater, convert):
     """A one-process updater with the states of a sharded one, each array as ``convert(index, array)``."""
@@ -145,7 +150,7 @@ def _in_place_of(updater, convert):
     alone.states = {index: mapped(state, index, convert) for index, state in updater.states.items()}
     alone.states_synced = dict.fromkeys(alone.states, True)
     alone._row_sparse = updater._row_sparse
-    before = {name: getattr(optimizer, name) for name in optimizer.progress}
+    before = _own_progress(optimizer)
     for name, value in before.items():
         if isinstance(value, dict):
             setattr(optimizer, name, {index: mapped(one, index, convert) for index, one in value.items()})
@@ -178,7 +183,7 @@ def mapped(value, index, convert):
 def _restored(updater, convert):
     """As `_in_place_of`, but restores the optimizer after the block."""
     optimizer = updater.optimizer
-    before = {name: getattr(optimizer, name) for name in optimizer.progress}
+    before = _own_progress(optimizer)
     try:
         with _in_place_of(updater, convert) as alone:
             yield alone

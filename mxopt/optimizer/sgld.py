@@ -36,6 +36,10 @@ class SGLD(Optimizer):
     generator : numpy.random.Generator, optional
         The source of the noise. None, the default: the stream that ``mxopt.random.seed`` restarts. It is
         neither saved nor copied with the optimizer.
+    noise_position : tuple of int or None
+        Where that stream stands, its key and the next number's place; None with a generator. It is saved
+        with the states, and loading them moves the stream there, so that a resumed run draws the noise of an
+        uninterrupted one.
 
     Notes
     -----
@@ -66,6 +70,16 @@ class SGLD(Optimizer):
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "deviation")
     text_scalars = ("clip_gradient",)
     generator = None
+    progress = {"noise_position": stream.checked_position}
+
+    @property
+    def noise_position(self) -> tuple[int, int] | None:
+        return stream.position() if self.generator is None else None
+
+    @noise_position.setter
+    def noise_position(self, position: tuple[int, int] | None) -> None:
+        if position is not None and self.generator is None:
+            stream.move_to(*stream.checked_position(position))
 
     def __init__(
         self,

@@ -126,6 +126,8 @@ class _Loading:
         self.states = self.names = None
         self.counts = self.device = self.number = None
         self.progress = {}
+        #: What is kept elsewhere than in the optimizer's own attributes: SGLD's place in the stream of noise.
+        self.elsewhere = {}
         self.ignored = ()
         # the keys of states that can be read in two ways, and the dialects of these readings
         self.undecided, self.readings = (), ()
@@ -170,6 +172,8 @@ class _Loading:
         source = self.live
         if found.dumped is not None:
             source = self.optimizer = self._restored(found)
+            judged = attributes.judged_progress(source, found.progress)  # the rest is among its attributes
+            self.progress = {name: value for name, value in judged.items() if _is_property(source, name)}
         else:
             if name != type(self.live).__name__.lower():
                 self._check_related(name, dialect)
@@ -452,6 +456,10 @@ class _Loading:
                 "num_update": number,
             }
         for name in attributes.rules_of_progress(type(optimizer)):
+            if _is_property(optimizer, name):
+                if name in self.progress:
+                    self.elsewhere[name] = self.progress[name]
+                continue
             value = self.progress.get(name, getattr(optimizer, name))
             if isinstance(value, dict) and (optimizer is not live or name in self.progress):
                 value = {keys[key]: item for key, item in value.items() if key in keys}
@@ -479,11 +487,17 @@ class _Loading:
             else:
                 scheduler._begin_at(number)
         vars(optimizer).update(reached)
+        for name, value in self.elsewhere.items():
+            setattr(optimizer, name, value)
         updater.optimizer = optimizer
         updater.states = states
         updater.states_synced = dict.fromkeys(states, True)
         updater._row_sparse, updater._undecided = sparse, undecided
         still_undecided(updater)
+
+
+def _is_property(optimizer, name):
+    return isinstance(getattr(type(optimizer), name, None), property)
 
 
 def _inverted(names):

@@ -191,3 +191,70 @@ def test_lists_and_generators_of_one_s_own_take_the_numbers_in_order():
     weights = [np.zeros(n, np.float32) for n in (5, 100_000, 77)]
     mx.get_updater(mx.create("sgld", learning_rate=0.04))([0, 1, 2], [w.copy() for w in weights], weights)
     assert_same_bits([np.concatenate(weights)], [noise(np.zeros(100_082, np.float32))])
+
+
+def continued(package, data, steps, weight, grad, **keywords):
+    """The weight after more steps of an updater that loads a file."""
+    updater = package.get_updater(package.create("sgld", **keywords))
+    updater.set_states(data)
+    weight = weight.copy()
+    for _ in range(steps):
+        updater(0, grad, weight)
+    return weight
+
+
+@packages
+@either_way
+@pytest.mark.parametrize("dump", [False, True], ids=["states", "with optimizer"])
+def test_a_resumed_run_draws_the_noise_of_an_uninterrupted_one(package, fused, dump):
+    mx.random.seed(11)
+    updater = package.get_updater(package.create("sgld", use_fused_step=fused))
+    weight, grad = np.zeros(5000, np.float32), np.ones(5000, np.float32)
+    for _ in range(3):
+        updater(0, grad, weight)
+    data, saved = updater.get_states(dump_optimizer=dump), weight.copy()
+    for _ in range(3):
+        updater(0, grad, weight)
+    mx.random.seed(12)  # another process has another stream
+    assert_same_bits([continued(package, data, 3, saved, grad, use_fused_step=fused)], [weight])
+
+
+def test_loading_moves_the_stream_and_nothing_else_does():
+    mx.random.seed(5)
+    updater = mx.get_updater(mx.create("sgld"))
+    updater(0, np.ones(9, np.float32), np.ones(9, np.float32))
+    position = updater.optimizer.noise_position
+    data = updater.get_states()
+    mx.random.normal(shape=7)
+    assert updater.optimizer.noise_position == (position[0], position[1] + 7)
+    adam = mx.get_updater(mx.create("adam"))
+    adam.set_states(adam.get_states())
+    assert updater.optimizer.noise_position == (position[0], position[1] + 7)
+    updater.set_states(data)
+    assert updater.optimizer.noise_position == position
+
+
+def test_a_run_with_a_generator_of_its_own_leaves_the_stream_alone():
+    mx.random.seed(5)
+    optimizer = mx.create("sgld")
+    optimizer.generator = np.random.default_rng(7)
+    updater = mx.get_updater(optimizer)
+    assert optimizer.noise_position is None
+    data = updater.get_states()
+    before = mx.create("sgld").noise_position
+    mx.get_updater(mx.create("sgld")).set_states(data)
+    assert mx.create("sgld").noise_position == before
+    shared = mx.get_updater(mx.create("sgld")).get_states()
+    mx.random.seed(6)
+    before = mx.create("sgld").noise_position
+    updater.set_states(shared)
+    assert mx.create("sgld").noise_position == before
+
+
+@pytest.mark.parametrize("value", ["7", [1], [1, -1], [1, 2**64], [1.0, 2], [True, 2], {"a": 1}])
+def test_a_position_that_is_none_is_refused_and_moves_nothing(value):
+    before = mx.create("sgld").noise_position
+    optimizer = mx.create("sgld")
+    with pytest.raises(ValueError, match="noise_position must be a key and a place"):
+        optimizer.noise_position = value
+    assert optimizer.noise_position == before
