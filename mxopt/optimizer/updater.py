@@ -356,7 +356,7 @@ class Updater:
         from ..saving import writing
 
         if self._saving is not None and not options.get("background"):
-            self._saving.wait()  # files are written in call order
+            self._saving.settle()  # files are written in call order
         with self._lock:
             self._within_a_step("states cannot be saved")
             return writing.save_states(self, path, dump_optimizer, **options)
@@ -372,7 +372,7 @@ class Updater:
         from ..saving import loading
 
         if self._saving is not None:
-            self._saving.wait()
+            self._saving.settle()
         with self._lock:
             self._within_a_step("states cannot be loaded")
             return self._taken(loading.load_states(self, path, **options))

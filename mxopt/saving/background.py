@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
+
+from .. import checks
 
 
 class Saving:
     """A save under way; what it writes was fixed when it was requested.
 
-    The interpreter waits for it before exiting. If no thread can be started, the save is made at once.
+    The interpreter waits for it before exiting. If no thread can be started, the save is made at once. `wait`
+    and `result` raise what went wrong; if neither is called, the updater's next save or load warns, or else
+    the end of this object.
 
     Parameters
     ----------
     write : callable
         Writes the file.
+    path : str or bytes
+        The file.
     after : Saving, optional
         The previous save of the same updater: files are written in call order.
 
@@ -31,8 +38,10 @@ class Saving:
     True
     """
 
-    def __init__(self, write, after=None):
-        self._write, self._after = write, after
+    _unseen = False
+
+    def __init__(self, write, path, after=None):
+        self._write, self._after, self._path = write, after, path
         self._error = None
         self._finished = threading.Event()
         self._process = os.getpid()
@@ -44,10 +53,10 @@ class Saving:
     def _run(self):
         try:
             if self._after is not None:
-                self._after.wait()
+                self._after._is_over()
             self._write()
         except BaseException as error:
-            self._error = error
+            self._error, self._unseen = error, True
         finally:
             self._write = self._after = None
             self._finished.set()
@@ -56,10 +65,49 @@ class Saving:
         """Whether the save has finished, successfully or not."""
         return self._finished.is_set()
 
-    def wait(self, timeout=None):
-        """Wait until it is done, at most `timeout` seconds; returns whether it is. `result` raises errors."""
+    def _is_over(self, timeout=None):
         # in a forked child the thread does not exist; the parent writes the file
         return self._process != os.getpid() or self._finished.wait(timeout)
+
+    def wait(self, timeout=None):
+        """Wait until it is done.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            In seconds.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+
+        Raises
+        ------
+        OSError, StateFileError
+            What `save_states` would have raised.
+        """
+        over = self._is_over(timeout)
+        if self._error is not None:
+            self._unseen = False
+            raise self._error
+        return over
+
+    def settle(self):
+        """Wait until it is done; warn of an error that nobody has been told."""
+        self._is_over()
+        if self._unseen:
+            self._unseen = False
+            warnings.warn(
+                f"saving {os.fsdecode(self._path)!r} in the background failed, and the file is as it was: "
+                f"{self._error}; call wait() on what save_states returns to have errors raised",
+                RuntimeWarning,
+                stacklevel=checks.outside(),
+            )
+
+    def __del__(self):
+        if self._unseen:
+            self.settle()
 
     def result(self, timeout=None):
         """Wait until the file is written.
@@ -79,5 +127,3 @@ class Saving:
         start = time.monotonic()
         if not self.wait(timeout):
             raise TimeoutError(f"the save was not done after {time.monotonic() - start:.3g} seconds")
-        if self._error is not None:
-            raise self._error

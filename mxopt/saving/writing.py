@@ -76,7 +76,10 @@ def save_states(updater, path, dump_optimizer=False, format="mxopt", keep_previo
 
     if not background:
         return write()
-    updater._saving = Saving(write, updater._saving)
+    before = updater._saving
+    if before is not None and before.done():
+        before.settle()
+    updater._saving = Saving(write, path, before)
     return updater._saving
 
 

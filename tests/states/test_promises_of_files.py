@@ -1,6 +1,8 @@
 """What a file may not decide, what a schedule answers after a resume, and saves beside everything else."""
 
 import copy
+import errno
+import gc
 import os
 import pickle
 import subprocess
@@ -296,6 +298,46 @@ def test_a_save_in_the_background_that_fails_says_so(tmp_path):
     saving = updater.save_states(tmp_path / "nowhere" / "a.states", background=True)
     with pytest.raises(FileNotFoundError):
         saving.result()
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk on which no file can be put into place; returns what makes room."""
+
+    def replace(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    return monkeypatch.undo
+
+
+def test_waiting_for_a_save_that_failed_raises(tmp_path, full):
+    updater, _ = trained()
+    saving = updater.save_states(tmp_path / "a.states", background=True)
+    for ask in (saving.wait, saving.result, saving.wait):
+        with pytest.raises(OSError, match="No space left"):
+            ask()
+    full()
+    updater.save_states(tmp_path / "a.states")  # said already
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_the_next_save_tells_of_one_that_failed_and_nobody_asked_about(tmp_path, full, background):
+    updater, _ = trained()
+    saving = updater.save_states(tmp_path / "a.states", background=True)
+    assert saving._finished.wait(60)
+    full()
+    with pytest.warns(RuntimeWarning, match="saving '.*a.states' in the background failed, .*No space left"):
+        updater.save_states(tmp_path / "a.states", background=background)
+    updater.load_states(tmp_path / "a.states")
+
+
+def test_a_failed_save_does_not_pass_away_in_silence(tmp_path, full):
+    updater, _ = trained()
+    updater.save_states(tmp_path / "a.states", background=True)._finished.wait(60)
+    with pytest.warns(RuntimeWarning, match="in the background failed"):
+        del updater
+        gc.collect()
 
 
 def test_a_save_in_the_background_needs_no_thread(tmp_path, monkeypatch):
