@@ -606,3 +606,23 @@ def test_a_rate_that_nothing_else_decides_is_a_number(value):
         optimizer.lr = value
     optimizer = mx.create("adam", learning_rate=None, lr_scheduler=lambda count: 0.5)
     optimizer.lr = None
+
+
+@BOTH
+@pytest.mark.parametrize("value", ["3", None, 2.5, math.nan, True, -1])
+def test_counts_are_integers(package, value):
+    with pytest.raises(ValueError, match="begin_num_update must be an integer of 0 or more, got"):
+        package.create("adam", begin_num_update=value)
+    assert package.create("adam", begin_num_update=np.int64(3)).num_update == 3
+
+
+@pytest.mark.parametrize("value", ["3", None, [1]])
+def test_a_count_that_is_no_number_is_named(value):
+    optimizer, weights = mx.create("adam"), [np.ones(3, np.float32) for _ in range(2)]
+    updater, grads = mx.get_updater(optimizer), [np.ones(3, np.float32)] * 2
+    updater([0, 1], grads, weights)
+    before = everything(updater, weights)
+    optimizer._index_update_count[1] = value
+    with pytest.raises(TypeError, match="the update count of index 1 must be a number, got"):
+        updater([0, 1], grads, weights)
+    assert_same_bits(everything(updater, weights), before)

@@ -510,3 +510,34 @@ def test_learning_rate_zero_with_scheduler_position(name):
     # MXNet's LBSGD reads the rate of a tensor before it counts it.
     assert sorted(set(seen)) == ([0, 1, 2, 3] if name == "lbsgd" else [1, 2, 3])
     assert updater.optimizer.num_update == 3
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_a_step_within_a_step_of_the_same_index_is_refused(fused):
+    """A scheduler may step other indices; of its own, one of the two counts would be lost."""
+
+    class Stepping(mx.lr_scheduler.LRScheduler):
+        index = None
+
+        def __call__(self, num_update):
+            index, self.index = self.index, None
+            if index is not None:
+                updater(index, grad, weights[index])
+            return 0.1
+
+    scheduler = Stepping()
+    optimizer = mx.create("adam", learning_rate=None, lr_scheduler=scheduler, use_fused_step=fused)
+    updater = mx.get_updater(optimizer)
+    grad, weights = np.ones(4, np.float32), [np.ones(4, np.float32) for _ in range(2)]
+    updater([0, 1], [grad, grad], weights)
+    scheduler.index = 1
+    updater(0, grad, weights[0])
+    assert optimizer._index_update_count == {0: 2, 1: 2}
+    assert_same_bits(weights[:1], weights[1:])
+    scheduler.index = 0
+    with pytest.raises(RuntimeError, match="index 0 was stepped while a step of it was being prepared"):
+        updater(0, grad, weights[0])
+    assert optimizer._index_update_count == {0: 3, 1: 2}  # by the step within
+    scheduler.index = None  # it was put back, as was all that the step had changed
+    updater(1, grad, weights[1])
+    assert_same_bits(weights[:1], weights[1:])

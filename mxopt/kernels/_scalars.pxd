@@ -18,5 +18,6 @@ cdef class Ledger:
     cdef public dict attributes
     cdef public object schedule
     cdef int foresee(self, dict counts, object indices, object begin, object owner) except -1
+    cpdef compare(self)
     cpdef write(self)
     cdef undo(self, Py_ssize_t written, list before, list schedule, dict attributes, object number)

@@ -364,29 +364,35 @@ cdef class Ledger:
 
     cdef int foresee(self, dict counts, object indices, object begin, object owner) except -1:
         # Work out the new counts.
-        cdef PyObject* found
+        cdef PyObject* found = NULL
         cdef PyObject* last = NULL
         cdef object one = None
         cdef Py_ssize_t k = 0
         self.counts, self.indices, self.owner = counts, indices, owner
-        for index in indices:
-            found = PyDict_GetItemWithError(counts, index)
-            if found == NULL:
-                one = begin + 1
-                if self.fresh is None:
-                    self.fresh = []
-                self.fresh.append(k)
-            elif found != last:
-                one = <object>found + 1
-            last = found
-            if k == 0:
-                self.t = one
-            elif self.new is not None:
-                self.new.append(one)
-            elif one is not self.t and one != self.t:
-                self.new = [self.t] * k
-                self.new.append(one)
-            k += 1
+        try:
+            for index in indices:
+                found = NULL
+                found = PyDict_GetItemWithError(counts, index)
+                if found == NULL:
+                    one = begin + 1
+                    if self.fresh is None:
+                        self.fresh = []
+                    self.fresh.append(k)
+                elif found != last:
+                    one = <object>found + 1
+                last = found
+                if k == 0:
+                    self.t = one
+                elif self.new is not None:
+                    self.new.append(one)
+                elif one is not self.t and one != self.t:
+                    self.new = [self.t] * k
+                    self.new.append(one)
+                k += 1
+        except TypeError:
+            if found == NULL or isinstance(<object>found, (int, float)):
+                raise
+            raise TypeError(f"the update count of index {index!r} must be a number, got {<object>found!r}") from None
         if self.new is not None:
             self.t = None
         if k > 1 and has_twice(indices, k):
@@ -396,6 +402,25 @@ cdef class Ledger:
     def count_of(self, Py_ssize_t position):
         """The new count of one index, by its position."""
         return self.t if self.new is None else self.new[position]
+
+    cpdef compare(self):
+        """Raise if a count is no longer what the new one was worked out from: the caller's code may have stepped."""
+        cdef Py_ssize_t k = 0
+        cdef PyObject* found
+        cdef PyObject* last = NULL  # a call's counts are mostly one object
+        cdef set fresh = None if self.fresh is None else set(self.fresh)
+        cdef bint new, one_count = self.new is None
+        for index in self.indices:
+            found = PyDict_GetItemWithError(self.counts, index)
+            new = fresh is not None and k in fresh
+            if (found == NULL) != new or (
+                    found != NULL and not (one_count and found == last) and <object>found + 1 != self.count_of(k)):
+                raise RuntimeError(
+                    f"index {index!r} was stepped while a step of it was being prepared, by the scheduler or another "
+                    "function that the step calls; step it before or after, and nothing has changed by this one"
+                )
+            last = found
+            k += 1
 
     cpdef write(self):
         """Change everything that the ledger holds; an error leaves all as it was.

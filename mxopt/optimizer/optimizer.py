@@ -182,8 +182,8 @@ class Optimizer(Rates, RuleScalars):
                 lr_scheduler.base_lr = learning_rate
         self.wd = checks.number("wd", wd)
         self.clip_gradient = checks.optional_number("clip_gradient", clip_gradient)
-        if isinstance(begin_num_update, np.integer):  # it would round powers differently from a Python int
-            begin_num_update = int(begin_num_update)
+        # a Python int: NumPy's would round powers differently
+        begin_num_update = checks.count("begin_num_update", begin_num_update, low=0)
         self.begin_num_update = begin_num_update
         self.num_update = begin_num_update
         if begin_num_update and isinstance(lr_scheduler, LRScheduler):

@@ -87,6 +87,7 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
             ledger.more = [*ledger.added, *states.added]
         if optimizer.lr_scheduler is not None or optimizer._rates_apart or not optimizer.built_in:
             plan.compare()  # the user's code may have run since
+            ledger.compare()
         draw = optimizer._draw
         if draw is not None:
             noise = optimizer._noise(plan.nelements)

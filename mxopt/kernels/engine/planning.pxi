@@ -800,6 +800,7 @@ def write_back(list targets not None, list sources not None, Ledger ledger=None)
         if not same_shape(target, source) or target.dtype != source.dtype or not target.flags.writeable:
             raise ValueError(f"array {i} cannot be written back")
     if ledger is not None:
+        ledger.compare()
         ledger.write()
     for i in range(len(targets)):
         cnp.PyArray_CopyInto(targets[i], sources[i])
