@@ -15,8 +15,8 @@ from .context import Context, current_context
 __all__ = [
     "almost_equal", "assert_allclose", "assert_almost_equal", "assert_exception", "compare_ndarray_tuple",
     "compare_optimizer", "default_context", "default_device", "default_dtype", "environment", "list_gpus",
-    "rand_ndarray", "rand_shape_2d", "rand_shape_3d", "rand_shape_nd", "random_arrays", "same",
-    "set_default_context",
+    "rand_ndarray", "rand_shape_2d", "rand_shape_3d", "rand_shape_nd", "rand_sparse_ndarray", "random_arrays",
+    "same", "set_default_context",
 ]  # fmt: skip
 
 _WHOLE = [np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "uint32", "int64", "uint64")]
@@ -193,28 +193,77 @@ def _shape(most, allow_zero_size):
     return tuple(int(np.random.randint(not allow_zero_size, size + 1)) for size in most)
 
 
-def rand_ndarray(shape, stype="default", density=None, dtype=None, ctx=None, **_attributes):
+def rand_sparse_ndarray(shape, stype, density=None, dtype=None, distribution=None, data_init=None,
+                        rsp_indices=None, modifier_func=None, shuffle_csr_indices=False,
+                        ctx=None):  # fmt: skip
+    """A row-sparse array of random numbers, with what it was made from.
+
+    Equal states of ``numpy.random`` give the array that MXNet's function gives.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    stype : {'row_sparse'}
+        There are no CSR arrays here.
+    density : float, optional
+        About which share of the rows is present; by default a random one.
+    dtype : dtype, default float32
+    distribution : {'uniform'}, optional
+    data_init : float, optional
+        The value of all elements, instead of random ones.
+    rsp_indices : int array, optional
+        The rows that are present, instead of random ones.
+    modifier_func : callable, optional
+        Is given each value and returns the one to take.
+    shuffle_csr_indices, ctx : ignored
+
+    Returns
+    -------
+    array : RowSparseNDArray
+    (values, rows) : tuple of ndarray
+    """
+    from . import nd
+
+    if stype != "row_sparse":
+        raise ValueError(f"stype must be 'row_sparse', got {stype!r}; mxopt has no CSR arrays")
+    if distribution not in (None, "uniform"):
+        raise ValueError(f"distribution must be 'uniform' for row_sparse, got {distribution!r}")
+    dtype = np.dtype(dtype or np.float32)
+    share = np.random.rand() if density is None else density
+    if rsp_indices is None:
+        rows = np.flatnonzero(np.random.rand(shape[0]) < share)
+    else:
+        rows = np.asarray(rsp_indices)
+    values = np.random.rand(len(rows), *shape[1:]).astype(dtype)
+    if data_init is not None:
+        values.fill(data_init)
+    if modifier_func is not None and values.size:
+        values = np.vectorize(modifier_func, otypes=[np.float64])(values)
+    array = nd.sparse.row_sparse_array((values.astype(dtype), rows), shape=shape, dtype=dtype)
+    return array, (values, rows)
+
+
+def rand_ndarray(shape, stype="default", density=None, dtype=None, modifier_func=None,
+                 shuffle_csr_indices=False, distribution=None, ctx=None):  # fmt: skip
     """An array of random numbers.
 
     Parameters
     ----------
     shape : tuple of int
     stype : {'default', 'row_sparse'}
-    density : float, optional
-        About which share of the rows is present; by default a random one.
     dtype : dtype, default float32
+    density, modifier_func, shuffle_csr_indices, distribution, ctx
+        As for `rand_sparse_ndarray`; a dense array takes no notice of them, as in MXNet.
     """
     from . import nd
 
-    dtype = np.dtype(dtype or np.float32)
     if stype == "default":
-        return nd.array(random_arrays(shape), dtype=dtype, ctx=ctx)
+        return nd.array(random_arrays(shape), dtype=np.dtype(dtype or np.float32), ctx=ctx)
     if stype != "row_sparse":
         raise ValueError(f"stype must be 'default' or 'row_sparse', got {stype!r}")
-    share = np.random.rand() if density is None else density
-    rows = np.flatnonzero(np.random.rand(shape[0]) < share)
-    values = np.random.rand(len(rows), *shape[1:]).astype(dtype)
-    return nd.sparse.row_sparse_array((values, rows), shape=shape, dtype=dtype)
+    return rand_sparse_ndarray(
+        shape, stype, density=density, dtype=dtype, modifier_func=modifier_func, distribution=distribution
+    )[0]
 
 
 def compare_ndarray_tuple(t1, t2, rtol=None, atol=None):

@@ -436,3 +436,10 @@ def test_names_around_optimizers(mx):
     assert mx.test_utils.default_dtype() is np.float32
     assert len(mx.test_utils.rand_shape_nd(3)) == 3
     assert mx.test_utils.rand_ndarray((4, 2), "row_sparse", density=1).stype == "row_sparse"
+    names = {}
+    exec(f"from {mx.__name__}.test_utils import *", names)
+    array, (values, rows) = names["rand_sparse_ndarray"]((4, 2), "row_sparse", rsp_indices=[1, 3])
+    assert array.indices.tolist() == rows.tolist() == [1, 3]
+    assert values.shape == (2, 2)
+    with pytest.raises(ValueError, match="stype must be 'row_sparse', got 'csr'; mxopt has no CSR arrays"):
+        names["rand_sparse_ndarray"]((4, 2), "csr")

@@ -279,3 +279,37 @@ def test_callbacks():
 
     theirs, ours = both(log)
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"density": 0.5},
+        {"density": 0.0},
+        {"density": 1.0, "dtype": np.float64},
+        {"data_init": 3.0, "density": 0.5},
+        {"rsp_indices": np.array([0, 3])},
+        {"modifier_func": lambda value: 1 - value, "density": 0.7},
+    ],
+    ids=str,
+)
+def test_random_row_sparse_arrays_are_drawn_as_mxnet_draws_them(settings):
+    found = []
+    for package in (mxnet, OURS):
+        np.random.seed(7)
+        sparse, (values, rows) = package.test_utils.rand_sparse_ndarray((6, 3), "row_sparse", **settings)
+        found.append((sparse.asnumpy(), sparse.data.asnumpy(), sparse.indices.asnumpy(), values, rows))
+    theirs, ours = found
+    for one, other in zip(theirs[:3], ours[:3]):
+        np.testing.assert_array_equal(other, one)
+        assert other.dtype == one.dtype
+    np.testing.assert_array_equal(ours[3].ravel(), theirs[3].ravel())
+    np.testing.assert_array_equal(ours[4], theirs[4])
+    options = {name: value for name, value in settings.items() if name not in ("data_init", "rsp_indices")}
+    np.random.seed(7)
+    one = mxnet.test_utils.rand_ndarray((6, 3), "row_sparse", **options).asnumpy()
+    np.random.seed(7)
+    np.testing.assert_array_equal(
+        OURS.test_utils.rand_ndarray((6, 3), "row_sparse", **options).asnumpy(), one
+    )
