@@ -153,12 +153,15 @@ def names(optimizer) -> tuple[str, ...]:
     return tuple(leaf.name for leaf in leaves(structure(optimizer)))
 
 
-def create(optimizer, weight):
-    """A new state for one weight."""
+def create(optimizer, weight, copied=None):
+    """A new state for one weight; its copies are of `copied`, by default of the same.
+
+    MXNet's copies of a row-sparse weight are row-sparse, whatever its other states are.
+    """
     built = []
     for slot in optimizer.state_slots:
         if slot.is_present(optimizer):
-            built.append(slot.create(weight))
+            built.append(slot.create(weight if copied is None or slot.start == "zeros" else copied))
         elif slot.absent == NONE:
             built.append(None)
     if len(built) == 1 and not optimizer.states_in_tuple:

@@ -294,19 +294,16 @@ class Optimizer(Rates, RuleScalars):
         index : int or str
         weight : ndarray
         """
-        weight = self._as_states_see(weight)
-        self.check_weight(index, weight)
-        return slots.create(self, weight)
+        seen = self._as_states_see(weight)
+        self.check_weight(index, seen)
+        return slots.create(self, seen, _with_rows(weight))
 
     #: Whether states of a row-sparse weight are row-sparse, as MXNet makes them.
     states_have_rows = False
 
     def _as_states_see(self, weight):
         """The weight that states are made from: for a row-sparse one, all its rows."""
-        if isinstance(weight, RowSparseArray):
-            from ..nd import stored_rows
-
-            weight = stored_rows(weight)
+        weight = _with_rows(weight)
         if getattr(weight, "stype", "default") == "row_sparse" and not self.states_have_rows:
             from ..nd import NDArray
 
@@ -561,6 +558,15 @@ class Optimizer(Rates, RuleScalars):
             # The only number that MXNet's step reads from text as well.
             clip = kernels.as_read_by_mxnet((clip,), (True,))[0]
         return np.clip(array, -clip, clip)
+
+
+def _with_rows(weight):
+    """A weight, all rows of a row-sparse one stored."""
+    if isinstance(weight, RowSparseArray):
+        from ..nd import stored_rows
+
+        return stored_rows(weight)
+    return weight
 
 
 def _view(array, name, optimizer, index):

@@ -76,8 +76,6 @@ class LARS(SGD, lars.LARS):
         "lr_update": lambda value: None if value is None else checks.count("lr_update", value, 0),
     }
 
-    states_have_rows = True
-
     def __init__(
         self,
         momentum: float = 0.0,
