@@ -472,13 +472,24 @@ def test_a_constructor_takes_what_float32_holds(package):
     tried = 0
     for cls in package.optimizer.Optimizer.opt_registry.values():
         for name in [*numbers_of(cls), "learning_rate", "wd", "clip_gradient"]:
-            with pytest.raises(ValueError, match=f"{name} must be .*got 1e[+]39"):
-                cls(**{name: 1e39})
+            for value, words in ((1e39, "got 1e[+]39"), (1e-46, "got 1e-46"), (-1e-39, "got -1e-39")):
+                with pytest.raises(ValueError, match=f"{name} must be .*{words}"):
+                    cls(**{name: value})
             tried += 1
     assert tried > 60
     with pytest.raises(ValueError, match="learning_rate must be a finite number that float32 holds"):
         package.create("sgd").set_learning_rate(-1e39)
-    package.create("sgd", learning_rate=3e38)
+    package.create("sgd", learning_rate=3e38, wd=1.2e-38, clip_gradient=0.0)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["ftrl", "ftml"])
+def test_a_scheduled_rate_that_is_zero_in_float32_is_refused_where_it_divides(package, name):
+    optimizer = package.create(name, learning_rate=None, lr_scheduler=lambda count: 1e-46)
+    weight = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match="got 1e-46"):
+        package.get_updater(optimizer)(0, np.ones(3, np.float32), weight)
+    assert (weight == 1).all()
 
 
 @BOTH
@@ -574,7 +585,7 @@ def test_what_is_set_later_is_judged_as_in_the_constructor(package, name):
     judged = hyper_parameters(type(package.create(name))) & vars(package.create(name)).keys()
     assert {"lr", "wd", "clip_gradient"} <= judged
     arguments = {"lr": "learning_rate", "float_stable_eps": "eps"}
-    values = ("0.5", [0.5], math.nan, math.inf, 1e39, -0.5, 1.0, 2.0, 0, 0.25, np.float32(0.5))
+    values = ("0.5", [0.5], math.nan, math.inf, 1e39, 1e-46, -0.5, 1.0, 2.0, 0, 0.25, np.float32(0.5))
     refused = set()
     for attribute, value in itertools.product(judged, values):
         argument = arguments.get(attribute, attribute)

@@ -85,7 +85,7 @@ class FTML(Optimizer):
         self.lazy_update = checks.lazy_update(self, lazy_update)
 
     def check_rates(self, index, lr, wd):
-        if not lr > 0:
+        if not lr >= checks.SMALLEST:
             raise checks.zero_rate(self, index, lr)
 
     def scalars(self, t, lr, wd):
