@@ -464,7 +464,7 @@ def duplicate_index(optimizer, indices):
     for index in indices:
         if index in seen:
             return ValueError(
-                f"{who(optimizer, index)} stands twice in one call; step it once a call, or sum its gradients"
+                f"{who(optimizer, index)} occurs twice in one call; step it once a call, or sum its gradients"
             )
         seen.add(index)
     return None

@@ -1,4 +1,4 @@
-"""The two dialects of MXNet that mxopt speaks: 2.x, which is `mxopt`, and 1.x, which is `mxopt.v1`.
+"""The two dialects of MXNet: 2.x, which is `mxopt`, and 1.x, which is `mxopt.v1`.
 
 They share rules, engine and files, and differ in defaults, keywords, the order of states, and formulas. Code
 that depends on these differences is handed a `Dialect` and asks it; it never tests a module or class name.

@@ -22,7 +22,7 @@ __all__ = ["CSVLogger", "MLflowLogger", "StepLogger", "TensorBoardLogger", "Wand
 
 
 class StepLogger:
-    """Keeps a record of every step; a class of one's own overrides `write`.
+    """Keeps a record of every step; a class of your own overrides `write`.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def places(n):
 
 
 def position():
-    """Where the stream of normal numbers stands: its key and the next number's place.
+    """The position in the stream of normal numbers: its key and the next number's place.
 
     Returns
     -------

@@ -257,7 +257,7 @@ def test_any_layout_steps_like_a_contiguous_array(layout, tmp_path):
         ([0, 1], lambda a: [a[:5], a[4:]], None, "weight of index 0 and weight of index 1"),
         ([0, 1], lambda a: [a, a], None, "weight of index 0 and weight of index 1"),
         ([0, 1], lambda a: [a, a[::-1]], None, "weight of index 0 and weight of index 1"),
-        ([0, 0], lambda a: [a[:4], a[4:]], None, "index 0 stands twice in one call"),
+        ([0, 0], lambda a: [a[:4], a[4:]], None, "index 0 occurs twice in one call"),
         ([0], lambda a: [a], lambda a: [a], "weight of index 0 and gradient of index 0"),
         ([0], lambda a: [a[:4]], lambda a: [a[2:6]], "weight of index 0 and gradient of index 0"),
         ([0], lambda a: [a[::-1]], lambda a: [a], "weight of index 0 and gradient of index 0"),

@@ -253,7 +253,7 @@ def test_lists_of_other_lengths(what):
 def test_index_twice_in_a_call(fused):
     call = Call("sgd", use_fused_step=fused)
     call.indices[BAD] = 7
-    call.refuses(ValueError, "index 7 stands twice in one call")
+    call.refuses(ValueError, "index 7 occurs twice in one call")
 
 
 def test_index_that_is_no_index():

@@ -95,7 +95,7 @@ MISTAKES = [
     ("sgd(0, g, w); sgd(0, w, g)", "the order is updater.index, grad, weight.", "sgd(0, g, w); sgd(0, g, w)"),
     ("sgd(w, g, 0)", "the order is updater.index, grad, weight.", "sgd(0, g, w)"),
     ("sgd([0, 1], gs, ws[:1])", "same length", "sgd([0, 1], gs, ws)"),
-    ("sgd([0, 0], gs, ws)", "stands twice", "sgd([0, 1], gs, ws)"),
+    ("sgd([0, 0], gs, ws)", "occurs twice", "sgd([0, 1], gs, ws)"),
     ("sgd(0, gs, ws)", "must be an array, got list", "sgd([0, 1], gs, ws)"),
     ("mx.create(learning_rate=0.1)", "name", "mx.create('sgd', learning_rate=0.1)"),
     # types

@@ -76,7 +76,7 @@ def load():
         raise RankError(f"mpi4py finds no MPI library ({str(error).splitlines()[0]}); {_INSTALL}") from None
     if MPI.Get_version() < (3, 0):
         raise RankError(
-            f"the MPI library must speak MPI 3 or later, got {'.'.join(map(str, MPI.Get_version()))}; use "
+            f"the MPI library must support MPI 3 or later, got {'.'.join(map(str, MPI.Get_version()))}; use "
             "MPICH, Open MPI or Intel MPI of this decade"
         )
     size = told_size()

@@ -143,7 +143,7 @@ def corrected(tuple row not None, tuple corrections not None, double t):
     row : tuple of float
         For float32 arithmetic.
     corrections : tuple of (int, int)
-        Where a correction stands in the row, and where its beta does.
+        The positions of a correction and of its beta in the row.
     t : float
         The update count. A correction of exactly 1 is one that is switched off and stays.
 
@@ -340,7 +340,7 @@ cdef class Ledger:
     fresh : list of int or None
         Which of the indices, by position, had no count.
     twice : bool
-        Whether an index stands there twice; then `t` is None.
+        Whether an index occurs twice; then `t` is None.
     number : int or None
         The new `num_update` of `owner`; None: it stays.
     attributes : dict or None

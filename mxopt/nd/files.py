@@ -129,7 +129,7 @@ def load_frombuffer(buf, where="buffer"):
 def _count(number, size, data, where):
     """A count from the file, limited to what the file has room for."""
     if number * size > len(data):
-        raise DamagedStateFile(f"{where}: the file speaks of {number} entries and has {len(data)} bytes")
+        raise DamagedStateFile(f"{where}: the file declares {number} entries and has {len(data)} bytes")
     return number
 
 

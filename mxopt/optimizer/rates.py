@@ -348,9 +348,11 @@ class Rates:
                     cure = checks.nearest(key, known) or (
                         "; pass param_idx2name, which gives the indices names" if not known else ""
                     )
-                    bears = "no name matches" if multipliers.is_pattern(key) else "no parameter has that name"
+                    reason = (
+                        "no name matches" if multipliers.is_pattern(key) else "no parameter has that name"
+                    )
                     warnings.warn(
-                        f"{kind} is set for {key!r}, but {bears}{cure}",
+                        f"{kind} is set for {key!r}, but {reason}{cure}",
                         UserWarning,
                         stacklevel=checks.outside(),
                     )

@@ -37,7 +37,7 @@ class SGLD(Optimizer):
         The source of the noise. None, the default: the stream that ``mxopt.random.seed`` restarts. It is
         neither saved nor copied with the optimizer.
     noise_position : tuple of int or None
-        Where that stream stands, its key and the next number's place; None with a generator. It is saved
+        The position in that stream, its key and the next number's place; None with a generator. It is saved
         with the states, and loading them moves the stream there, so that a resumed run draws the noise of an
         uninterrupted one.
 

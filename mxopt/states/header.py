@@ -147,7 +147,7 @@ def _read_table(text, base, size):
     shapes = {}
     for name in table.members():
         if name in tensors or (name == "__metadata__" and metadata):
-            raise ForeignStateFile(f"the header: the name {name[:80]!r} stands twice in one object")
+            raise ForeignStateFile(f"the header: the name {name[:80]!r} occurs twice in one object")
         if name == "__metadata__":
             metadata = _read_metadata(table)
         else:

@@ -124,7 +124,7 @@ class JSONText:
 def _object(pairs):
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ForeignStateFile("a name stands twice in one object")
+        raise ForeignStateFile("a name occurs twice in one object")
     return result
 
 

@@ -290,7 +290,7 @@ class Interpreter:
         self.protocol = self._number("<B")
         if self.protocol > 5 or self._opcode_at != 0:
             raise self._foreign(
-                f"the announcement of pickle protocol {self.protocol}; 0 to 5 exist, and it stands first"
+                f"the announcement of pickle protocol {self.protocol}; 0 to 5 exist, and it comes first"
             )
 
     def frame(self):
@@ -666,7 +666,7 @@ class _Resolver:
                 raise ForeignStateFile("an array has no contents")
             return value.value, 1
         if kind is _Dtype:
-            raise ForeignStateFile("a NumPy type stands in place of a value")
+            raise ForeignStateFile("a NumPy type takes the place of a value")
         if kind is Global:
             return Record(*value), 1
         if kind not in _TO_RESOLVE:

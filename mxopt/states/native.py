@@ -423,7 +423,7 @@ class _Reader:
                     if type(key) not in (int, str):
                         raise ForeignStateFile(wrong)
                     if key in result:
-                        raise ForeignStateFile(f"the key {key!r} stands twice in one dict")
+                        raise ForeignStateFile(f"the key {key!r} occurs twice in one dict")
                 elif length == 1:
                     result[key] = self._node(depth)
                 else:

@@ -89,7 +89,7 @@ FORGERIES = {
     "tuple of nothing": (forged('{"tuple":1}'), "a tuple must be"),
     "dict without pairs": (forged('{"dict":[1]}'), "must be a pair"),
     "dict with a list as key": (forged('{"dict":[[[],1]]}'), "must be a pair"),
-    "key twice": (forged('{"dict":[[1,1],[1,2]]}'), "stands twice in one dict"),
+    "key twice": (forged('{"dict":[[1,1],[1,2]]}'), "occurs twice in one dict"),
     "JSON name twice": (forged('{"tuple":[],"tuple":[]}'), "without one name"),
     "float by a wrong name": (forged('{"float":"1e5"}'), "must be nan, inf"),
     "scalar out of range": (forged('{"scalar":["int8",300]}'), "out of range|not a scalar"),
@@ -102,7 +102,7 @@ FORGERIES = {
     "comma at the end": (forged('[1,]'), "not JSON"),
     "checksum that is no number": (
         forged('{"array":["a","0x000001"]}', {"a": entry()}, b"1234"), "an array must be"),
-    "name twice in the header": (sealed(SEAL + b"}," + TWICE + b"," + TWICE + b"}", b"1234"), "stands twice"),
+    "name twice in the header": (sealed(SEAL + b"}," + TWICE + b"," + TWICE + b"}", b"1234"), "occurs twice"),
     "scalar float of int": (forged('{"scalar":["float32",1]}'), "not a scalar"),
     "NaN in the document": (forged("NaN"), "NaN is not JSON"),
     "endless digits": (forged("1" * 100_000), "integer of 100000 digits"),
