@@ -26,7 +26,7 @@ _HALVES = [name for name, itemsize in STORAGE_DTYPES.items() if itemsize == 2]
 LARGEST = (2 - 2**-23) * 2.0**127
 
 
-#: The smallest float32 that is not subnormal. MXNet refuses numbers nearer to 0, and kernels take them for 0.
+#: The smallest float32 that is not subnormal: kernels take numbers nearer to 0 for 0.
 SMALLEST = 2.0**-126
 
 
@@ -50,8 +50,6 @@ def number(
     result = _number(name, value)
     if not abs(result) <= LARGEST:
         raise ValueError(f"{name} must be a finite number{_too_large(result)}, got {value!r}")
-    if 0 < abs(result) < SMALLEST:
-        raise ValueError(f"{name} must be 0 or a number that float32 holds, at least 1.2e-38, got {value!r}")
     if (
         low is not None
         and result < low

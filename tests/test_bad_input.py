@@ -472,9 +472,8 @@ def test_a_constructor_takes_what_float32_holds(package):
     tried = 0
     for cls in package.optimizer.Optimizer.opt_registry.values():
         for name in [*numbers_of(cls), "learning_rate", "wd", "clip_gradient"]:
-            for value, words in ((1e39, "got 1e[+]39"), (1e-46, "got 1e-46"), (-1e-39, "got -1e-39")):
-                with pytest.raises(ValueError, match=f"{name} must be .*{words}"):
-                    cls(**{name: value})
+            with pytest.raises(ValueError, match=f"{name} must be .*got 1e[+]39"):
+                cls(**{name: 1e39})
             tried += 1
     assert tried > 60
     with pytest.raises(ValueError, match="learning_rate must be a finite number that float32 holds"):

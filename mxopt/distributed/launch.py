@@ -111,7 +111,7 @@ def _wait(job, folder):
     if fallen and not _said(folder):
         who = ", ".join(f"rank {rank} (process {pid})" for rank, pid in fallen)
         print(
-            f"mxopt: {who} died without an error message: killed, perhaps for lack of memory, or crashed; all end",
+            f"mxopt: {who} died without an error message: killed, perhaps out of memory, or crashed; all end",
             file=sys.stderr,
             flush=True,
         )
