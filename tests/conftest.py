@@ -11,6 +11,13 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items):
+    """Refuse names that differ from process to process, by which tests cannot be shared out among several."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid} has an address in its name; give the parameter an id")
+
+
 @pytest.fixture(autouse=True)
 def same_threads():
     """Leave the number of threads as it was."""

@@ -292,7 +292,7 @@ def test_callbacks():
         {"rsp_indices": np.array([0, 3])},
         {"modifier_func": lambda value: 1 - value, "density": 0.7},
     ],
-    ids=str,
+    ids=lambda settings: " ".join(settings) or "defaults",
 )
 def test_random_row_sparse_arrays_are_drawn_as_mxnet_draws_them(settings):
     found = []
