@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import traceback
 
 from . import launch
 from .errors import RankError
@@ -140,8 +141,12 @@ def _end_together(MPI):
         if issubclass(kind, RankError):  # every rank raises it, so one line is enough
             say(rank, size, text[0] if text else kind.__name__)
         else:
-            before(kind, error, trace)
-            say(rank, size, f"{kind.__name__}: {text[0] if text else ''}; all ranks end")
+            shown = ""
+            if before is sys.__excepthook__:  # which writes piece by piece, and other ranks in between
+                shown = "".join(traceback.format_exception(kind, error, trace))
+            else:
+                before(kind, error, trace)
+            say(rank, size, f"{kind.__name__}: {text[0] if text else ''}; all ranks end", shown)
         sys.stderr.flush()
         sys.stdout.flush()
         for one in _all:
@@ -160,10 +165,10 @@ def _leave():
     launch.ended(load().COMM_WORLD.rank)
 
 
-def say(rank, size, text):
-    """Print one line about a rank in a single write, so that lines of several ranks do not mix."""
+def say(rank, size, text, before=""):
+    """Print one line about a rank, in a single write with what comes before it: lines of ranks do not mix."""
     launch.said()
-    sys.stderr.write(f"mxopt: rank {rank} of {size}: {text}\n")
+    sys.stderr.write(f"{before}mxopt: rank {rank} of {size}: {text}\n")
     sys.stderr.flush()
 
 
