@@ -518,12 +518,6 @@ _FALLS = {
 }
 
 
-def _one_of(name, value, choices):
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
-
-
 class WarmupStableDecayScheduler(_Formula):
     """Hold the learning rate after the warmup, and let it fall to `final_lr` in the last updates.
 
@@ -591,7 +585,7 @@ class WarmupStableDecayScheduler(_Formula):
                 f"warmup_steps and decay_steps must be at most max_update together, got {self.warmup_steps} "
                 f"and {self.decay_steps} with max_update {self.max_update}"
             )
-        self.decay = _one_of("decay", decay, _FALLS)
+        self.decay = checks.one_of("decay", decay, tuple(_FALLS))
 
     def _rate(self, num_update):
         done = (num_update - (self.max_update - self.decay_steps)) / self.decay_steps
@@ -683,7 +677,7 @@ class OneCycleScheduler(_Formula):
         self.pct_start = checks.number("pct_start", pct_start, 0, 0.5 if self.three_phase else 1)
         self.div_factor = checks.number("div_factor", div_factor, 1)
         self.final_div_factor = checks.number("final_div_factor", final_div_factor, 1)
-        self.decay = _one_of("decay", decay, ("cosine", "linear"))
+        self.decay = checks.one_of("decay", decay, ("cosine", "linear"))
 
     def _rate(self, num_update):
         peak = self.base_lr
@@ -727,7 +721,7 @@ class CosineRestartsScheduler(_Formula):
     final_lr : float, default 0
         The learning rate that a wave falls to.
     restart_factor : float, default 1
-        What `base_lr` is multiplied by with each restart, above 0 and at most 1.
+        What `base_lr` is multiplied by with each restart, from 0 to 1.
     warmup_steps, warmup_begin_lr, warmup_mode
         As in `LRScheduler`.
 

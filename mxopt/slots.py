@@ -153,15 +153,16 @@ def names(optimizer) -> tuple[str, ...]:
     return tuple(leaf.name for leaf in leaves(structure(optimizer)))
 
 
-def create(optimizer, weight, copied=None):
-    """A new state for one weight; its copies are of `copied`, by default of the same.
+def create(optimizer, weight, copied):
+    """A new state for one weight.
 
-    MXNet's copies of a row-sparse weight are row-sparse, whatever its other states are.
+    Slots that start as a copy of the weight are made from `copied`, which is the same weight but for its
+    storage: MXNet's copies of a row-sparse weight are row-sparse, whatever its other states are.
     """
     built = []
     for slot in optimizer.state_slots:
         if slot.is_present(optimizer):
-            built.append(slot.create(weight if copied is None or slot.start == "zeros" else copied))
+            built.append(slot.create(copied if slot.start == "weight" else weight))
         elif slot.absent == NONE:
             built.append(None)
     if len(built) == 1 and not optimizer.states_in_tuple:

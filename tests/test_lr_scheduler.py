@@ -310,7 +310,7 @@ NAN, INF = math.nan, math.inf
         (
             lambda: WarmupStableDecayScheduler(9, decay="steep"),
             ValueError,
-            "decay must be one of 'linear', 'cosine', 'sqrt', got 'steep'",
+            "decay must be one of linear, cosine, sqrt, got 'steep'",
         ),
         (lambda: WarmupStableDecayScheduler(9, 0), ValueError, "decay_steps must be 1 or more, got 0"),
         (

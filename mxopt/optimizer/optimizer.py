@@ -205,7 +205,11 @@ class Optimizer(Rates, RuleScalars):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a hyper-parameter that is there already is judged as by the constructor."""
         cls: Any = type(self)
-        if name in self.__dict__ and name in hyper_parameters(cls):
+        judged = cls.__dict__.get("_judged")
+        if judged is None:
+            judged = cls._judged = hyper_parameters(cls)
+        # Asking self.__dict__ would make it, and slow down every attribute of the instance (CPython 3.11 on).
+        if name in judged and hasattr(self, name):
             judge_change(self, name, value)
         object.__setattr__(self, name, value)
 
@@ -458,7 +462,7 @@ class Optimizer(Rates, RuleScalars):
         return checks.refused(error, self, indices, weights, grads, states, names)
 
     @staticmethod
-    def are_new(states):
+    def _are_new(states):
         """Whether some of the states of a call are to be added to the updater's by the call."""
         return type(states) is NewStates
 

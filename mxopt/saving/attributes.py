@@ -277,7 +277,6 @@ def _same(one, other):
     return type(one) is type(other) and one == other
 
 
-@functools.cache
 def hyper_parameters(cls):
     """The attributes of one of mxopt's own classes that are numbers which its constructor judges.
 
@@ -292,19 +291,21 @@ def hyper_parameters(cls):
 
 def judge_change(optimizer, name, value):
     """Raise for a new value of a hyper-parameter what the constructor would raise, given the others."""
-    if (
-        name in ("lr", "wd") and value is not None
-    ):  # nothing else depends on these; scripts set them step by step
-        checks.number("learning_rate" if name == "lr" else name, value)
-        if name == "lr":
-            checks.rate_sign(value)
-        return
-    if name == "lr" and optimizer.lr_scheduler is None:
-        raise TypeError(
-            "learning_rate must be a number, got None; without a scheduler nothing else decides it"
-        )
-    cls = type(optimizer)
-    cls(**_arguments(cls, {**vars(optimizer), name: value}, _defaults(cls)))
+    # Nothing else depends on these two, and scripts set them step by step.
+    if name == "wd":
+        checks.number(name, value)
+    elif name == "lr":
+        if value is not None:
+            checks.rate_sign(checks.number("learning_rate", value))
+        elif optimizer.lr_scheduler is None:
+            raise TypeError(
+                "learning_rate must be a number, got None; without a scheduler nothing else decides it"
+            )
+    else:
+        cls = type(optimizer)
+        arguments = _arguments(cls, {**vars(optimizer), name: value}, _defaults(cls))
+        arguments.pop("learning_rate", None)  # a negative one was warned of when it was set
+        cls(**arguments)
 
 
 def rules_of_progress(cls):
@@ -442,9 +443,8 @@ def _judge_scheduler(own, attributes):
     given = {_ARGUMENT_OF.get(name, name): attributes[name] for name in attributes if name != "base_lr"}
     parameters = inspect.signature(own).parameters
     made = own(**{name: value for name, value in given.items() if name in parameters})
-    for name in (
-        _attributes_of_scheduler(own) - _MOVING
-    ):  # what no argument sets is as the constructor left it
+    # What no argument sets is as the constructor left it.
+    for name in _attributes_of_scheduler(own) - _MOVING:
         if _ARGUMENT_OF.get(name, name) not in parameters and attributes[name] != getattr(made, name):
             raise ValueError(f"{name} must be {getattr(made, name)!r}, got {attributes[name]!r}")
     if not isinstance(attributes["base_lr"], (int, float, np.integer, np.floating)):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
 import warnings
+import weakref
 
 from .. import checks
+
+#: the saves that have not succeeded yet
+_open: weakref.WeakSet = weakref.WeakSet()
+
+
+@atexit.register
+def _settle_all():
+    """When the interpreter exits, after its threads have ended."""
+    for saving in list(_open):
+        saving.settle()
 
 
 class Saving:
@@ -15,7 +27,7 @@ class Saving:
 
     The interpreter waits for it before exiting. If no thread can be started, the save is made at once. `wait`
     and `result` raise what went wrong; if neither is called, the updater's next save or load warns, or else
-    the end of this object.
+    the end of this object or of the interpreter.
 
     Parameters
     ----------
@@ -45,6 +57,7 @@ class Saving:
         self._error = None
         self._finished = threading.Event()
         self._process = os.getpid()
+        _open.add(self)
         try:
             threading.Thread(target=self._run, name="mxopt-saving").start()
         except RuntimeError:  # no thread available, or the interpreter is exiting
@@ -55,6 +68,7 @@ class Saving:
             if self._after is not None:
                 self._after._is_over()
             self._write()
+            _open.discard(self)
         except BaseException as error:
             self._error, self._unseen = error, True
         finally:
@@ -94,9 +108,9 @@ class Saving:
         return over
 
     def settle(self):
-        """Wait until it is done; warn of an error that nobody has been told."""
+        """Wait until it is done; warn of an error that neither `wait` nor `result` has raised."""
         self._is_over()
-        if self._unseen:
+        if self._unseen and self._process == os.getpid():
             self._unseen = False
             warnings.warn(
                 f"saving {os.fsdecode(self._path)!r} in the background failed, and the file is as it was: "

@@ -11,6 +11,7 @@ import threading
 
 import numpy as np
 import pytest
+from processes import python
 
 import mxopt
 import mxopt.v1
@@ -334,10 +335,28 @@ def test_the_next_save_tells_of_one_that_failed_and_nobody_asked_about(tmp_path,
 
 def test_a_failed_save_does_not_pass_away_in_silence(tmp_path, full):
     updater, _ = trained()
-    updater.save_states(tmp_path / "a.states", background=True)._finished.wait(60)
+    updater.save_states(tmp_path / "a.states", background=True)
+    for thread in threading.enumerate():  # which holds the save as well
+        if thread.name == "mxopt-saving":
+            thread.join()
     with pytest.warns(RuntimeWarning, match="in the background failed"):
-        del updater
+        del updater, thread
         gc.collect()
+
+
+def test_a_save_that_fails_at_the_very_end_is_told(tmp_path):
+    code = f"""
+import os, numpy as np, mxopt
+updater = mxopt.get_updater(mxopt.create("adam"))
+updater(0, np.ones(3, "f4"), np.ones(3, "f4"))
+def replace(*_):
+    raise OSError(28, "No space left on device")
+os.replace = replace
+updater.save_states({str(tmp_path / "a.states")!r}, background=True)
+"""
+    done = python("-c", code)
+    assert done.returncode == 0
+    assert "in the background failed, and the file is as it was: [Errno 28] No space left" in done.stderr
 
 
 def test_a_save_in_the_background_needs_no_thread(tmp_path, monkeypatch):
