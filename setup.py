@@ -234,14 +234,20 @@ def narrow_rules():
             )
             given = {**dict(zip(names, call.args)), **{k.arg: k.value for k in call.keywords}}
             arrays = given["arrays"].value.split()
-            if "sums" in given and given["sums"].value or any("/" in array for array in arrays):
+            of_tensors = [array.endswith("/tensor") for array in arrays]
+            if (
+                "sums" in given
+                and given["sums"].value
+                or any("/" in a for a in arrays if a[-7:] != "/tensor")
+            ):
                 continue
             written = given["writes"].value if "writes" in given else None
-            uses = sum(1 << k for k, array in enumerate(arrays) if array != "-")
+            uses = sum(1 << k for k, array in enumerate(arrays) if array != "-" and not of_tensors[k])
             writes = sum(
                 1 << k
                 for k, array in enumerate(arrays)
-                if (array in written.split() if written is not None else k != 1 and array != "-")
+                if not of_tensors[k]
+                and (array in written.split() if written is not None else k != 1 and array != "-")
             )
             name, single = given["name"].value, ast.unparse(given["single"])
             size = ast.unparse(given["scalar_bytes"])

@@ -35,7 +35,12 @@ def _too_large(value):
 
 
 def number(
-    name: str, value: Any, low: float | None = None, high: float | None = None, open_high: bool = False
+    name: str,
+    value: Any,
+    low: float | None = None,
+    high: float | None = None,
+    open_high: bool = False,
+    open_low: bool = False,
 ) -> float:
     """`value` as a finite Python float within bounds (NumPy scalars would widen float32 arithmetic).
 
@@ -45,21 +50,21 @@ def number(
         The argument, for the message.
     value : number
     low, high : float, optional
-        Inclusive bounds; `open_high` excludes the upper one.
+        Inclusive bounds; `open_high` excludes the upper one, `open_low` the lower.
     """
     result = _number(name, value)
     if not abs(result) <= LARGEST:
         raise ValueError(f"{name} must be a finite number{_too_large(result)}, got {value!r}")
     if (
         low is not None
-        and result < low
+        and (result <= low if open_low else result < low)
         or high is not None
         and (result >= high if open_high else result > high)
     ):
         if high is None:
             bounds = "0 or more" if low == 0 else f"at least {low:g}"
         else:
-            bounds = f"within [{low:g}, {high:g}{')' if open_high else ']'}"
+            bounds = f"within {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
         raise ValueError(f"{name} must be {bounds}, got {value!r}")
     return result
 
@@ -243,6 +248,8 @@ REFUSALS = {
     ),
     # a gradient, master or state that does not fit its weight
     "shape": Refusal(ValueError, "{this} must fit its weight of shape {weight.shape}, got shape {shape}"),
+    # a state of one number a tensor that is something else
+    "number": Refusal(ValueError, "{this} must be a single number, of shape (), got shape {got}"),
     # a row index out of bounds
     "row": Refusal(
         IndexError,
@@ -421,6 +428,14 @@ def plain_scalars(names, row):
     return tuple(
         value if isinstance(value, float) else _number("learning_rate" if name == "lr" else name, value)
         for name, value in zip(names, row)
+    )
+
+
+def stepped_at_average(optimizer):
+    """The error for a step of a weight that was moved to its average for evaluation."""
+    return ValueError(
+        f"weights of {type(optimizer).__name__} must be at their training point to be stepped, got weights "
+        "that eval() moved to their average; call train() before the step"
     )
 
 

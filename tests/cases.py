@@ -295,6 +295,29 @@ OPTIMIZERS = {
         settings={"no momentum": {"momentum": 0.0}},
         keeps=True,
     ),
+    "laprop": Row(draws=ADAM_DRAWS, settings=ADAM_SETTINGS),
+    "novograd": Row(
+        draws={
+            "beta1": between(0.5, 0.95),
+            "beta2": between(0.9, 0.999),
+            "epsilon": magnitude(1e-8, 1e-3),
+            "grad_averaging": one_of(True, False),
+            "decoupled_weight_decay": one_of(True, False),
+        },
+        settings={
+            "averaging": {"grad_averaging": True, "beta1": 0.7},
+            "decoupled decay": {"wd": 0.1, "decoupled_weight_decay": True},
+        },
+        local=False,
+    ),
+    "schedulefreesgd": Row(
+        draws={"momentum": between(0.5, 0.95), "warmup_steps": one_of(0, 3), "r": one_of(0.0, 1.0)},
+        settings={"warmup": {"learning_rate": 0.1, "warmup_steps": 3, "r": 1.0}},
+    ),
+    "schedulefreeadamw": Row(
+        draws={**ADAM_DRAWS, "beta1": between(0.5, 0.95), "warmup_steps": one_of(0, 3)},
+        settings={**ADAM_SETTINGS, "warmup": {"warmup_steps": 3, "r": 1.0, "weight_lr_power": 1.0}},
+    ),
     "test": Row(mxnet=InMXNet(kernels="none")),
 }
 

@@ -21,9 +21,9 @@ def test_lists_the_registry():
 
 
 def test_patterns_are_as_in_file_names():
-    assert mxopt.list_optimizers("LA*") == ["lamb", "lans", "lars"]
+    assert mxopt.list_optimizers("LA*") == ["lamb", "lans", "laprop", "lars"]
     assert mxopt.list_optimizers("adam?") == ["adamw"]
-    assert mxopt.v1.list_optimizers("la*") == ["lamb", "lars"]
+    assert mxopt.v1.list_optimizers("la*") == ["lamb", "laprop", "lars"]
     assert mxopt.list_optimizers("nothing") == []
 
 

@@ -60,6 +60,11 @@ def refuse_what_needs_whole_tensors(optimizer):
             "be sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from "
             "an optimizer of mxopt without overriding update, step and create_state"
         )
+    if optimizer.has_two_points:
+        raise ValueError(
+            f"{cls.__name__} moves whole weights between training and evaluation, and no rank has their "
+            "whole states; leave sharded=True and comm= out and use kvstore='dist_sync'"
+        )
     if len(optimizer.passes) > 1 and not optimizer.use_fused_step:
         raise ValueError(
             f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no rank "

@@ -310,6 +310,27 @@ class Trainer:
                 self._gathered = None
             self._update(ignore_stale_grad)
 
+    def eval(self) -> None:
+        """Move the parameters to the point at which a model is evaluated, as `Updater.eval` does."""
+        self._move(True)
+
+    def train(self) -> None:
+        """Move the parameters back to the point at which they are trained, before the next step."""
+        self._move(False)
+
+    def _move(self, evaluating):
+        if not getattr(self._optimizer, "has_two_points", False):
+            return
+        self._ready()
+        self._not_on_kvstore("eval()" if evaluating else "train()")
+        indices = list(range(len(self._params)))
+        for device, updater in enumerate(self._updaters):
+            weights = [parameter.list_data()[device] for parameter in self._params]
+            (updater.eval if evaluating else updater.train)(indices, weights)
+        tensors = [tensor for parameter in self._of_torch for tensor in parameter.tensors()]
+        if tensors:
+            mark_written(tensors)
+
     def allreduce_grads(self) -> None:
         """Sum the gradients over the copies, for scripts that change them before `update`."""
         self._ready()

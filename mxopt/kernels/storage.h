@@ -181,7 +181,7 @@ MXOPT_FINITE(mxopt_finite_bf16, uint16_t, 0x7fffu, 0x0080u)
 #if defined(__GNUC__) && !defined(__clang__) /* it does not see that a rule reads only what was widened */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
-enum { MXOPT_TILE = 32, MXOPT_ARRAYS = 6, MXOPT_SCALARS = 24 };
+enum { MXOPT_TILE = 32, MXOPT_ARRAYS = 7, MXOPT_SCALARS = 24 };
 
 typedef void (*mxopt_rule)(void **, ptrdiff_t, const double *);
 

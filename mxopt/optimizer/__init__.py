@@ -18,16 +18,19 @@ from .ftml import FTML
 from .ftrl import Ftrl
 from .lamb import LAMB
 from .lans import LANS
+from .laprop import LaProp
 from .lars import LARS
 from .lbsgd import LBSGD
 from .lion import Lion
 from .madgrad import MADGRAD
 from .nadam import Nadam
 from .nag import NAG
+from .novograd import NovoGrad
 from .optimizer import Optimizer
 from .package import array_functions, finish
 from .radam import RAdam
 from .rmsprop import RMSProp
+from .schedulefree import ScheduleFreeAdamW, ScheduleFreeSGD
 from .sgd import SGD, ccSGD
 from .sgld import SGLD
 from .signum import Signum

@@ -19,14 +19,17 @@ from . import ftml as _ftml
 from . import ftrl as _ftrl
 from . import lamb as _lamb
 from . import lans as _lans
+from . import laprop as _laprop
 from . import lars as _lars
 from . import lbsgd as _lbsgd
 from . import lion as _lion
 from . import madgrad as _madgrad
 from . import nadam as _nadam
 from . import nag as _nag
+from . import novograd as _novograd
 from . import radam as _radam
 from . import rmsprop as _rmsprop
+from . import schedulefree as _schedulefree
 from . import sgd as _sgd
 from . import sgld as _sgld
 from . import signum as _signum
@@ -54,15 +57,19 @@ __all__ = [
     "LANS",
     "LARS",
     "LBSGD",
+    "LaProp",
     "Lion",
     "MADGRAD",
     "NAG",
     "Nadam",
+    "NovoGrad",
     "Optimizer",
     "RAdam",
     "RMSProp",
     "SGD",
     "SGLD",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "Signum",
     "Test",
     "Updater",
@@ -487,6 +494,29 @@ class LBSGD(_lbsgd.LBSGD):
         skip_nonfinite: bool = ...,
     ) -> None: ...
 
+class LaProp(_laprop.LaProp):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
 class Lion(_lion.Lion):
     def __init__(
         self,
@@ -577,6 +607,31 @@ class Nadam(_nadam.Nadam):
         skip_nonfinite: bool = ...,
     ) -> None: ...
 
+class NovoGrad(_novograd.NovoGrad):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        grad_averaging: bool = ...,
+        decoupled_weight_decay: bool = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
 class RAdam(_radam.RAdam):
     def __init__(
         self,
@@ -653,6 +708,56 @@ class SGLD(_sgld.SGLD):
         learning_rate: float | None = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class ScheduleFreeAdamW(_schedulefree.ScheduleFreeAdamW):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        warmup_steps: float = ...,
+        r: float = ...,
+        weight_lr_power: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class ScheduleFreeSGD(_schedulefree.ScheduleFreeSGD):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        momentum: float = ...,
+        warmup_steps: float = ...,
+        r: float = ...,
+        weight_lr_power: float = ...,
+        lazy_update: bool = ...,
+        use_fused_step: bool = ...,
         *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
@@ -1114,6 +1219,28 @@ def create(
 ) -> LBSGD: ...
 @overload
 def create(
+    name: Literal["laprop", "LaProp"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> LaProp: ...
+@overload
+def create(
     name: Literal["lion", "Lion"],
     *,
     learning_rate: float | None = ...,
@@ -1200,6 +1327,30 @@ def create(
 ) -> Nadam: ...
 @overload
 def create(
+    name: Literal["novograd", "NovoGrad"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    grad_averaging: bool = ...,
+    decoupled_weight_decay: bool = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> NovoGrad: ...
+@overload
+def create(
     name: Literal["radam", "RAdam"],
     *,
     learning_rate: float | None = ...,
@@ -1284,6 +1435,54 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> SGLD: ...
+@overload
+def create(
+    name: Literal["schedulefreeadamw", "ScheduleFreeAdamW"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    warmup_steps: float = ...,
+    r: float = ...,
+    weight_lr_power: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> ScheduleFreeAdamW: ...
+@overload
+def create(
+    name: Literal["schedulefreesgd", "ScheduleFreeSGD"],
+    *,
+    learning_rate: float | None = ...,
+    momentum: float = ...,
+    warmup_steps: float = ...,
+    r: float = ...,
+    weight_lr_power: float = ...,
+    lazy_update: bool = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> ScheduleFreeSGD: ...
 @overload
 def create(
     name: Literal["signum", "Signum"],

@@ -36,7 +36,7 @@ def list_optimizers(pattern: str = "*", dialect: Any = "2.x", family: str | None
     --------
     >>> import mxopt
     >>> mxopt.list_optimizers("la*")
-    ['lamb', 'lans', 'lars']
+    ['lamb', 'lans', 'laprop', 'lars']
     """
     if family not in (None, *FAMILIES):
         raise ValueError(f"family must be one of {', '.join(map(repr, FAMILIES))}, got {family!r}")

@@ -110,6 +110,10 @@ class Optimizer(Rates, RuleScalars):
     #: Why lazy_update=True is refused, for classes with updates that cross rows.
     not_lazy_because: str | None = None
 
+    #: Whether weights are evaluated at another point than they are trained at; `move` then gets them from one
+    #: to the other (`mxopt.optimizer.schedulefree`).
+    has_two_points = False
+
     #: Fills an array with noise, for rules that take some.
     _draw: Callable[[np.ndarray], None] | None = None
 

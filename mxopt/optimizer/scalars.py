@@ -41,7 +41,7 @@ class RuleScalars:
 
     _read_as_text = property(operator.attrgetter("_texts"))
 
-    def scalars(self, t, lr, wd):
+    def scalars(self, t, lr, wd, *numbers):
         """The scalars of one tensor's rule, in the order of `scalar_names`.
 
         Parameters
@@ -50,6 +50,9 @@ class RuleScalars:
             Its update count, this update included.
         lr, wd : float
             Its learning rate and weight decay, multipliers applied.
+        *numbers : float
+            What its states of one number a tensor hold, for classes that have such states. What they become
+            is among the scalars, by the state's name.
         """
         return lr, wd, self._rescale, self._clip
 
@@ -75,8 +78,13 @@ class RuleScalars:
 
     _scalars = kernels.scalars_of
 
+    def _scalars_from(self, rates, numbers):
+        """The scalars of tensors whose states hold `numbers`, a tuple for each."""
+        rates = rates * len(numbers) if len(rates) < len(numbers) else rates
+        return self._tabulated([(*rate, *held) for rate, held in zip(rates, numbers)], self.scalars)
+
     def _tabulated(self, rates, make):
-        """`kernels.Scalars` of ``make(t, lr, wd)``; equal rates share a row."""
+        """`kernels.Scalars` of ``make(t, lr, wd)``, and numbers if there are any; equal rates share a row."""
         seen, table, singles, rows, differ = {}, [], [], [], False
         for rate in rates:
             at = None if self.scalars_differ else seen.get(rate)

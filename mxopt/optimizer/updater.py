@@ -105,6 +105,60 @@ class Updater:
         with self._lock:
             kernels.step_of_updater(self, index, grad, weight, lazy)
 
+    def eval(self, index: Any, weight: Any) -> None:
+        """Move weights to the point at which a model is evaluated; `train` moves them back.
+
+        Only Schedule-Free optimizers have such a point, the average of their iterates. With all others, and
+        for weights that lie there already, nothing happens. Files remember where the weights lie.
+
+        Parameters
+        ----------
+        index : int, str, or list of them
+        weight : ndarray or list of ndarray
+            Written in place.
+        """
+        self._move(index, weight, True)
+
+    def train(self, index: Any, weight: Any) -> None:
+        """Move weights back to the point at which they are trained, before the next step; as `eval`.
+
+        Parameters
+        ----------
+        index : int, str, or list of them
+        weight : ndarray or list of ndarray
+            Written in place.
+        """
+        self._move(index, weight, False)
+
+    def _move(self, index, weight, evaluating):
+        if not getattr(self.optimizer, "has_two_points", False):
+            return
+        indices, weights = (index, weight) if isinstance(index, (list, tuple)) else ([index], [weight])
+        if len(indices) != len(weights):
+            raise ValueError(
+                f"index and weight must be lists of the same length, got {len(indices)} and {len(weights)}"
+            )
+        indices = [checks.key(i) for i in indices]
+        with self._lock:
+            self._within_a_step("weights cannot be moved")
+            self._ready_for(indices, weights)
+            changed = []
+            for i, one in zip(indices, weights):
+                who = f"weight of {checks.who(self.optimizer, i)}"
+                array = as_array(one, who)
+                if not array.flags.writeable:
+                    raise ValueError(f"{who} is moved in place but is read-only; pass a writable copy")
+                if i in self.states:
+                    changed += self.optimizer.move(i, array, self.states[i], evaluating)
+            kernels.write_back([to for to, _ in changed], [new for _, new in changed])
+
+    def _ready_for(self, indices, weights):
+        """Let states that come from a file follow their weights, before they are used."""
+        if self._undecided:
+            self._undecided.before_step(self.states, indices, weights)
+        if self._loaded:
+            self._follow_weights(indices, weights)
+
     def lazy_for(self, sparse):
         """The argument `lazy` of a call, given which of its weights are stored as row-sparse.
 

@@ -35,6 +35,9 @@ class Peer:
         Readable name -> hyper-parameters to compare with, in our words; {} are the defaults.
     exact : bool
         Whether weights must be the same bits.
+    added : callable, optional
+        From the optimizer and the peer's state before a step, the largest numbers that the step adds to the
+        weight besides the weight itself; they bound the rounding.
     """
 
     distribution: str
@@ -44,6 +47,7 @@ class Peer:
     states: Mapping = dataclasses.field(default_factory=dict)
     settings: Mapping = dataclasses.field(default_factory=lambda: {"defaults": {}})
     exact: bool = False
+    added: Callable | None = None
 
     def missing(self):
         """Why it cannot be compared with here; None if it can."""
@@ -209,6 +213,46 @@ PEERS = {
             "decay first": {"wd": 0.1, "learning_rate": 0.01, "proximal": False},
             "short memory": {"beta1": 0.5, "beta2": 0.7, "beta3": 0.9, "epsilon": 1e-4},
         },
+    ),
+    "laprop": Peer(
+        "timm", "1.0.31", of_torch("timm.optim.laprop", "LaProp"), TORCH, MOMENTS,
+        {
+            "defaults": {},
+            "decay": {"wd": 0.1, "learning_rate": 0.01},
+            "short memory": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
+        },
+    ),
+    "novograd": Peer(
+        "timm", "1.0.31", of_torch("timm.optim.nvnovograd", "NvNovoGrad"),
+        {**TORCH, "decoupled_weight_decay": "decoupled_decay"},
+        {"exp_avg": "mean", "exp_avg_sq": "var"},
+        {
+            "defaults": {},
+            "decay": {"wd": 0.1, "learning_rate": 0.01},
+            "decoupled decay": {"wd": 0.1, "learning_rate": 0.01, "decoupled_weight_decay": True},
+            "averaging": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4, "grad_averaging": True},
+        },
+        added=lambda optimizer, state: optimizer.lr * np.abs(state["mean"]),
+    ),
+    "schedulefreesgd": Peer(
+        "schedulefree", "1.4.1", of_torch("schedulefree", "SGDScheduleFree"), TORCH, {"z": "z"},
+        {
+            "defaults": {"learning_rate": 0.1},
+            "decay": {"wd": 0.1, "learning_rate": 0.1, "momentum": 0.7},
+            "warmup": {"learning_rate": 0.1, "warmup_steps": 5, "r": 1.0, "weight_lr_power": 1.0},
+        },
+        added=lambda optimizer, state: np.abs(state["z"]),
+    ),
+    "schedulefreeadamw": Peer(
+        "schedulefree", "1.4.1", of_torch("schedulefree", "AdamWScheduleFree"), TORCH,
+        {"z": "z", "exp_avg_sq": "var"},
+        {
+            "defaults": {},
+            "decay": {"wd": 0.1, "learning_rate": 0.01},
+            "warmup": {"warmup_steps": 5, "r": 1.0, "weight_lr_power": 1.0},
+            "short memory": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
+        },
+        added=lambda optimizer, state: np.abs(state["z"]),
     ),
     "madgrad": Peer(
         "timm", "1.0.31", of_torch("timm.optim.madgrad", "MADGRAD"),

@@ -368,9 +368,13 @@ def test_a_pipe_is_refused_rather_than_waited_for(folder, capsys):
 
 def test_list_and_describe(capsys):
     lines = run(capsys, "list", "la*").out.splitlines()
-    assert [line.split()[0] for line in lines] == ["lamb", "lans", "lars"]
-    assert all("LA" in line.partition(" ")[2] for line in lines)
-    assert json.loads(run(capsys, "list", "--json", "--dialect", "1.x", "la*").out) == ["lamb", "lars"]
+    assert [line.split()[0] for line in lines] == ["lamb", "lans", "laprop", "lars"]
+    assert all("LA" in line.partition(" ")[2].upper() for line in lines)
+    assert json.loads(run(capsys, "list", "--json", "--dialect", "1.x", "la*").out) == [
+        "lamb",
+        "laprop",
+        "lars",
+    ]
     assert "Adam(learning_rate=0.001" in run(capsys, "describe", "adam").out
     said = json.loads(run(capsys, "describe", "--json", "Adam").out)
     assert said["cls"] == "mxopt.optimizer.adam.Adam"

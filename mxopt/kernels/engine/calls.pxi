@@ -74,7 +74,10 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
         if not indices or (optimizer.skip_nonfinite and optimizer._skips(plan.finite())):
             return
         rates, ledger = optimizer._ahead(indices)
-        scalars = optimizer._scalars(rates, ledger)
+        if plan.per_tensor:
+            scalars = optimizer._scalars_from(rates, plan.numbers())
+        else:
+            scalars = optimizer._scalars(rates, ledger)
         if plan.sparse is not None and plan.by_rows:
             scalars = optimizer._scalars_by_rows(plan.by_rows, scalars)
         rules = [rule]

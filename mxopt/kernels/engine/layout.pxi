@@ -21,10 +21,10 @@ ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noe
 cdef enum:
     WEIGHT = 0
     GRAD = 1
-    MAX_ARRAYS = 6  # weight, gradient, three states, one more input
-    MIRROR = 6      # the low-precision weight that is written from its float32 master
-    SLOTS = 7
-    POINTERS = 10   # the arrays, and what rules with sums are given
+    MAX_ARRAYS = 7  # weight, gradient and states, or fewer states and one more input
+    MIRROR = 7      # the low-precision weight that is written from its float32 master
+    SLOTS = 8
+    POINTERS = 11   # the arrays, and what rules with sums are given
     MAX_DIMS = 32
     MAX_SCALARS = 24
     MAX_THREADS = 1024

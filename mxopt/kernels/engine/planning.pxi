@@ -10,6 +10,7 @@ cdef struct Stepping:
     Pass passes[MAX_PASSES]
     double few[2 * MAX_SCALARS]  # scalars, where one row serves all tensors
     double* table[2]             # else by compute type; written to between the rules
+    const int* numbers           # not NULL: where the new numbers of the tensors are among the last rule's scalars
     Py_ssize_t width
     Choice* choices[MAX_PASSES]  # of how to run each, where there is one
     bint second[MAX_PASSES]
@@ -71,7 +72,7 @@ cdef class Plan:
     cdef Tensor* tensors
     cdef Py_ssize_t ntensors, total, nelements, nsum_blocks, widest
     cdef int narrays, nstates, ndrawn
-    cdef unsigned int per_row
+    cdef unsigned int per_row, per_tensor
     cdef bint by_row, lazy, mirrored, staged, rowed, ordered, alone
     cdef list lazies  # of each tensor; None: `lazy` holds for all
     cdef tuple owners  # weights, gradients and states, which keep every array alive while its address is used
@@ -101,7 +102,7 @@ cdef class Plan:
         self.narrays = len(rule.arrays)
         self.ndrawn = rule.drawn
         self.nstates = max(self.narrays - 2 - self.ndrawn, 0)
-        self.by_row, self.per_row = rule.by_row, rule.per_row
+        self.by_row, self.per_row, self.per_tensor = rule.by_row, rule.per_row, rule.per_tensor
         if isinstance(lazy, list):
             self.lazies = list(lazy)
         else:
@@ -259,7 +260,7 @@ cdef class Plan:
         cdef int a, d, ndim, need
         cdef Py_ssize_t size = 1
         arrays[WEIGHT], arrays[GRAD] = weight, grad
-        if self.by_row or self.per_row or not is_exact_array(weight):
+        if self.by_row or self.per_row or self.per_tensor or not is_exact_array(weight):
             return False
         if self.nstates == 0:
             if state != <PyObject*>None:
@@ -360,6 +361,12 @@ cdef class Plan:
             array = found[a]
             slot = 2 + a
             self.place(i, slot, array, slot, True)
+            if (self.per_tensor >> slot) & 1:
+                if cnp.PyArray_NDIM(array) != 0:
+                    raise Refused("number", i, slot, (<object>array).shape)
+                if t.dtype[slot] != F32 and t.dtype[slot] != F64:
+                    raise Refused("dtype", i, slot, str(array.dtype))
+                continue
             if STORAGE[t.dtype[slot]].store[t.compute] == NULL and t.dtype[slot] != t.compute:
                 raise Refused("dtype", i, slot, str(array.dtype))
             if (self.per_row >> slot) & 1:
@@ -376,13 +383,13 @@ cdef class Plan:
         all_c = cnp.PyArray_IS_C_CONTIGUOUS(w) and cnp.PyArray_IS_C_CONTIGUOUS(main) and cnp.PyArray_IS_C_CONTIGUOUS(g)
         all_f = cnp.PyArray_IS_F_CONTIGUOUS(w) and cnp.PyArray_IS_F_CONTIGUOUS(main) and cnp.PyArray_IS_F_CONTIGUOUS(g)
         for a in range(self.nstates):
-            if not (self.per_row >> (2 + a)) & 1:
+            if not ((self.per_row | self.per_tensor) >> (2 + a)) & 1:
                 all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[a])
                 all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[a])
         all_f = all_f and not self.ordered
         t.plain = t.data[MIRROR] == NULL
         for a in range(self.narrays):
-            t.plain = t.plain and t.dtype[a] == t.compute
+            t.plain = t.plain and (t.dtype[a] == t.compute or (self.per_tensor >> a) & 1)
         t.narrow = self.narrowness(t)
         if sparse or self.by_row or not (all_c or all_f):
             t.layout = <Layout*>calloc(1, sizeof(Layout))
@@ -406,12 +413,12 @@ cdef class Plan:
             for a in range(self.nstates):
                 if (self.per_row >> (2 + a)) & 1:
                     t.kind[2 + a] = PER_ROW
-                else:
+                elif not (self.per_tensor >> (2 + a)) & 1:
                     self.lay(i, 2 + a, found[a], sparse and lazy)
             t.layout.in_place = sparse and lazy and t.data[MIRROR] == NULL
             for a in range(self.narrays):
-                t.layout.in_place = (t.layout.in_place and (t.dtype[a] == t.compute or t.narrow)
-                                     and (t.kind[a] == FLAT or t.kind[a] == ROWS))
+                t.layout.in_place = t.layout.in_place and ((self.per_tensor >> a) & 1 or (
+                    (t.dtype[a] == t.compute or t.narrow) and (t.kind[a] == FLAT or t.kind[a] == ROWS)))
             if not t.plain and self.by_row:
                 self.widest = max(self.widest, t.layout.width)
         self.staged = self.staged or not t.plain
@@ -425,7 +432,7 @@ cdef class Plan:
         if dtype != F16 and dtype != BF16 or self.by_row or self.ndrawn:
             return 0
         for a in range(self.narrays):
-            if t.dtype[a] != dtype:
+            if t.dtype[a] != dtype and not (self.per_tensor >> a) & 1:
                 return 0
         return 1 + (dtype == BF16)
 
@@ -556,6 +563,7 @@ cdef class Plan:
         """
         cdef Stepping s
         cdef double[:, ::1] added
+        s.numbers = NULL
         self.choose_rows(rows, len(scalars))
         kept = self.ready(rule, scalars, singles, noise, &s, 0)
         result = np.zeros((self.ntensors, rule.nsums)) if rule.nsums and self.add_blocks is None else None
@@ -597,6 +605,8 @@ cdef class Plan:
         if scalars.rows is not None or self.rowed:
             self.choose_rows(scalars.rows, len(scalars.table))
         s.npasses = len(rules)
+        rule = rules[s.npasses - 1]
+        s.numbers = rule.number if self.per_tensor else NULL
         if s.npasses == 1:  # the common call
             one = self.ready(rules[0], scalars.table, scalars.singles, noise, &s, 0)
             self.go(&s, draw, ledger)
@@ -715,6 +725,8 @@ cdef class Plan:
                 self.compare()
             if ledger is not None:
                 ledger.write()
+            if s.numbers != NULL:
+                self.keep_numbers(&s.passes[s.npasses - 1], s.numbers)
             with nogil:
                 for p in range(s.npasses):
                     if p > 0:
@@ -729,6 +741,36 @@ cdef class Plan:
         finally:
             free(scratch)
         return 0
+
+    def numbers(self):
+        """What the states of one number a tensor hold: a tuple of floats for each tensor."""
+        cdef Py_ssize_t i
+        cdef int a
+        cdef Tensor* t
+        cdef list found = [], held
+        for i in range(self.ntensors):
+            t, held = &self.tensors[i], []
+            for a in range(self.narrays):
+                if (self.per_tensor >> a) & 1:
+                    held.append((<double*>t.data[a])[0] if t.dtype[a] == F64 else <double>(<float*>t.data[a])[0])
+            found.append(tuple(held))
+        return found
+
+    cdef void keep_numbers(self, const Pass* c, const int* columns) noexcept:
+        # Store what these numbers become.
+        cdef Py_ssize_t i
+        cdef int a
+        cdef double value
+        cdef Tensor* t
+        for i in range(self.ntensors):
+            t = &self.tensors[i]
+            for a in range(self.narrays):
+                if (self.per_tensor >> a) & 1:
+                    value = c.scalars[1][t.row * c.nscalars + columns[a]]
+                    if t.dtype[a] == F64:
+                        (<double*>t.data[a])[0] = value
+                    else:
+                        (<float*>t.data[a])[0] = <float>value
 
     cdef void add_up(self, const Pass* c, double* into, Py_ssize_t width, const int* columns) noexcept nogil:
         # Every tensor's sums to the columns of its row: in block order, one after the other.

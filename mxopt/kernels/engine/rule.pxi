@@ -74,7 +74,8 @@ cdef class Rule:
     cdef rule_fn single, double_, on_master
     cdef rule_fn narrow[2]
     cdef Choice choices[CLASSES]
-    cdef unsigned int uses, writes, per_row
+    cdef unsigned int uses, writes, per_row, per_tensor
+    cdef int number[MAX_ARRAYS]  # where a number of the tensor is among the scalars
     cdef int nscalars
     cdef readonly str name
     cdef readonly tuple arrays
@@ -108,6 +109,10 @@ cdef class Rule:
             raise ValueError(f"{name}: a rule with a drawn input has neither rows nor sums")
         writes = entry["writes"]
         for i, array in enumerate(entry["arrays"]):
+            if array.endswith("/tensor"):
+                self.per_tensor |= 1u << i
+                self.number[i] = self.scalars.index(self.arrays[i])
+                continue
             if array != "-":
                 self.uses |= 1u << i
             if array.endswith("/row"):
@@ -115,6 +120,11 @@ cdef class Rule:
             if (i != GRAD and array != "-" and not array.endswith("/drawn")) if writes is None else (
                     self.arrays[i] in writes):
                 self.writes |= 1u << i
+
+    @property
+    def numbers(self):
+        """The names of the states that are one number a tensor."""
+        return tuple(name for i, name in enumerate(self.arrays) if (self.per_tensor >> i) & 1)
 
     @property
     def chosen(self):

@@ -122,7 +122,8 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
 
     arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes; "name/row" for one with
         one element a row: then n is the length of a row, and one more array points to the number of rows
-        (Py_ssize_t), which lie one after the other; "name/drawn", the last one, for an input that has no
+        (Py_ssize_t), which lie one after the other; "name/tensor" for a single number a tensor: the rule finds what it
+        becomes among its scalars, by this name, and the engine stores it; "name/drawn", the last one, for an input that has no
         array: the caller's function fills it block by block.
     scalars: the fields of its struct of scalars, in order.
     writes: the arrays it writes; all but the gradient when not given.

@@ -18,7 +18,7 @@
 cdef enum:
     LANES = 16
     PIECE = 8 * LANES  # elements at a time; divides every span that the engine cuts
-    STORED = 6
+    STORED = 7
 
 
 cdef inline double in_double(const real* x, Py_ssize_t n) noexcept nogil:
