@@ -93,6 +93,8 @@ class Row:
         Whether weight decay is allowed.
     noise : bool
         Whether the update is random.
+    together : bool
+        Whether all tensors of a step must come in one call.
     keeps : bool
         Whether the first step leaves the weight alone, or copies it to a state.
     huge : float
@@ -107,6 +109,7 @@ class Row:
     matrices: bool = False
     decays: bool = True
     noise: bool = False
+    together: bool = False
     keeps: bool = False
     huge: float = 1024.0
     mxnet: InMXNet | None = None
@@ -309,6 +312,29 @@ OPTIMIZERS = {
             "decoupled decay": {"wd": 0.1, "decoupled_weight_decay": True},
         },
         local=False,
+    ),
+    "prodigy": Row(
+        draws={
+            **ADAM_DRAWS,
+            "d0": magnitude(1e-6, 1e-2),
+            "d_coef": one_of(1.0, between(0.5, 2.0)),
+            "decouple": one_of(True, False),
+            "bias_correction": one_of(True, False),
+            "safeguard_warmup": one_of(True, False),
+            "growth_rate": one_of(None, 1.02),
+        },
+        settings={
+            "coupled decay": {"wd": 0.1, "decouple": False, "d0": 0.01},
+            "slow growth": {
+                "growth_rate": 1.1,
+                "safeguard_warmup": True,
+                "bias_correction": True,
+                "d0": 0.01,
+            },
+        },
+        local=False,
+        together=True,
+        keeps=True,
     ),
     "schedulefreesgd": Row(
         draws={"momentum": between(0.5, 0.95), "warmup_steps": one_of(0, 3), "r": one_of(0.0, 1.0)},

@@ -25,6 +25,9 @@ OTHER_FORMULA = {
 
 every_optimizer = pytest.mark.parametrize("name", NAMES)
 all_settings = pytest.mark.parametrize(("name", "settings"), every_setting())
+settings_of_single_tensors = pytest.mark.parametrize(
+    ("name", "settings"), every_setting(lambda row: not row.together)
+)
 
 
 def test_every_optimizer_has_a_row_of_cases():
@@ -52,14 +55,14 @@ def test_step_agrees_with_fused_step(name, settings, dtype, tolerance):
         )
 
 
-@all_settings
+@settings_of_single_tensors
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
 def test_list_equals_one_by_one(name, settings, fused):
     settings = {**settings, "use_fused_step": fused}
     assert_same_bits(run(name, settings, lists=True), run(name, settings, lists=False))
 
 
-@every_optimizer
+@pytest.mark.parametrize("name", [n for n in NAMES if not OPTIMIZERS[n].together])
 def test_list_of_mixed_dtypes_equals_one_by_one(name):
     shapes = shapes_of(name)
     results = []
@@ -420,7 +423,7 @@ def test_dtypes_are_kept(name, dtype):
 # -- shapes and layouts --------------------------------------------------------------------------------
 
 
-@all_settings
+@settings_of_single_tensors
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
 def test_small_and_odd_shapes(name, settings, fused):
     shapes = [(0,), (1,), (2,), (63,), (64,), (65,), (2047,), (2048,), (2049,), (0, 4), (4, 0), (1, 1, 1), ()]

@@ -65,6 +65,11 @@ def refuse_what_needs_whole_tensors(optimizer):
             f"{cls.__name__} moves whole weights between training and evaluation, and no rank has their "
             "whole states; leave sharded=True and comm= out and use kvstore='dist_sync'"
         )
+    if optimizer.needs_all_tensors:
+        raise ValueError(
+            f"{cls.__name__} sums over all tensors of a step, and no rank has them all; leave sharded=True "
+            "and comm= out and use kvstore='dist_sync' with update_on_kvstore=False"
+        )
     if len(optimizer.passes) > 1 and not optimizer.use_fused_step:
         raise ValueError(
             f"{cls.__name__} with use_fused_step=False takes norms of whole tensors in NumPy, which no rank "

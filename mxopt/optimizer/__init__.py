@@ -28,6 +28,7 @@ from .nag import NAG
 from .novograd import NovoGrad
 from .optimizer import Optimizer
 from .package import array_functions, finish
+from .prodigy import Prodigy
 from .radam import RAdam
 from .rmsprop import RMSProp
 from .schedulefree import ScheduleFreeAdamW, ScheduleFreeSGD

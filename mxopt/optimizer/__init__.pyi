@@ -27,6 +27,7 @@ from . import madgrad as _madgrad
 from . import nadam as _nadam
 from . import nag as _nag
 from . import novograd as _novograd
+from . import prodigy as _prodigy
 from . import radam as _radam
 from . import rmsprop as _rmsprop
 from . import schedulefree as _schedulefree
@@ -64,6 +65,7 @@ __all__ = [
     "Nadam",
     "NovoGrad",
     "Optimizer",
+    "Prodigy",
     "RAdam",
     "RMSProp",
     "SGD",
@@ -617,6 +619,35 @@ class NovoGrad(_novograd.NovoGrad):
         grad_averaging: bool = ...,
         decoupled_weight_decay: bool = ...,
         lazy_update: bool = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class Prodigy(_prodigy.Prodigy):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        beta3: Any = ...,
+        epsilon: float = ...,
+        decouple: bool = ...,
+        bias_correction: bool = ...,
+        safeguard_warmup: bool = ...,
+        d0: float = ...,
+        d_coef: float = ...,
+        growth_rate: Any = ...,
         use_fused_step: bool = ...,
         *,
         rescale_grad: float = ...,
@@ -1349,6 +1380,34 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> NovoGrad: ...
+@overload
+def create(
+    name: Literal["prodigy", "Prodigy"],
+    *,
+    learning_rate: float | None = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    beta3: Any = ...,
+    epsilon: float = ...,
+    decouple: bool = ...,
+    bias_correction: bool = ...,
+    safeguard_warmup: bool = ...,
+    d0: float = ...,
+    d_coef: float = ...,
+    growth_rate: Any = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Prodigy: ...
 @overload
 def create(
     name: Literal["radam", "RAdam"],

@@ -114,6 +114,9 @@ class Optimizer(Rates, RuleScalars):
     #: to the other (`mxopt.optimizer.schedulefree`).
     has_two_points = False
 
+    #: Whether a step sums over all tensors of a call, so that they cannot be stepped one by one.
+    needs_all_tensors = False
+
     #: Fills an array with noise, for rules that take some.
     _draw: Callable[[np.ndarray], None] | None = None
 
@@ -470,8 +473,10 @@ class Optimizer(Rates, RuleScalars):
         """Whether some of the states of a call are to be added to the updater's by the call."""
         return type(states) is NewStates
 
-    def _with_norms(self, indices, plan, scalars):
+    def _with_norms(self, indices, plan, scalars, ledger):
         """Run the leading rules that only read, and return what is left for the step.
+
+        What they change besides the scalars goes to the ledger.
 
         Returns
         -------

@@ -51,7 +51,24 @@ class Turns:
         self.rates = rates * len(indices) if len(rates) < len(indices) else rates
 
     def __iter__(self):
-        optimizer, targets, sources = self.optimizer, [], []
+        targets, sources = [], []
+        for turn, pairs in self._opened():
+            yield turn
+            for target, source in pairs:
+                targets.append(target)
+                sources.append(source.astype(target.dtype, copy=False))
+        if self.added:
+            self.ledger.added = [*self.ledger.added, *self.added]
+        kernels.write_back(targets, sources, self.ledger)
+
+    def look(self):
+        """The same turns, to read only: nothing is written back, and all can still be had afterwards."""
+        for turn, _ in self._opened():
+            yield turn
+
+    def _opened(self):
+        """Each turn, and its (array, copy) pairs."""
+        optimizer = self.optimizer
         for index, weight, grad, state, (t, lr, wd) in zip(
             self.indices, self.weights, self.grads, self.states, self.rates
         ):
@@ -62,18 +79,12 @@ class Turns:
                 main, state = state if optimizer.master_position == 0 else state[::-1]
             pairs = []
             copy, state = _copied(main, pairs), _copied(state, pairs)
+            if main is not weight:
+                pairs.append((weight, copy))
             if grad.dtype != copy.dtype:
                 grad = grad.astype(copy.dtype)
             lr, wd = float(lr), float(wd)
-            yield copy, grad, state, t, optimizer._rate_of(index, copy, grad, lr, wd), wd
-            if main is not weight:
-                pairs.append((weight, copy))
-            for target, source in pairs:
-                targets.append(target)
-                sources.append(source.astype(target.dtype, copy=False))
-        if self.added:
-            self.ledger.added = [*self.ledger.added, *self.added]
-        kernels.write_back(targets, sources, self.ledger)
+            yield (copy, grad, state, t, optimizer._rate_of(index, copy, grad, lr, wd), wd), pairs
 
 
 def gradient(grad, optimizer, index):

@@ -33,6 +33,8 @@ class Peer:
         Our names of states by the peer's.
     settings : dict
         Readable name -> hyper-parameters to compare with, in our words; {} are the defaults.
+    attributes : tuple of str
+        What the optimizer itself carries from step to step, under names that both share.
     exact : bool
         Whether weights must be the same bits.
     added : callable, optional
@@ -46,6 +48,7 @@ class Peer:
     keywords: Mapping = dataclasses.field(default_factory=dict)
     states: Mapping = dataclasses.field(default_factory=dict)
     settings: Mapping = dataclasses.field(default_factory=lambda: {"defaults": {}})
+    attributes: tuple = ()
     exact: bool = False
     added: Callable | None = None
 
@@ -253,6 +256,19 @@ PEERS = {
             "short memory": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
         },
         added=lambda optimizer, state: np.abs(state["z"]),
+    ),
+    "prodigy": Peer(
+        "prodigyopt", "1.1.2", of_torch("prodigyopt", "Prodigy"),
+        {**TORCH, "bias_correction": "use_bias_correction"},
+        {**MOMENTS, "s": "distance"},
+        {
+            "defaults": {},
+            "decay": {"wd": 0.1, "learning_rate": 0.5},
+            "coupled decay": {"wd": 0.1, "decouple": False, "d0": 1e-3},
+            "corrected": {"bias_correction": True, "d0": 1e-3},
+            "slow growth": {"growth_rate": 1.02, "safeguard_warmup": True, "d0": 1e-3},
+        },
+        attributes=("d", "d_max", "d_numerator"),
     ),
     "madgrad": Peer(
         "timm", "1.0.31", of_torch("timm.optim.madgrad", "MADGRAD"),

@@ -85,7 +85,7 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
             whole = plan
             if optimizer.lazy_update:  # norms are of whole tensors, whichever rows are updated
                 whole = optimizer._plan(indices, weights, grads, states, rule, False, True)
-            rules, scalars, columns = optimizer._with_norms(indices, whole, scalars)
+            rules, scalars, columns = optimizer._with_norms(indices, whole, scalars, ledger)
         if type(states) is not list and optimizer._are_new(states):
             ledger.more = [*ledger.added, *states.added]
         if optimizer.lr_scheduler is not None or optimizer._rates_apart or not optimizer.built_in:
