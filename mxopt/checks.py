@@ -443,7 +443,8 @@ def one_by_one(optimizer, indices):
     """The error for a call with some of the tensors, where a step must have them all."""
     return ValueError(
         f"all tensors of a step of {type(optimizer).__name__} must come in one call, got "
-        f"{who(optimizer, indices[0])} in a second call of update {optimizer.num_update}; pass lists to the updater, as Trainer does"
+        f"{who(optimizer, indices[0])} in a second call of update {optimizer.num_update}; pass lists to the "
+        "updater, as Trainer does"
     )
 
 
