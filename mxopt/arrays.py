@@ -78,6 +78,12 @@ def _zeros(size):
     return np.zeros(size, np.uint8)
 
 
+def interpolated(x: np.ndarray, y: np.ndarray, share: float) -> np.ndarray:
+    """A point between two arrays, computed from the nearer one, in their own type."""
+    real = x.dtype.type
+    return x + real(share) * (y - x) if share < 0.5 else y - (y - x) * real(1.0 - real(share))
+
+
 def as_array(x: Any, name: str = "array", writable: bool = True) -> np.ndarray:
     """View `x` as a plain ndarray over the same memory.
 

@@ -313,6 +313,16 @@ OPTIMIZERS = {
         },
         local=False,
     ),
+    "muon": Row(
+        draws={
+            "momentum": MOMENTUM,
+            "nesterov": one_of(True, False),
+            "ns_steps": one_of(5, 3),
+            "adjust_lr": one_of("original", "match_rms_adamw"),
+        },
+        settings={"plain momentum": {"nesterov": False, "momentum": 0.5, "adjust_lr": "match_rms_adamw"}},
+        local=False,
+    ),
     "prodigy": Row(
         draws={
             **ADAM_DRAWS,

@@ -60,15 +60,10 @@ def refuse_what_needs_whole_tensors(optimizer):
             "be sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from "
             "an optimizer of mxopt without overriding update, step and create_state"
         )
-    if optimizer.has_two_points:
+    if optimizer.not_sharded_because:
         raise ValueError(
-            f"{cls.__name__} moves whole weights between training and evaluation, and no rank has their "
-            "whole states; leave sharded=True and comm= out and use kvstore='dist_sync'"
-        )
-    if optimizer.needs_all_tensors:
-        raise ValueError(
-            f"{cls.__name__} sums over all tensors of a step, and no rank has them all; leave sharded=True "
-            "and comm= out and use kvstore='dist_sync' with update_on_kvstore=False"
+            f"states of {cls.__name__} cannot be sharded: {optimizer.not_sharded_because}; leave "
+            "sharded=True and comm= out and use kvstore='dist_sync'"
         )
     if len(optimizer.passes) > 1 and not optimizer.use_fused_step:
         raise ValueError(

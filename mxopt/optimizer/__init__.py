@@ -23,6 +23,7 @@ from .lars import LARS
 from .lbsgd import LBSGD
 from .lion import Lion
 from .madgrad import MADGRAD
+from .muon import Muon
 from .nadam import Nadam
 from .nag import NAG
 from .novograd import NovoGrad

@@ -24,6 +24,7 @@ from . import lars as _lars
 from . import lbsgd as _lbsgd
 from . import lion as _lion
 from . import madgrad as _madgrad
+from . import muon as _muon
 from . import nadam as _nadam
 from . import nag as _nag
 from . import novograd as _novograd
@@ -61,6 +62,7 @@ __all__ = [
     "LaProp",
     "Lion",
     "MADGRAD",
+    "Muon",
     "NAG",
     "Nadam",
     "NovoGrad",
@@ -554,6 +556,34 @@ class MADGRAD(_madgrad.MADGRAD):
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
         wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class Muon(_muon.Muon):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        momentum: float = ...,
+        nesterov: bool = ...,
+        ns_steps: float = ...,
+        ns_epsilon: float = ...,
+        adjust_lr: str = ...,
+        adamw_names: Any = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        epsilon: float = ...,
+        wd: float = ...,
+        use_fused_step: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
         clip_gradient: float | None = ...,
         lr_scheduler: Schedule | None = ...,
         sym: Any = ...,
@@ -1313,6 +1343,33 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> MADGRAD: ...
+@overload
+def create(
+    name: Literal["muon", "Muon"],
+    *,
+    learning_rate: float | None = ...,
+    momentum: float = ...,
+    nesterov: bool = ...,
+    ns_steps: float = ...,
+    ns_epsilon: float = ...,
+    adjust_lr: str = ...,
+    adamw_names: Any = ...,
+    beta1: float = ...,
+    beta2: float = ...,
+    epsilon: float = ...,
+    wd: float = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Muon: ...
 @overload
 def create(
     name: Literal["nag", "NAG"],

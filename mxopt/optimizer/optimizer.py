@@ -114,8 +114,8 @@ class Optimizer(Rates, RuleScalars):
     #: to the other (`mxopt.optimizer.schedulefree`).
     has_two_points = False
 
-    #: Whether a step sums over all tensors of a call, so that they cannot be stepped one by one.
-    needs_all_tensors = False
+    #: Why states cannot be spread over ranks, for classes whose update needs more than a part of a tensor.
+    not_sharded_because: str | None = None
 
     #: Fills an array with noise, for rules that take some.
     _draw: Callable[[np.ndarray], None] | None = None
@@ -307,7 +307,15 @@ class Optimizer(Rates, RuleScalars):
         """
         seen = self._as_states_see(weight)
         self.check_weight(index, seen)
-        return slots.create(self, seen, _with_rows(weight))
+        return self._new_state(index, seen, _with_rows(weight))
+
+    def _new_state(self, index, weight, copied):
+        return slots.create(self, weight, copied)
+
+    def _name_of(self, index):
+        """The name of a parameter, or its index as a string."""
+        name = self.idx2name.get(index) or getattr(self.param_dict.get(index), "name", None)
+        return str(index) if name is None else name
 
     #: Whether states of a row-sparse weight are row-sparse, as MXNet makes them.
     states_have_rows = False

@@ -105,7 +105,7 @@ class Prodigy(Optimizer):
                     "d_numerator")  # fmt: skip
     progress = {name: functools.partial(checks.number, name) for name in ("d", "d_max", "d_numerator")}
     not_lazy_because = "its estimate of the distance is made of all rows"
-    needs_all_tensors = True
+    not_sharded_because = "it sums over all tensors of a step"
 
     def __init__(self, learning_rate=1.0, beta1=0.9, beta2=0.999, beta3=None, epsilon=1e-8, decouple=True,
                  bias_correction=False, safeguard_warmup=False, d0=1e-6, d_coef=1.0, growth_rate=None,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import checks
-from ..arrays import is_half
+from ..arrays import interpolated, is_half
 from ..slots import TENSOR, StateSlot
 from .optimizer import Optimizer, register
 
@@ -21,6 +21,7 @@ class ScheduleFree(Optimizer):
                     "correct2", "weight_sum", "lr_max", "evaluating")  # fmt: skip
 
     has_two_points = True
+    not_sharded_because = "it moves whole weights between training and evaluation"
 
     def _keep_average(self, warmup_steps, r, weight_lr_power):
         self.warmup_steps = checks.count("warmup_steps", warmup_steps, low=0)
@@ -63,7 +64,7 @@ class ScheduleFree(Optimizer):
             )
 
             direction = self._direction(self._prepared(grad), t, *moments) + wd * weight
-            weight[...] = _between(weight, z, share)
+            weight[...] = interpolated(weight, z, share)
             weight += lr * (self._interpolation * (1.0 - share) - 1.0) * direction
             z -= lr * direction
 
@@ -97,18 +98,11 @@ class ScheduleFree(Optimizer):
             return []
         share = 1.0 - (1.0 / self._interpolation if evaluating else self._interpolation)
         real = np.float32 if is_half(main.dtype) else main.dtype
-        moved = _between(main.astype(real), z.astype(real), share)
+        moved = interpolated(main.astype(real), z.astype(real), share)
         changed = [(flag, np.array(float(evaluating))), (main, moved.astype(main.dtype))]
         if main is not weight:
             changed.append((weight, moved.astype(weight.dtype)))
         return changed
-
-
-def _between(x, y, share):
-    """A point between two arrays, computed from the nearer one, in their own type."""
-    if share < 0.5:
-        return x + x.dtype.type(share) * (y - x)
-    return y - (y - x) * x.dtype.type(1.0 - x.dtype.type(share))
 
 
 @register

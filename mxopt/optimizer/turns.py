@@ -37,7 +37,8 @@ class Turns:
         plan = None
         if rule is not None:
             plan = optimizer._plan(indices, weights, grads, states, rule, lazy=False)
-        self.optimizer, self.indices, self.added = optimizer, indices, getattr(states, "added", ())
+        self.optimizer, self.indices, self.plan = optimizer, indices, plan
+        self.added = getattr(states, "added", ())
         self.weights, self.grads, self.states = weights, grads, states
         self.rates, self.ledger = [], kernels.Ledger({}, (), 0, optimizer)
         if optimizer.skip_nonfinite and optimizer._skips(
@@ -59,7 +60,15 @@ class Turns:
                 sources.append(source.astype(target.dtype, copy=False))
         if self.added:
             self.ledger.added = [*self.ledger.added, *self.added]
+        self._write(targets, sources)
+
+    def _write(self, targets, sources):
         kernels.write_back(targets, sources, self.ledger)
+
+    @property
+    def positions(self):
+        """Which tensors of the call have a turn."""
+        return range(len(self.indices))
 
     def look(self):
         """The same turns, to read only: nothing is written back, and all can still be had afterwards."""
@@ -69,10 +78,9 @@ class Turns:
     def _opened(self):
         """Each turn, and its (array, copy) pairs."""
         optimizer = self.optimizer
-        for index, weight, grad, state, (t, lr, wd) in zip(
-            self.indices, self.weights, self.grads, self.states, self.rates
-        ):
-            weight = as_array(weight)
+        for position in self.positions if self.indices else ():
+            index, grad, state = (column[position] for column in (self.indices, self.grads, self.states))
+            weight, (t, lr, wd) = as_array(self.weights[position]), self.rates[position]
             grad = np.asarray(grad.todense() if isinstance(grad, RowSparseArray) else grad)
             main = weight
             if optimizer.multi_precision and is_half(weight.dtype):

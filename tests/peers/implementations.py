@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -104,6 +105,41 @@ class TorchRun:
             }
             for parameter in self.parameters
         ]
+
+
+class MuonRun:
+    """torch's Muon over matrices, its products in float32, and torch's AdamW over the rest."""
+
+    def __init__(self, peer, weights, hyper):
+        import torch
+
+        self.peer, self.torch = peer, torch
+        rest = {"lr": hyper.get("learning_rate", 1e-3), "weight_decay": hyper.get("wd", 0.1)}
+        self.runs = [
+            TorchRun(peer, torch.optim.Muon, [weight], hyper)
+            if weight.ndim == 2
+            else TorchRun(dataclasses.replace(peer, keywords={}), torch.optim.AdamW, [weight], rest)
+            for weight in weights
+        ]
+
+    def step(self, grads):
+        import torch.optim._muon as module
+
+        rounded = self.torch.Tensor.bfloat16
+        assert "bfloat16()" in inspect.getsource(module)
+        self.torch.Tensor.bfloat16 = lambda tensor: tensor.clone()
+        try:
+            for run, grad in zip(self.runs, grads):
+                run.step([grad])
+        finally:
+            self.torch.Tensor.bfloat16 = rounded
+
+    @property
+    def weights(self):
+        return [run.weights[0] for run in self.runs]
+
+    def states(self):
+        return [run.states()[0] for run in self.runs]
 
 
 class OptaxRun:
@@ -256,6 +292,18 @@ PEERS = {
             "short memory": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
         },
         added=lambda optimizer, state: np.abs(state["z"]),
+    ),
+    "muon": Peer(
+        "torch", "2.13.0", MuonRun,
+        {"learning_rate": "lr", "wd": "weight_decay", "adjust_lr": "adjust_lr_fn"},
+        {"momentum_buffer": "mean", **MOMENTS},
+        {
+            "defaults": {},
+            "plain momentum": {"nesterov": False, "momentum": 0.5, "learning_rate": 0.01, "wd": 0.01},
+            "as AdamW": {"adjust_lr": "match_rms_adamw", "ns_steps": 4},
+        },
+        # the iteration adds multiples, up to this one, of numbers near 1
+        added=lambda optimizer, state: 4.775 * optimizer.lr,
     ),
     "prodigy": Peer(
         "prodigyopt", "1.1.2", of_torch("prodigyopt", "Prodigy"),

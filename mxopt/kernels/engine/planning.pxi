@@ -823,7 +823,8 @@ cdef class Plan:
         return kept
 
 
-def write_back(list targets not None, list sources not None, Ledger ledger=None):
+def write_back(list targets not None, list sources not None, Ledger ledger=None, Plan plan=None, list rules=None,
+               Scalars scalars=None):
     """Copy arrays into others, all or none.
 
     Parameters
@@ -832,6 +833,8 @@ def write_back(list targets not None, list sources not None, Ledger ledger=None)
         Pair by pair of one shape and dtype.
     ledger : Ledger, optional
         As for `Plan.step`.
+    plan, rules, scalars : optional
+        A step that belongs to the same change, as `Plan.step` takes it.
     """
     cdef cnp.ndarray target, source
     cdef Py_ssize_t i
@@ -843,6 +846,9 @@ def write_back(list targets not None, list sources not None, Ledger ledger=None)
             raise ValueError(f"array {i} cannot be written back")
     if ledger is not None:
         ledger.compare()
+    if plan is not None:
+        plan.take_step(rules, scalars, None, None, ledger, None)
+    elif ledger is not None:
         ledger.write()
     for i in range(len(targets)):
         cnp.PyArray_CopyInto(targets[i], sources[i])
