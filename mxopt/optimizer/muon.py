@@ -39,8 +39,8 @@ def orthogonalized(matrix, steps, epsilon):
     x = np.ascontiguousarray(matrix.T if tall else matrix)
     real = x.dtype.type
     x = x / max(np.sqrt(np.vdot(x, x)), real(epsilon))
-    # a * x + (b * gram + c * gram @ gram) @ x, with the multiples of x and gram added in the diagonals: passes
-    # over them would take a tenth of the time.
+    # a * x + (b * gram + c * gram @ gram) @ x, with the multiples of x and gram added in the diagonals:
+    # passes over them would take a tenth of the time.
     rows, other = len(x), np.empty_like(x)
     gram, scaled, factor = (np.empty((rows, rows), x.dtype) for _ in range(3))
     for _ in range(steps):
