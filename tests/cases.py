@@ -313,6 +313,16 @@ OPTIMIZERS = {
         },
         local=False,
     ),
+    "adafactor": Row(
+        draws={
+            "beta2_decay": between(-1.0, -0.5),
+            "epsilon1": one_of(OMIT, magnitude(1e-8, 1e-4)),
+            "epsilon2": magnitude(1e-4, 1e-2),
+            "clip_threshold": one_of(1.0, between(1.0, 2.0)),
+        },
+        settings={"slow decay": {"beta2_decay": -0.5, "clip_threshold": 1.5, "epsilon1": 1e-4}},
+        local=False,
+    ),
     "muon": Row(
         draws={
             "momentum": MOMENTUM,

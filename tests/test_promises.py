@@ -486,7 +486,7 @@ def test_mixed_layouts_of_weight_and_gradient(name):
 def test_subnormals_are_flushed(name):
     """Tiny moments must not slow a step down: the kernels work on zeros instead."""
     updater = mx.get_updater(mx.create(name, wd=0.0))
-    shape = (3, 40) if OPTIMIZERS[name].matrices else (120,)
+    shape = (120,) if name == "muon" else (3, 40)  # NumPy steps Muon's matrices
     weight = np.full(shape, 1e-40, np.float32)
     updater(0, np.full(shape, 1e-40, np.float32), weight)
     for array in everything(updater, [weight]):

@@ -19,6 +19,7 @@ except ImportError:
     ) from None
 from ._engine import (
     WHOLE_SUM,
+    Factored,
     Plan,
     Refused,
     Rule,
@@ -55,12 +56,12 @@ from ._scalars import (
 )
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Ledger", "Plan", "Refused", "Rule",
-    "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "clip_of", "corrected",
-    "fused", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back", "group_rows",
-    "normals", "openmp_version", "plan_of", "put_back", "read_row", "reduce_rows", "remember", "rescale_of",
-    "restore", "scalars_of", "set_num_threads", "set_tuning", "step_of_updater", "sum_rows", "take_control",
-    "tuning_words", "write_back",
+    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Factored", "Ledger", "Plan", "Refused",
+    "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "clip_of",
+    "corrected", "fused", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back",
+    "group_rows", "normals", "openmp_version", "plan_of", "put_back", "read_row", "reduce_rows", "remember",
+    "rescale_of", "restore", "scalars_of", "set_num_threads", "set_tuning", "step_of_updater", "sum_rows",
+    "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.
@@ -104,6 +105,7 @@ def _choose():
 INSTRUCTION_SET = _choose()
 _module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
 _engine.use_normals(_module.NORMALS)
+_engine.use_factored(_module.FACTORED)
 
 #: Bytes per element of every dtype that the engine steps, by name, in the order of their numbers.
 STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)

@@ -12,6 +12,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cython.parallel cimport prange
+from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -66,6 +67,7 @@ include "engine/threads.pxi"
 include "engine/tuning.pxi"
 include "engine/rule.pxi"
 include "engine/running.pxi"
+include "engine/factored.pxi"
 include "engine/planning.pxi"
 include "engine/overlaps.pxi"
 include "engine/calls.pxi"

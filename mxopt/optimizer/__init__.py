@@ -4,6 +4,7 @@ from ..dialects import V2
 from . import contrib
 from .adabelief import AdaBelief
 from .adadelta import AdaDelta
+from .adafactor import Adafactor
 from .adagrad import AdaGrad
 from .adam import Adam
 from .adamax import Adamax

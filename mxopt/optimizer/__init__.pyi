@@ -6,6 +6,7 @@ from ..typing import Schedule
 from . import contrib as contrib
 from . import adabelief as _adabelief
 from . import adadelta as _adadelta
+from . import adafactor as _adafactor
 from . import adagrad as _adagrad
 from . import adam as _adam
 from . import adamW as _adamW
@@ -47,6 +48,7 @@ __all__ = [
     "AdaBelief",
     "AdaDelta",
     "AdaGrad",
+    "Adafactor",
     "Adam",
     "AdamW",
     "Adamax",
@@ -202,6 +204,29 @@ class AdaGrad(_adagrad.AdaGrad):
         epsilon: float = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        *,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class Adafactor(_adafactor.Adafactor):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta2_decay: float = ...,
+        epsilon1: Any = ...,
+        epsilon2: float = ...,
+        clip_threshold: float = ...,
+        use_fused_step: bool = ...,
         *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
@@ -1008,6 +1033,28 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> AdaGrad: ...
+@overload
+def create(
+    name: Literal["adafactor", "Adafactor"],
+    *,
+    learning_rate: float | None = ...,
+    beta2_decay: float = ...,
+    epsilon1: Any = ...,
+    epsilon2: float = ...,
+    clip_threshold: float = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Adafactor: ...
 @overload
 def create(
     name: Literal["adam", "Adam"],

@@ -224,7 +224,8 @@ class Optimizer(Rates, RuleScalars):
         super().__init_subclass__(**kwargs)
         cls.built_in = False  # unless the whole protocol is inherited, or `Dialect.fill` sets it
         cls.built_in = all(map(cls._has_built_in, _PROTOCOL))
-        cls._runs_own_rules = cls.update is Optimizer.update and bool(cls.rules)
+        compiled = bool(cls.rules) or cls._fused is not Optimizer._fused
+        cls._runs_own_rules = cls.update is Optimizer.update and compiled
         cls.takes_lists = _takes_lists(cls)
         cls.declares_states = cls.create_state is Optimizer.create_state
 
@@ -462,7 +463,7 @@ class Optimizer(Rates, RuleScalars):
         states : list
             The state of each weight, as `create_state` made it; written in place.
         """
-        if not self.rules:
+        if not (self.rules or self._runs_own_rules):
             self.step(indices, weights, grads, states)
             return
         self._fused(indices, weights, grads, states)

@@ -35,7 +35,7 @@ class Turns:
         if lazy and any(isinstance(g, RowSparseArray) for g in grads):
             raise ValueError("lazy_update needs use_fused_step=True: step() makes the standard update")
         plan = None
-        if rule is not None:
+        if rule is not None or optimizer._runs_own_rules:
             plan = optimizer._plan(indices, weights, grads, states, rule, lazy=False)
         self.optimizer, self.indices, self.plan = optimizer, indices, plan
         self.added = getattr(states, "added", ())
@@ -75,6 +75,10 @@ class Turns:
         for turn, _ in self._opened():
             yield turn
 
+    def _working(self, weight, main, pairs):
+        """What a turn has for a weight, whose master `main` is if it has one."""
+        return _copied(main, pairs)
+
     def _opened(self):
         """Each turn, and its (array, copy) pairs."""
         optimizer = self.optimizer
@@ -86,7 +90,7 @@ class Turns:
             if optimizer.multi_precision and is_half(weight.dtype):
                 main, state = state if optimizer.master_position == 0 else state[::-1]
             pairs = []
-            copy, state = _copied(main, pairs), _copied(state, pairs)
+            copy, state = self._working(weight, main, pairs), _copied(state, pairs)
             if main is not weight:
                 pairs.append((weight, copy))
             if grad.dtype != copy.dtype:

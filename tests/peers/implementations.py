@@ -271,7 +271,7 @@ PEERS = {
             "decoupled decay": {"wd": 0.1, "learning_rate": 0.01, "decoupled_weight_decay": True},
             "averaging": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4, "grad_averaging": True},
         },
-        added=lambda optimizer, state: optimizer.lr * np.abs(state["mean"]),
+        added=lambda optimizer, state: optimizer.lr * np.abs(state.get("mean", 0)),
     ),
     "schedulefreesgd": Peer(
         "schedulefree", "1.4.1", of_torch("schedulefree", "SGDScheduleFree"), TORCH, {"z": "z"},
@@ -280,7 +280,7 @@ PEERS = {
             "decay": {"wd": 0.1, "learning_rate": 0.1, "momentum": 0.7},
             "warmup": {"learning_rate": 0.1, "warmup_steps": 5, "r": 1.0, "weight_lr_power": 1.0},
         },
-        added=lambda optimizer, state: np.abs(state["z"]),
+        added=lambda optimizer, state: np.abs(state.get("z", 0)),
     ),
     "schedulefreeadamw": Peer(
         "schedulefree", "1.4.1", of_torch("schedulefree", "AdamWScheduleFree"), TORCH,
@@ -291,7 +291,19 @@ PEERS = {
             "warmup": {"warmup_steps": 5, "r": 1.0, "weight_lr_power": 1.0},
             "short memory": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
         },
-        added=lambda optimizer, state: np.abs(state["z"]),
+        added=lambda optimizer, state: np.abs(state.get("z", 0)),
+    ),
+    "adafactor": Peer(
+        "torch", "2.13.0", of_torch("torch.optim", "Adafactor"),
+        {**TORCH, "epsilon1": ("eps", 0), "epsilon2": ("eps", 1), "clip_threshold": "d"},
+        {"row_var": "row", "col_var": "col", "variance": "var"},
+        {
+            "defaults": {},
+            "decay": {"wd": 0.1, "learning_rate": 0.05},
+            "slow decay": {"beta2_decay": -0.5, "clip_threshold": 1.5, "epsilon1": 1e-4, "epsilon2": 0.01},
+        },
+        # elements of an update are the rate times up to a few, and torch forms their norms in float32
+        added=lambda optimizer, state: 2 * optimizer.lr,
     ),
     "muon": Peer(
         "torch", "2.13.0", MuonRun,

@@ -51,8 +51,8 @@ def test_each_step_is_within_four_units(name, settings):
             state = updater.states[i] if isinstance(updater.states[i], tuple) else (updater.states[i],)
             kept = dict(zip(updater.optimizer.state_names, state))
             largest = np.maximum(np.abs(old), np.abs(other))
-            if peer.added and held[i]:
-                largest = np.maximum(largest, peer.added(updater.optimizer, held[i]))
+            if peer.added:
+                largest = np.maximum(largest, peer.added(updater.optimizer, held[i])).astype(own.dtype)
             if "total" in kept:  # MADGRAD's sum is that of its start, not of the weight
                 moved = kept["total"] / (np.cbrt(kept["squares"]) + updater.optimizer.epsilon)
                 begun = kept.get("start", other + moved)

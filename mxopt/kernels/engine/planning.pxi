@@ -824,7 +824,7 @@ cdef class Plan:
 
 
 def write_back(list targets not None, list sources not None, Ledger ledger=None, Plan plan=None, list rules=None,
-               Scalars scalars=None):
+               Scalars scalars=None, list factored=None):
     """Copy arrays into others, all or none.
 
     Parameters
@@ -835,6 +835,8 @@ def write_back(list targets not None, list sources not None, Ledger ledger=None,
         As for `Plan.step`.
     plan, rules, scalars : optional
         A step that belongs to the same change, as `Plan.step` takes it.
+    factored : list of Factored, optional
+        Further steps that belong to it.
     """
     cdef cnp.ndarray target, source
     cdef Py_ssize_t i
@@ -850,6 +852,8 @@ def write_back(list targets not None, list sources not None, Ledger ledger=None,
         plan.take_step(rules, scalars, None, None, ledger, None)
     elif ledger is not None:
         ledger.write()
+    for i in range(0 if factored is None else len(factored)):
+        (<Factored?>factored[i]).take()
     for i in range(len(targets)):
         cnp.PyArray_CopyInto(targets[i], sources[i])
 

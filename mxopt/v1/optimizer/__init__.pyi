@@ -32,6 +32,7 @@ __all__ = [
     "AdEMAMix",
     "AdaDelta",
     "AdaGrad",
+    "Adafactor",
     "Adam",
     "Adamax",
     "Adan",
@@ -163,6 +164,29 @@ class AdaGrad(_adagrad.AdaGrad):
         epsilon: float = ...,
         use_fused_step: bool = ...,
         lazy_update: bool = ...,
+        rescale_grad: float = ...,
+        param_idx2name: dict[Any, str] | None = ...,
+        wd: float = ...,
+        clip_gradient: float | None = ...,
+        lr_scheduler: Schedule | None = ...,
+        sym: Any = ...,
+        begin_num_update: float = ...,
+        multi_precision: bool = ...,
+        param_dict: dict[Any, Any] | None = ...,
+        aggregate_num: float | None = ...,
+        skip_nonfinite: bool = ...,
+    ) -> None: ...
+
+class Adafactor(Optimizer):
+    def __init__(
+        self,
+        learning_rate: float | None = ...,
+        beta2_decay: float = ...,
+        epsilon1: Any = ...,
+        epsilon2: float = ...,
+        clip_threshold: float = ...,
+        use_fused_step: bool = ...,
+        *,
         rescale_grad: float = ...,
         param_idx2name: dict[Any, str] | None = ...,
         wd: float = ...,
@@ -903,6 +927,28 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
 ) -> AdaGrad: ...
+@overload
+def create(
+    name: Literal["adafactor", "Adafactor"],
+    *,
+    learning_rate: float | None = ...,
+    beta2_decay: float = ...,
+    epsilon1: Any = ...,
+    epsilon2: float = ...,
+    clip_threshold: float = ...,
+    use_fused_step: bool = ...,
+    rescale_grad: float = ...,
+    param_idx2name: dict[Any, str] | None = ...,
+    wd: float = ...,
+    clip_gradient: float | None = ...,
+    lr_scheduler: Schedule | None = ...,
+    sym: Any = ...,
+    begin_num_update: float = ...,
+    multi_precision: bool = ...,
+    param_dict: dict[Any, Any] | None = ...,
+    aggregate_num: float | None = ...,
+    skip_nonfinite: bool = ...,
+) -> Adafactor: ...
 @overload
 def create(
     name: Literal["adam", "Adam"],
