@@ -94,7 +94,7 @@ def checked_position(value):
 
 
 def move_to(key, place):
-    """Go on from a `position`."""
+    """Continue from a `position`."""
     global _normals
     generator()
     _normals = kernels.Stream(key, place)

@@ -253,7 +253,7 @@ def rand_ndarray(shape, stype="default", density=None, dtype=None, modifier_func
     stype : {'default', 'row_sparse'}
     dtype : dtype, default float32
     density, modifier_func, shuffle_csr_indices, distribution, ctx
-        As for `rand_sparse_ndarray`; a dense array takes no notice of them, as in MXNet.
+        As for `rand_sparse_ndarray`; ignored for dense arrays, as in MXNet.
     """
     from . import nd
 

@@ -56,7 +56,7 @@ HALF_AND_SINGLE = ("float32", "float16+master")
 
 @dataclasses.dataclass(frozen=True)
 class InMXNet:
-    """What MXNet does with this optimizer; the comparison with it is cut to what MXNet can do.
+    """What MXNet does with this optimizer; comparisons are limited to what MXNet can do.
 
     `kernels` says which updates are compiled: 'all' (but 2.x step), those of 'sparse' gradients only, or
     'none'; the others are array arithmetic in Python, and the fused results of 2.x are then those of its
@@ -540,7 +540,7 @@ def draw_case(name, dialect, path, dtype, number, small=False):
         **row.draws,
     }
     if dtype == "float16":
-        # Half precision has no room for small rates and epsilons and long memories: 1e-8 and 1 - 0.999
+        # float16 cannot hold small rates and epsilons, or long memories: 1e-8 and 1 - 0.999
         # vanish.
         tame = {
             "learning_rate": magnitude(0.03, 0.3),

@@ -12,7 +12,7 @@ settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items):
-    """Refuse names that differ from process to process, by which tests cannot be shared out among several."""
+    """Refuse test ids that differ between processes: workers could not share such tests out."""
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid} has an address in its name; give the parameter an id")

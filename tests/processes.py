@@ -14,7 +14,7 @@ STEERING = ("MXOPT_", "OMP_", "GOMP_", "KMP_", "PYTHON")
 
 
 def environment(**variables):
-    """The variables of this process but those that steer mxopt, with the mxopt under test on the path."""
+    """This process's environment, without what steers mxopt and with the mxopt under test on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
     home = Path(mxopt.__file__).parents[1]
     if home != Path(sysconfig.get_path("platlib")):  # not installed: tested where it was built
@@ -23,7 +23,7 @@ def environment(**variables):
 
 
 def python(*arguments, cwd=None, timeout=900, **variables):
-    """Run the interpreter to its end, whatever the end is.
+    """Run the interpreter until it ends, however it ends.
 
     Returns
     -------
@@ -41,14 +41,14 @@ def python(*arguments, cwd=None, timeout=900, **variables):
 
 
 def printed(*arguments, **options):
-    """What the interpreter prints, having ended well; takes what `python` takes."""
+    """What the interpreter prints; it must exit with 0. Takes the arguments of `python`."""
     done = python(*arguments, **options)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
 
 def start_a_fork(work):
-    """Call ``work`` in a forked child that ends with it; return the child's number."""
+    """Call ``work`` in a forked child, which then ends; return the child's process id."""
     with warnings.catch_warnings():
         # Python 3.12 warns of forks beside threads, and OpenMP's stay once a test has used them.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -66,7 +66,7 @@ def start_a_fork(work):
 
 
 def in_a_fork(work):
-    """Call ``work`` in a forked child, to its end.
+    """Call ``work`` in a forked child, and wait for it.
 
     Returns
     -------

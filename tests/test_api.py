@@ -53,7 +53,7 @@ def modules():
 
 
 def names_of(module):
-    """The names that a module gives: its ``__all__``, else the functions and classes defined in it."""
+    """The names that a module exports: its ``__all__``, else the functions and classes defined in it."""
     own = (
         name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
     )
@@ -61,7 +61,7 @@ def names_of(module):
 
 
 def found(path):
-    """What an import path names."""
+    """The object at an import path."""
     parts = path.split(".")
     for end in range(len(parts), 0, -1):
         try:

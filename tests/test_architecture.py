@@ -63,8 +63,8 @@ LAYERS = [
     {"mxopt.__main__"},
 ]
 
-#: The modules that import others whose names they are given: MXNet's names on demand, what of them is ours or
-#: another library's, and a dialect's package when something below asks for that dialect.
+#: Modules that import others by computed names: MXNet's modules on demand, ours or another library's behind
+#: them, and a dialect's package when a lower layer asks for that dialect.
 DOORS = {"mxopt.mxnet", "mxopt.namespace", "mxopt.absent", "mxopt.dialects"}
 
 
@@ -111,7 +111,7 @@ def _called(call):
 
 
 def _text(argument, module):
-    """The module that an argument names; one that is computed is a door's, and is nobody's elsewhere."""
+    """The module that an argument names; only the modules in `DOORS` may compute names."""
     if isinstance(argument, ast.Constant):
         return argument.value
     if ast.unparse(argument).startswith(("f'{__name__}.", 'f"{__name__}.')):  # a part of its own package

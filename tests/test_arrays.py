@@ -12,7 +12,7 @@ from mxopt.sparse import RowSparseArray, as_gradient
 
 
 class Exporter:
-    """An array that is known by DLPack alone."""
+    """An array that offers DLPack only."""
 
     def __init__(self, array):
         self.array = array
@@ -25,14 +25,14 @@ class Exporter:
 
 
 class OldExporter(Exporter):
-    """The same, from before the protocol had versions."""
+    """The same with the unversioned protocol."""
 
     def __dlpack__(self, stream=None):
         return self.array.__dlpack__()
 
 
 class Interface:
-    """An array that is known by the array interface alone."""
+    """An array that offers the array interface only."""
 
     def __init__(self, array):
         self.array = array

@@ -20,7 +20,7 @@ BAD = 2  # the third of ten
 
 
 class Call:
-    """Ten good tensors that have been stepped once, to be spoilt at one place."""
+    """Ten good tensors, stepped once, of which a test spoils one."""
 
     def __init__(self, name="adam", dtype="float32", **settings):
         self.updater = mx.get_updater(mx.create(name, **{"param_idx2name": {BAD: "fc_weight"}, **settings}))
@@ -279,7 +279,7 @@ def sparse(rows, shape=(6, 4), dtype="float32"):
 
 @pytest.mark.parametrize("lazy", [True, False], ids=["lazy", "standard"])
 def test_row_sparse_gradient_changed_after_it_was_made(lazy):
-    """Its rows were valid once; the engine looks again."""
+    """Its rows were valid when it was made; the engine checks them again."""
     for value, error, words in (
         (40, IndexError, r"row index 40 of the gradient of index 2 .* is outside its weight of 6 rows"),
         (-1, IndexError, "row index -1 of the gradient"),
@@ -341,7 +341,7 @@ def test_hyper_parameter_out_of_range(name, value):
 )
 def test_hyper_parameter_spoilt_later(attribute, words, fused):
     call = Call(use_fused_step=fused)
-    vars(call.optimizer)[attribute] = math.nan  # past the judgement of assignments
+    vars(call.optimizer)[attribute] = math.nan  # bypasses the check on assignment
     before = everything(call.updater, call.weights)
     with pytest.raises(ValueError, match=words):
         call.step()
@@ -456,7 +456,7 @@ def test_states_within_states_without_end_are_refused(kind):
         (deep,) = deep
 
 
-# -- numbers that float32 does not hold: MXNet refuses them, and the kernels would make infinity of them
+# -- numbers that float32 does not hold: MXNet refuses them, and the kernels would turn them into infinity
 
 BOTH = pytest.mark.parametrize("package", [mx, mxopt.v1], ids=["2.x", "1.x"])
 
@@ -500,7 +500,7 @@ def test_what_is_set_later_is_held_by_float32_too(package, name, dtype):
     updater(0, np.ones(3, dtype), weight)
     before = weight.copy(), dict(optimizer._index_update_count)
     kept = getattr(optimizer, name)
-    vars(optimizer)[name] = 1e39  # past the judgement of assignments
+    vars(optimizer)[name] = 1e39  # bypasses the check on assignment
     word = "learning_rate" if name == "lr" else name
     with pytest.raises(ValueError, match=f"{word} must be a finite number that float32 holds"):
         updater(0, np.ones(3, dtype), weight)
@@ -558,7 +558,7 @@ def test_arrays_of_one_element_are_numbers_everywhere(package, make):
 @pytest.mark.parametrize("value", ["0.5", [0.5], object()], ids=["str", "list", "object"])
 def test_what_a_step_finds_and_is_no_number_is_named(package, name, value):
     optimizer, weight = package.create("sgd", momentum=0.9), np.ones(3, np.float32)
-    vars(optimizer)[name] = value  # past the judgement of assignments
+    vars(optimizer)[name] = value  # bypasses the check on assignment
     word = "learning_rate" if name == "lr" else name
     with pytest.raises(TypeError, match=f"{word} must be a number, got"):
         package.get_updater(optimizer)(0, np.ones(3, np.float32), weight)

@@ -58,7 +58,7 @@ def built(tmp_path_factory):
 
 
 def built_by(*command, **options):
-    """What a command printed and warned of, having ended well."""
+    """What a command printed, warnings included; it must succeed."""
     done = python(*command, **options)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout + done.stderr

@@ -115,7 +115,7 @@ class Terminal:
         self.seen = ""
 
     def wait_for(self, pattern, seconds=120):
-        """Read until a pattern is on the screen; what stands up to its end counts no more afterwards."""
+        """Read until a pattern is on the screen, and drop everything up to its end."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             plain = CONTROL.sub("", self.seen)
@@ -154,7 +154,7 @@ def test_tab_in_a_terminal(colours):
         terminal.wait_for(">>> ")
         terminal.type("mx.optimi\t")
         terminal.wait_for(r"mx\.optimizer")
-        terminal.type("\x15")  # away with the line
+        terminal.type("\x15")  # clear the line
         terminal.type("mx.gluon.Trai\t")
         terminal.wait_for(r"mx\.gluon\.Trainer")
         terminal.type("\x15mx.lr_s\t\t")

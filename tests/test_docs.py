@@ -27,7 +27,7 @@ MODULES = sorted(
 
 @pytest.fixture(autouse=True)
 def somewhere_else(tmp_path, monkeypatch):
-    """Snippets write their files elsewhere, and leave printing as it was."""
+    """Snippets write their files to a temporary folder, and print options are restored."""
     monkeypatch.chdir(tmp_path)
     with np.printoptions():
         yield
@@ -116,7 +116,7 @@ def test_digits(optimizer, tmp_path):
 def test_word_vectors(tmp_path):
     said = example("word_vectors.py", "--epochs", "2", "--batch", "1024", cwd=tmp_path)
     losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", said)]
-    assert losses[1] < losses[0] < 4.16  # 6 log 2: knowing nothing
+    assert losses[1] < losses[0] < 4.16  # an untrained model scores 6 log 2
     assert len(re.findall(r"lazy +[\d.]+ ms, standard +[\d.]+ ms", said)) == 2
 
 

@@ -1,4 +1,4 @@
-"""A step is made wholly or not at all, wherever Ctrl-C arrives: at any line of any call, of any optimizer.
+"""A step happens entirely or not at all, wherever Ctrl-C arrives: at any line of any call of any optimizer.
 
 An interrupt is raised at the first traced line of a call, then at the second, and so on until the call gets
 through. After each the weights, states, counts, rates and the schedule are those before the call or those
@@ -31,7 +31,7 @@ CASES = [
 
 
 class Wrapped(LRScheduler):
-    """A schedule around another, with a memory of its own."""
+    """A schedule that wraps another and keeps state of its own."""
 
     def __init__(self):
         super().__init__(base_lr=0.1)

@@ -171,7 +171,7 @@ WARMUP = {"warmup_steps": 4, "warmup_begin_lr": 0.5, "base_lr": 1.5}
     ],
 )
 def test_sequence(schedule, updates, rates):
-    # Short decimals: one rounding of room for writing 0.3 here and finding it by multiplication there.
+    # One rounding of tolerance: 0.3 is written here and computed by multiplication there.
     assert [schedule(n) for n in updates] == pytest.approx(rates, rel=2**-52, abs=1e-16)
 
 

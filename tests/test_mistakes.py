@@ -1,4 +1,4 @@
-"""What people get wrong, each with the line that they get and the cure that the line names, which works."""
+"""Common mistakes: each gets one line, and the cure that the line names works."""
 
 import copy
 import warnings
@@ -158,7 +158,7 @@ def test_a_mistake_gets_a_line_and_its_cure_works(mistake, words, cure):
         assert len(told) == 1
         lines = [str(told[0].message)]
     else:
-        # a step is made where the mistake is the last statement: what it would change stays as it is
+        # the mistake is the last statement; if it is a step, nothing may have changed
         *before, last = code.split("; ")
         exec("; ".join(before), at_hand)
         arrays = copy.deepcopy([at_hand[name] for name in ("w", "ws", "table")])

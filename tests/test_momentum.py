@@ -1,4 +1,4 @@
-"""A momentum that a schedule sets to 0, and back: states that exist go on, as in MXNet."""
+"""A schedule sets momentum to 0 and back: existing states stay in use, as in MXNet."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ def vector(*values, dtype="float32"):
 
 
 class Plain(mx.Optimizer):
-    """Takes gradient times rate away; nothing else."""
+    """Subtracts rate times gradient, and nothing else."""
 
     def step(self, indices, weights, grads, states):
         for index, weight, grad in zip(indices, weights, grads):
@@ -44,7 +44,7 @@ def test_learning_rate_precedence():
 
 
 def test_default_rate_of_a_class_replaces_the_scheduler_s():
-    """MXNet's surprise, kept because it changes every run, but said aloud."""
+    """A surprise of MXNet's, kept because every result depends on it, but with a warning."""
     with pytest.warns(UserWarning, match="learning_rate=0.001 replaces base_lr=0.5"):
         opt = mx.create("adam", lr_scheduler=mx.lr_scheduler.FactorScheduler(step=5, base_lr=0.5))
     assert opt.learning_rate == 0.001
@@ -440,7 +440,7 @@ def test_fused_step_of_a_class_without_rules_is_its_step():
 
 
 def test_multipliers_for_many_names_take_little_time():
-    """One look at each name: a look at each pair of 20,000 names takes half a minute."""
+    """Each name is looked at once; comparing every pair of 20,000 would take half a minute."""
     names = {index: f"layer{index}_weight" for index in range(20_000)}
     given = dict.fromkeys(names.values(), 0.5)
     opt = mx.create("sgd", param_idx2name=names)

@@ -12,7 +12,7 @@ import mxopt
 
 
 def run_of(seed, size, steps):
-    """Train one tensor of one's own; its bits in the end."""
+    """Train a tensor of this thread's own; return its final bits."""
     rng = np.random.default_rng(seed)
     weight = rng.standard_normal(size, np.float32)
     updater = mxopt.get_updater(mxopt.create("adam"))
@@ -53,8 +53,8 @@ def test_other_threads_go_on_during_a_step():
         other = threading.Thread(target=tick)
         other.start()
         try:
-            # A busy machine may give the other thread no time during a step. With the GIL held throughout it
-            # would have none in any: at its two ends a step lets go of the GIL, not in its middle half.
+            # On a busy machine the other thread may get no time during some steps. Were the GIL held, it would
+            # get none in the middle half of any: only at its two ends could a step release the GIL.
             for _ in range(100):
                 begin = time.perf_counter()
                 updater(0, grad, weight)

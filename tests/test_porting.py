@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples" / "porting"
 def test_a_ported_script_trains(library, tmp_path):
     pytest.importorskip(library, reason="needs torch and autograd: tox -e interop")
     said = printed(str(EXAMPLES / f"with_{library}.py"), cwd=tmp_path)
-    assert float(re.search(r"loss ([\d.]+)", said)[1]) < 0.2  # log 2 = 0.69: knowing nothing
+    assert float(re.search(r"loss ([\d.]+)", said)[1]) < 0.2  # an untrained network scores log 2 = 0.69
     updater = mx.get_updater(mx.create("sgd"))
     updater.load_states(tmp_path / "points.states")
     assert updater.optimizer.num_update == 200
@@ -23,7 +23,7 @@ def test_a_ported_script_trains(library, tmp_path):
 
 
 def test_only_the_network_changed():
-    """The optimizer's half of the legacy script stands in both."""
+    """Both contain the optimizer code of the legacy script."""
     kept = [
         line
         for line in (EXAMPLES / "mxnet_script.py").read_text().splitlines()

@@ -9,7 +9,7 @@ from mxopt import kernels
 
 openmp_only = pytest.mark.skipif(not kernels.openmp_version(), reason="these kernels are serial")
 
-#: A step that is large enough for threads; prints a digest of what it gave.
+#: A step that is large enough for threads; prints a digest of the result.
 STEP = """
 import hashlib, numpy as np, mxopt
 def step():
@@ -35,7 +35,7 @@ def test_import_is_silent():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-#: What takes its time to import and few programs need.
+#: Slow to import, and needed by few programs.
 LEFT_OUT = {
     *("mxopt.nd", "mxopt.gluon", "mxopt.module", "mxopt.kvstore", "mxopt.v1", "mxopt.cli"),
     *("mxopt.states.native", "mxopt.states.mxnet", "safetensors", "ml_dtypes", "isal"),

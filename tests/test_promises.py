@@ -1,4 +1,4 @@
-"""What every registered optimizer promises, a test each."""
+"""What every registered optimizer promises, one test for each promise."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ HALVES = [np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64), *HALVES]
 NAMES = sorted(mx.Optimizer.opt_registry)
 
-#: Where MXNet's own step is another formula than its kernel, so the two need not meet.
+#: MXNet's step and its kernel use different formulas here, so results may differ.
 OTHER_FORMULA = {
     "adamw": "its step decays the weight that has already moved",
     "lans": "its step forms the second part with the weight that has already moved",
@@ -40,7 +40,7 @@ def test_every_optimizer_has_a_row_of_cases():
 @all_settings
 @pytest.mark.parametrize(("dtype", "tolerance"), [
     ("float64", 1e-12),  # the same mathematics, rounded in another order
-    # 1 - float32(beta2) is off by 5e-5, relatively: MXNet's kernels have it, its step has not
+    # 1 - float32(beta2) has a relative error of 5e-5, in MXNet's kernels but not in its step
     ("float32", 2e-4),
 ])  # fmt: skip
 def test_step_agrees_with_fused_step(name, settings, dtype, tolerance):
@@ -152,7 +152,7 @@ def _lazily(name, settings, lazy):
 @dtypes
 @pytest.mark.filterwarnings("ignore:states of")
 def test_lazy_rows_equal_dense_rows(name, settings, dtype):
-    """The rows present, as a dense tensor of their own, and no other row."""
+    """The rows present are stepped like a dense tensor of their own; no other row changes."""
     shape = (31, 9)
     updater = mx.get_updater(mx.create(name, **_lazily(name, settings, True)))
     dense = mx.create(name, **settings)
@@ -360,7 +360,7 @@ def _lans_by_norms(optimizer, master, weight, grad, moments):
     size = np.sqrt(np.add.accumulate(np.square(weight.astype(np.float32)).ravel())[-1])
     if optimizer.lower_bound:
         size = min(max(size, np.float32(optimizer.lower_bound)), np.float32(optimizer.upper_bound))
-    # Two equal bounds leave the norm no choice. They are read from text: find one that is read as the size.
+    # Two equal bounds fix the norm. Bounds are read from text, so find one that reads as the size.
     read = mx.kernels.as_read_by_mxnet
     near = (float(size) * (1 + k * 2.0**-26) for k in range(-9, 10))
     bound = next(number for number in near if read((number,), (True,))[0] == size)

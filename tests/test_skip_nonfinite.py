@@ -21,7 +21,7 @@ def flat(tree):
 
 
 def everything(optimizer, updater, weights):
-    """The bits of all that a step may change."""
+    """The bits of everything that a step may change."""
     arrays = [array for state in updater.states.values() for array in flat(state)]
     return (
         [array.tobytes() for array in (*weights, *arrays)],

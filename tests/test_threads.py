@@ -1,4 +1,4 @@
-"""Python threads, each with an updater of its own; what free-threaded Pythons try hardest."""
+"""Python threads, each with an updater of its own: the hardest test for free-threaded Pythons."""
 
 import sys
 import sysconfig
@@ -53,7 +53,7 @@ def test_updaters_of_several_threads_do_not_meet():
 
 
 def test_importing_leaves_the_lock_as_it_was():
-    """A module that does not say that it can do without the GIL brings it back for the whole process."""
+    """A module that is not marked as safe without the GIL re-enables it for the whole process."""
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         assert not sys._is_gil_enabled()
     else:

@@ -57,7 +57,7 @@ class Adafactor(Optimizer):
 
     Notes
     -----
-    Of more than two dimensions, the last two are those of a matrix. Vectors and numbers have no rows and
+    With more than two dimensions, the last two are those of a matrix. Vectors and numbers have no rows and
     columns, so they keep a whole second moment, and NumPy steps them. The numbers are those of
     ``torch.optim.Adafactor`` 2.13, which takes `epsilon1` elsewhere than the paper does.
 
@@ -188,7 +188,7 @@ class Adafactor(Optimizer):
 
 
 class _InPlace(Turns):
-    """Turns in which a weight that the compiled functions can use is itself; what they do comes last."""
+    """Turns that pass on weights themselves where the compiled functions can step them, at the very end."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)

@@ -92,7 +92,7 @@ class Muon(Optimizer):
     ns_epsilon : float, default 1e-7
         The least norm that a matrix is divided by.
     adjust_lr : {'original', 'match_rms_adamw'}, default 'original'
-        How the rate follows the shape. With the second one, rate and decay found for AdamW fit.
+        How the rate follows the shape. With the second, a rate and decay tuned for AdamW work unchanged.
     adamw_names : str or sequence of str, default ()
         Names, or patterns of names, of matrices that AdamW steps all the same: embeddings, and layers next to
         the output.
@@ -112,9 +112,9 @@ class Muon(Optimizer):
     Notes
     -----
     The update of matrices is that of ``torch.optim.Muon`` 2.13, with products in the weight's type (float32
-    for 16-bit weights) where that one rounds to bfloat16. Products come from NumPy's BLAS, so that the last
+    for 16-bit weights) where torch rounds to bfloat16. Products come from NumPy's BLAS, so that the last
     bits depend on it, on its threads and on the machine, and may differ between two runs. Arrays of three and
-    more dimensions, as kernels of convolutions, are not matrices; reshape them to step them as such.
+    more dimensions, such as convolution kernels, are not matrices; reshape them to step them as such.
 
     State: (mean, var), of the weight's dtype. mean is zeros of the weight's shape; var is the same, but empty
     for matrices.

@@ -36,7 +36,7 @@ class Prodigy(Optimizer):
     Parameters
     ----------
     learning_rate : float, default 1.0
-        A factor of the rate that is found; a schedule belongs here.
+        A factor of the rate that is found; schedules apply to it.
     beta1 : float, default 0.9
         Decay of the first moment.
     beta2 : float, default 0.999
@@ -150,7 +150,7 @@ class Prodigy(Optimizer):
         numerator += math.fsum(self.d / self.d0 * rate * way for rate, way in zip(rates, ways))
         total = math.fsum(distances)
         d, d_max = self.d, self.d_max
-        if not total:  # no gradient has been other than zero yet
+        if not total:  # all gradients so far were zero
             return {"d": d, "d_max": d_max, "d_numerator": self.d_numerator}
         d_hat = self.d_coef * numerator / total
         if d == self.d0:

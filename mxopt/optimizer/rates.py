@@ -205,7 +205,7 @@ class Rates:
     _ahead = kernels.ahead
 
     def _ahead_apart(self, indices, ledger):
-        """The rates of a call of other than the commonest kind, for `_ahead`."""
+        """The rates of a call that `_ahead` has no shortcut for."""
         apart, t, scheduler = self._rates_apart, ledger.t, self.lr_scheduler
         if t is None and ledger.twice:
             raise checks.duplicate_index(self, indices)

@@ -51,8 +51,8 @@ class RuleScalars:
         lr, wd : float
             Its learning rate and weight decay, multipliers applied.
         *numbers : float
-            What its states of one number a tensor hold, for classes that have such states. What they become
-            is among the scalars, by the state's name.
+            For classes with states of one number a tensor, what these hold. Their new values are among the
+            scalars, under the states' names.
         """
         return lr, wd, self._rescale, self._clip
 

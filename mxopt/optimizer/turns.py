@@ -71,12 +71,12 @@ class Turns:
         return range(len(self.indices))
 
     def look(self):
-        """The same turns, to read only: nothing is written back, and all can still be had afterwards."""
+        """The same turns for reading only: nothing is written back, and the turns can still be taken."""
         for turn, _ in self._opened():
             yield turn
 
     def _working(self, weight, main, pairs):
-        """What a turn has for a weight, whose master `main` is if it has one."""
+        """The array that stands for a weight in a turn; `main` is its master, or the weight itself."""
         return _copied(main, pairs)
 
     def _opened(self):

@@ -1,4 +1,4 @@
-"""A job that trains and saves for ever, until one of its ranks fails in the way that is asked for."""
+"""A job that trains and saves forever, until one of its ranks fails in the requested way."""
 
 import os
 import signal

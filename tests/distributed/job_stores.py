@@ -135,7 +135,7 @@ def a_trainer():
     trainer.step(1, grads=[np.full((10, 1), rank + 1, np.float32)])
     same(x.data().asnumpy(), 1 - TOTAL)
     assert trainer.update_on_kvstore
-    trainer.set_learning_rate(0.5)  # MXNet's servers would not hear of it
+    trainer.set_learning_rate(0.5)  # MXNet's servers would not be told
     trainer.step(1, grads=[np.full((10, 1), rank + 1, np.float32)])
     same(x.data().asnumpy(), 1 - 1.5 * TOTAL)
     for kvstore, on_store in (("dist_sync", False), ("horovod", None)):

@@ -27,7 +27,7 @@ class Ended(NamedTuple):
         """The JSON values that it printed; the job must have ended well."""
         assert self.status == 0, self.out[-2000:] + self.err[-4000:]
         found = []
-        for line in self.out.splitlines():  # in which the words of several ranks may follow each other
+        for line in self.out.splitlines():  # a line may hold the output of several ranks
             while line.startswith(("{", "[")):
                 value, end = json.JSONDecoder().raw_decode(line)
                 found.append(value)

@@ -93,7 +93,7 @@ def scripts(dialect):
 
 
 def disagreements(name, theirs, ours):
-    """What of a script's results is not as promised, a line each."""
+    """Where a script's results break the promise, one line each."""
     if set(theirs) != set(ours):
         return [f"results {sorted(theirs)} and {sorted(ours)}"]
     found = []

@@ -336,7 +336,7 @@ def test_arrays_are_compared_by_the_tolerance_of_their_dtype():
     with pytest.raises(AssertionError, match=r"1 of 2 elements differ .*\n  at \(1,\): mine = .*2.0"):
         compare(nd.array([1, 2]), nd.array([1, 3]), names=("mine", "theirs"))
     with pytest.raises(AssertionError):
-        compare(np.array([1.0]), np.array([1.0005]))  # float64 is not so patient
+        compare(np.array([1.0]), np.array([1.0005]))  # float64 allows less
     with pytest.raises(AssertionError, match="has shape"):
         compare(np.ones(2), np.ones(1), use_broadcast=False)
 
@@ -388,12 +388,12 @@ def test_download(url, tmp_path):
     assert name == str(tmp_path / "net.params")
     assert mxopt.gluon.utils.check_sha1(name, right)
     mxopt.gluon.utils.download(url, name, sha1_hash=right)
-    assert _Files.asked == 3  # it is there, and right
+    assert _Files.asked == 3  # it exists, and is correct
     mxopt.gluon.utils.download(url, name, overwrite=True)
     assert _Files.asked == 4
     with pytest.raises(ValueError, match="has another SHA-1 sum"):
         mxopt.gluon.utils.download(url, name, sha1_hash="0" * 40)
-    assert mxopt.gluon.utils.check_sha1(name, right)  # what was there stayed
+    assert mxopt.gluon.utils.check_sha1(name, right)  # the old file was kept
     assert [path.name for path in tmp_path.iterdir()] == ["net.params"]
 
 

@@ -450,7 +450,7 @@ def test_a_callback_that_fails_does_so_after_the_step():
 
 
 def handed(mx, base, count=6, **settings):
-    """What a subclass that overrides update_multi_precision is handed by one call with many tensors."""
+    """What one call with many tensors passes to a subclass that overrides update_multi_precision."""
     calls = []
 
     def update_multi_precision(self, index, weight, grad, state):

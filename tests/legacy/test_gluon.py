@@ -286,7 +286,7 @@ def test_settings_may_be_pairs():
 
 
 def test_the_batch_size_may_be_an_array():
-    """Loss scaling divides by one; an overflow travels in it, and AdamW skips the update."""
+    """Loss scaling passes an array as batch size; an overflow arrives in it, and AdamW skips the update."""
     weight = np.ones(2, np.float32)
     trainer = gluon.Trainer({"w": weight}, "adamw", {"learning_rate": 0.1})
     trainer.step(nd.array([2.0]), grads={"w": ones(2)})

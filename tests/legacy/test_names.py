@@ -1,4 +1,4 @@
-"""What scripts import of MXNet and mxopt has not: it imports, and fails at its first real use."""
+"""What scripts import from MXNet and mxopt lacks: it imports, and fails at its first real use."""
 
 import copy
 import importlib

@@ -1,4 +1,4 @@
-"""Gradients that the last step has used already: refused, warned of, or left out, and never by mistake."""
+"""Gradients that the last step has already used: refused, warned about or left out, and never by mistake."""
 
 import warnings
 
@@ -246,7 +246,7 @@ def test_gradients_of_torch_are_looked_at(size):
 
 @pytest.mark.parametrize("kind", ["own", "torch"])
 def test_looking_reads_little_of_a_large_gradient(kind, monkeypatch):
-    """A checksum of all is made only where a sample has repeated and says too little."""
+    """The whole array is checksummed only if a sample has repeated and is too uniform to tell."""
     if kind == "own":
         grad = drawn(100_000)
         trainer = trainer_of(grad)

@@ -68,7 +68,7 @@ class Comparison:
     def __init__(self, case):
         self.total = Deviation()
         #: Where float32 masters need not be equal, one may be rounded up and the other down. The masters are
-        #: compared for themselves.
+        #: compared separately.
         self.half_ulps = 1 if case.master and expected(case).limit else 0
         self.keys = case.keys
         self.by_sign = (

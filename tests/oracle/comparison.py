@@ -45,7 +45,7 @@ def compare_runs(case, theirs, prepare=None):
         while step < at:
             step, *got = ours.send(given)
             given = None
-            if step < at:  # not recorded; these steps still tell the sizes of the tensors
+            if step < at:  # not recorded, but these steps show the sizes of the tensors
                 comparison.add(step, got, got)
         comparison.add(step, expected_, got)
         if goes_on_from_mxnet(case):

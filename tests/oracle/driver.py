@@ -106,7 +106,7 @@ def mxopt_for(dialect):
 
 @contextlib.contextmanager
 def quiet():
-    """Silence for what MXNet prints and both sides warn of when a scheduler meets a default learning rate."""
+    """Silence what MXNet prints, and both sides warn of, when a scheduler meets a default learning rate."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

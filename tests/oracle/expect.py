@@ -137,7 +137,7 @@ def goes_on_from_mxnet(case):
     """Whether every step starts from MXNet's weights and states: where each may be some roundings apart, what
     grows out of them in ten steps is no matter of the step.
     """
-    # LARS takes the norm of the 16-bit weight: where one is rounded the other way, the next rate feels it.
+    # LARS takes the norm of the 16-bit weight, so one rounded the other way changes the next rate.
     return case.dtype == "float16" or (case.optimizer == "lars" and case.path == "aggregated" and case.master)
 
 
@@ -146,7 +146,7 @@ def _uses_lars(case):
 
 
 def _of_a_sum(number):
-    """What rounding makes of a float32 sum of so many squares, relatively."""
+    """The relative rounding error of a float32 sum of so many squares."""
     return number**0.5 * 2.0**-24
 
 

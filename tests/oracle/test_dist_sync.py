@@ -1,6 +1,6 @@
 """Real MXNet in its own ``dist_sync``: a scheduler, a server and two workers, beside what was recorded of it.
 
-``tests/distributed`` compares mxopt's store with the recorded runs; this says that they are MXNet's.
+``tests/distributed`` compares mxopt's store with the recorded runs; this checks the recorded runs.
 """
 
 import os

@@ -131,7 +131,7 @@ def test_params_files_are_exchanged(tmp_path):
         assert a.read() == b.read()
 
 
-#: Large enough for MXNet to be still at it when the step begins.
+#: Large enough that MXNet is still computing when the step begins.
 SIZE = 1024
 
 

@@ -1,4 +1,4 @@
-"""A momentum that a schedule sets to 0, and back, beside MXNet."""
+"""A schedule sets momentum to 0 and back, beside MXNet."""
 
 import mxnet
 import numpy as np

@@ -28,7 +28,7 @@ def has_other_numbers(name):
 
 
 def refused(name, settings):
-    """What MXNet fails at, at the first step."""
+    """Cases in which MXNet fails at the first step."""
     if name == "adagrad":
         return "wd" in settings
     return V1 and (name == "test" or (name == "dcasgd" and "momentum" in settings))

@@ -28,7 +28,7 @@ ARGUMENTS = {
     "rmsprop": {"centered": True},
 }
 PLAIN = {"sgd": {}, "nag": {"momentum": 0.0}, "rmsprop": {}, "signum": {"momentum": 0.0}}
-# the noise of SGLD is nobody's to repeat; GroupAdaGrad wants matrices only; DCASGD with momentum fails in
+# SGLD's noise cannot be repeated; GroupAdaGrad takes matrices only; DCASGD with momentum fails in
 # 1.9.1
 SHAPES = {"groupadagrad": [(3, 2), (2, 4)]}
 CASES = [

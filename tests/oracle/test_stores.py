@@ -81,7 +81,7 @@ def attempt(package, case):
     with quiet():
         try:
             return run(package, *case)
-        except Exception as error:  # whatever either of them says
+        except Exception as error:  # whatever the messages say
             return error
 
 

@@ -20,7 +20,7 @@ def told(call, package):
             found = call(package)
             found = found if isinstance(found, (list, tuple)) else [found]
             return [x.asnumpy() if hasattr(x, "asnumpy") else np.asarray(x) for x in found]
-        except Exception as error:  # whatever either of them says
+        except Exception as error:  # whatever the messages say
             return error
 
 

@@ -1,4 +1,4 @@
-"""Who the later optimizers are compared with: one row an optimizer, in its own words.
+"""The implementations that later optimizers are compared with: one row each, with its own names.
 
 Every row names a distribution and its version, since the same name gives other numbers in other libraries. A
 peer steps its own copies of the weights; what it keeps for a weight can be read under our names.
@@ -173,7 +173,7 @@ class OptaxRun:
 
 
 def theirs_of(name, value):
-    """A value in the peer's words: what is off in one is on in the other for `proximal`."""
+    """A value as the peer takes it; the switch for `proximal` is inverted there."""
     return not value if name == "proximal" else value
 
 
@@ -302,7 +302,7 @@ PEERS = {
             "decay": {"wd": 0.1, "learning_rate": 0.05},
             "slow decay": {"beta2_decay": -0.5, "clip_threshold": 1.5, "epsilon1": 1e-4, "epsilon2": 0.01},
         },
-        # elements of an update are the rate times up to a few, and torch forms their norms in float32
+        # an element of the update is up to a few times the rate, and torch sums norms in float32
         added=lambda optimizer, state: 2 * optimizer.lr,
     ),
     "muon": Peer(
@@ -314,7 +314,7 @@ PEERS = {
             "plain momentum": {"nesterov": False, "momentum": 0.5, "learning_rate": 0.01, "wd": 0.01},
             "as AdamW": {"adjust_lr": "match_rms_adamw", "ns_steps": 4},
         },
-        # the iteration adds multiples, up to this one, of numbers near 1
+        # the iteration multiplies numbers near 1 by up to this before it adds them
         added=lambda optimizer, state: 4.775 * optimizer.lr,
     ),
     "prodigy": Peer(

@@ -50,7 +50,7 @@ def test_step_is_standard_by_default(package, name):
 
 @packages
 def test_decay_of_row_sparse_gradients_works(package):
-    """MXNet's kernel refuses it. Here the rows decay that are stepped."""
+    """MXNet's kernel refuses it. Here the stepped rows decay."""
     lazily, _ = stepped(package, "adagrad", sparse(), wd=0.5)
     standard, _ = stepped(package, "adagrad", sparse(), wd=0.5, lazy_update=False)
     dense, _ = stepped(package, "adagrad", sparse().todense(), wd=0.5)
@@ -66,7 +66,7 @@ def test_decay_of_row_sparse_gradients_works(package):
     ids=["2.x-adagrad", "2.x-groupadagrad", "1.x-adagrad"],
 )
 def test_only_lazy_rows_read_numbers_from_text(package, name):
-    """MXNet's kernel for rows gets its numbers as text, and misses the nearest float32 of some."""
+    """MXNet's kernel for rows reads its numbers from text, some not as the nearest float32."""
     rate = 1.838435474592489
     (read,) = mx.kernels.as_read_by_mxnet((rate,), (True,))
     assert read != np.float32(rate)
@@ -223,7 +223,7 @@ def test_group_adagrad_rows_are_the_same_on_every_path(package, layout, dtype, w
         assert_same_bits(alone, [a[row : row + 1] for a in dense])
 
 
-#: of rows of so many numbers: zlib.crc32 of the histories that real MXNet, on a processor with AVX-512, keeps
+#: length of a row: zlib.crc32 of the histories that real MXNet keeps on a processor with AVX-512
 HISTORIES = {
     mx: {5: 0xA6126820, 7: 0xFEC275A6, 11: 0xE5F51A71, 16: 0x2228D185, 20: 0x44FD182C, 31: 0x40C1A5FF,
          64: 0xA2D66A1D, 100: 0x93CECC34, 300: 0xC4839D4C, 1000: 0x370643F6},

@@ -68,7 +68,7 @@ def test_v1_lars_forgets_no_rate_by_an_error():
     weight = np.ones(2, np.float32)
     updater(0, weight.copy(), weight)
     before = optimizer.last_lr, optimizer.cur_lr, optimizer.lr_update
-    vars(optimizer)["lr"] = np.inf  # past the judgement of assignments
+    vars(optimizer)["lr"] = np.inf  # bypasses the check on assignment
     with pytest.raises(ValueError, match="learning_rate must be a finite number"):
         updater(0, weight.copy(), weight)
     assert (optimizer.last_lr, optimizer.cur_lr, optimizer.lr_update) == before

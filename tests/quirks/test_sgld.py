@@ -155,7 +155,7 @@ def test_numbers_depend_on_their_place_alone(dtype):
 def test_numbers_are_normal_and_independent(dtype):
     n = 1_000_000
     numbers = normals(n, dtype=dtype).astype(float)
-    # Kolmogorov and Smirnov: one stream in 8,000 passes the distance of 2.2 / sqrt(n); this stream is fixed.
+    # Kolmogorov-Smirnov: one stream in 8,000 exceeds a distance of 2.2 / sqrt(n); this stream is fixed.
     numbers.sort()
     cumulated = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in numbers[:: n // 20_000]])
     assert np.abs(cumulated - np.arange(0, n, n // 20_000) / n).max() < 2.2 / math.sqrt(n)

@@ -17,7 +17,7 @@ from mxopt.states import DamagedStateFile, files, native
 
 
 def content(number):
-    """A file whose every byte depends on a number."""
+    """Contents of which every byte depends on a number."""
     return native.dumps({"number": number, "array": np.full(40_000, number, "i8")})
 
 
@@ -358,14 +358,14 @@ def test_progress_in_a_notebook_is_tqdm_s(monkeypatch):
 
 @pytest.fixture
 def on_windows(monkeypatch):
-    """What differs there: no fcntl, folders that cannot be opened; and nobody waits."""
+    """What differs there: no fcntl, and folders that cannot be opened. Nothing waits."""
     monkeypatch.setattr(files.os, "name", "nt")
     monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
 
 
 def refuse_to_rename(monkeypatch, times):
-    """Renaming fails so often, as on Windows while somebody has the target open."""
+    """Renaming fails that many times, as on Windows while the target is open."""
     rename, left = os.replace, itertools.count()
 
     def replace(source, target):

@@ -80,7 +80,7 @@ def test_arrays_of_the_first_releases(protocol):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_small_arrays_do_not_use_up_what_a_file_may_take(protocol, monkeypatch):
-    """However many there are: what each is made of is free again once it is there."""
+    """However many arrays there are, the parts of each are freed once it is made."""
     monkeypatch.setattr(mxnet_pickle, "_BUDGET", 20_000)
     with fake_mxnet.modules(NDArray="mxnet.ndarray.ndarray"):
         data = pickle.dumps({i: (NDArray(v2(ARRAY)), NDArray(v2(ARRAY[:1]))) for i in range(2_000)}, protocol)

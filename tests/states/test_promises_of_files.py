@@ -1,4 +1,4 @@
-"""What a file may not decide, what a schedule answers after a resume, and saves beside everything else."""
+"""What a file may not decide, what a schedule answers after a resume, and saves during everything else."""
 
 import copy
 import errno
@@ -142,7 +142,7 @@ def test_every_error_of_a_file_is_a_state_file_error(edit, words):
 
 def test_what_is_set_by_hand_and_would_be_refused_is_refused_when_saving(tmp_path):
     updater, _ = trained("sgd", momentum=0.5)
-    vars(updater.optimizer)["momentum"] = -0.5  # past the judgement of assignments
+    vars(updater.optimizer)["momentum"] = -0.5  # bypasses the check on assignment
     with pytest.raises(StateFileError, match="momentum must be 0 or more, got -0.5"):
         updater.save_states(tmp_path / "a.states", dump_optimizer=True)
     assert not list(tmp_path.iterdir())
@@ -303,7 +303,7 @@ def test_a_save_in_the_background_that_fails_says_so(tmp_path):
 
 @pytest.fixture
 def full(monkeypatch):
-    """A disk on which no file can be put into place; returns what makes room."""
+    """A disk on which no file can be renamed into place; gives a function that makes room."""
 
     def replace(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

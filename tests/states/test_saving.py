@@ -62,7 +62,7 @@ def assert_goes_on_alike(one, weights, other, keys=(0, 1)):
 
 
 def plain(state):
-    """With bare arrays in the place of the NDArrays that classes of one's own are given."""
+    """With plain arrays in place of the NDArrays that custom classes get."""
     if isinstance(state, dict):
         return {key: plain(part) for key, part in state.items()}
     if isinstance(state, (tuple, list)):
@@ -125,7 +125,7 @@ def test_a_file_on_disk_is_what_get_states_gives(tmp_path):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("format", ["mxopt", "mxnet-2.x"])
 def test_200_000_small_parameters(format, momentum):
-    """As many as anybody has, of one element each, whose files are nearly all headers."""
+    """More tensors than anybody has, of one element each: files that are nearly all header."""
     updater = mxopt.get_updater(mxopt.create("sgd", momentum=momentum))
     for i in range(200_000):
         updater.states[i] = np.full(1, i, "f4") if momentum else None

@@ -79,7 +79,7 @@ def overloads(module, classes):
 
 
 def written_out(cls):
-    """Whether a class stands in its module's text; 1.x' classes of later optimizers are derived from 2.x'."""
+    """Whether a module's source defines a class; 1.x' classes of later optimizers are derived from 2.x'."""
     return cls.__module__ != "mxopt.v1.optimizer.later"
 
 

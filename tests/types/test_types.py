@@ -1,4 +1,4 @@
-"""The types that users' checkers see: the stubs are as they are made, and mistakes are found."""
+"""The types that users' checkers see: the stubs are up to date, and mistakes are found."""
 
 import ast
 import builtins

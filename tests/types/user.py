@@ -1,4 +1,4 @@
-"""A training script with all its types; `mypy --strict` and pyright have nothing to say of it."""
+"""A fully typed training script, in which `mypy --strict` and pyright find nothing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-# The way of a call from the updater to the kernels. For a small tensor it takes longer than the arithmetic, so it is
-# compiled. These functions are methods of `Updater` and `Optimizer`, whose other methods they call by name.
+# The path of a call from the updater to the kernels, compiled because for a small tensor it takes longer than the
+# arithmetic. These functions are methods of `Updater` and `Optimizer`, and call their other methods by name.
 
 cdef dict every_rule = None
 
@@ -57,7 +57,7 @@ def plan_of(optimizer, indices, weights, grads, states, Rule rule not None, lazy
 
 
 def fused(optimizer, indices, weights, grads, states, lazy=None):
-    """Step by the compiled rules. Arguments as of `Optimizer.fused_step`, and `lazy` as of `Updater`."""
+    """Step by the compiled rules. Arguments as for `Optimizer.fused_step`, and `lazy` as for `Updater`."""
     cdef mxopt_control control = mxopt_take_control(False)  # scalars must not depend on the caller's rounding mode
     cdef tuple names, noise = None
     cdef list rules, columns = None
@@ -103,7 +103,7 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
 
 
 def step_of_updater(updater, index, grad, weight, lazy):
-    """Step one weight or a list of them by an updater; arguments as of its call. It holds its lock."""
+    """Step one weight or a list of them by an updater; arguments as for its call. The updater holds its lock."""
     cdef bint single = not isinstance(index, (list, tuple))
     cdef tuple indices
     cdef list states

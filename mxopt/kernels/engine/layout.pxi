@@ -28,7 +28,7 @@ cdef enum:
     MAX_DIMS = 32
     MAX_SCALARS = 24
     MAX_THREADS = 1024
-    FEW = 16        # tensors that are compared before every run: of 10,000 it would take a tenth of the step
+    FEW = 16        # up to this many tensors are compared before every run; for 10,000 that would take a tenth of the step
     MAX_PASSES = 4
     MAX_DEPTH = 16  # of tuples within tuples in a state
 

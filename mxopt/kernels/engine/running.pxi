@@ -1,6 +1,6 @@
 # Running a rule over a checked plan: nothing here can fail.
 #
-# Per tensor and block of elements, every array gives a pointer: its own memory where the block lies there
+# For each tensor and block of elements, every array yields a pointer: its own memory where the block lies there
 # contiguously in the type of the arithmetic, else scratch that stays in L1 (another dtype: widened; rows
 # or strides: gathered; a row-sparse gradient in a standard update: rows among zeros). The rule
 # runs on the pointers, and what it wrote to scratch is narrowed or scattered back. A result therefore does not
@@ -61,8 +61,8 @@ cdef inline void ask_for(const char* begin, Py_ssize_t size) noexcept nogil:
 
 
 cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
-    # Rows of a table, in place; neighbours in the table go together. No processor can guess which row comes next,
-    # but it is known here.
+    # Rows of a table, in place; neighbours in the table go together. The processor cannot guess which row comes
+    # next, but it is known here.
     cdef void* arrays[POINTERS]
     cdef char* table[MAX_ARRAYS]
     cdef int mapped[MAX_ARRAYS]
@@ -348,12 +348,12 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
 
 
 cdef void check_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
-    # In four places by turns: the processor prefetches each of them (30 million elements: 2.9 ms, 3.3 in one place).
+    # In four places in turn, each of which the processor prefetches (30 million elements: 2.9 ms, 3.3 in one place).
     cdef char[PART * 8] block
     cdef Py_ssize_t n, quarter, at, itemsize = STORAGE[t.dtype[GRAD]].itemsize
     cdef char* source
     cdef int k
-    if t.kind[GRAD] == EXPAND:  # its rows are as good in any order, so take them from the front
+    if t.kind[GRAD] == EXPAND:  # the order of its rows does not matter, so take them from the front
         end = min(end, t.layout.nrows * t.layout.width)
     quarter = round_up((end - p + 3) // 4, PART)
     at = 0

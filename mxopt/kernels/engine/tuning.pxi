@@ -11,7 +11,7 @@ cdef extern from "clock.h" nogil:
     double mxopt_now()
 
 cdef enum:
-    TRIES = 4        # of each way, in turns; the first one of both is not counted, since it may meet new memory
+    TRIES = 4        # of each way, alternating; the first of each is not counted, since it may touch new memory
     CLASSES = 24     # of sizes: one for each power of two from CLASS_FROM elements of all arrays on
     CLASS_FROM = 14
 

@@ -11,9 +11,10 @@ cdef enum:
     # Rows whose sums are taken side by side: one alone waits for each addition to end.
     ABREAST = 16
     TILE = 64
-    # Of rows looked at twice before the next ones are, and how far ahead of the second look memory is asked for, or a
-    # row if that is more: 30 million elements in rows of 64 go at 0.87 of the streaming limit, at 0.75 when four
-    # times as many are looked at twice and at 0.5 without asking; in rows of 1000 at 0.94, without asking 0.5.
+    # Each row is read twice, first for its sum. NEAR: elements of the rows that are summed before the second reading.
+    # AHEAD: how far the second reading prefetches, at least a row. 30 million elements in rows of 64 reach 0.87 of
+    # the streaming limit, 0.75 with four times as many rows in between, and 0.5 without prefetching; in rows of 1000
+    # 0.94, and 0.5 without prefetching.
     NEAR = 256
     AHEAD = 512
 

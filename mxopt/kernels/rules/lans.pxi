@@ -7,7 +7,7 @@ cdef struct LansScalars:
 
 
 cdef inline real lans_norm(real squares) noexcept nogil:
-    # Of the gradient. A gradient of zeros stays one: MXNet divides 0 by 0 and never recovers.
+    # The gradient's norm. A gradient of zeros stays zero; MXNet divides 0 by 0 and never recovers.
     return root(squares) if squares != 0 else <real>INFINITY
 
 

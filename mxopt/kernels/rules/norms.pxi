@@ -51,7 +51,7 @@ cdef inline double squares(const real* x, Py_ssize_t n) noexcept nogil:
     for i in range(4):
         sums[i] = sums[i] + sums[i + 4]
     sums[0] = (sums[0] + sums[2]) + (sums[1] + sums[3])
-    # What is too large or too small to be squared in the working type is rare: slowly, then.
+    # Numbers too large or too small to be squared in the working type are rare, so this may be slow.
     return sums[0] if 1e-25 < sums[0] < 1e38 else in_double(x, n)
 
 

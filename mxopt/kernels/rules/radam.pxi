@@ -1,6 +1,6 @@
 # RAdam: Adam whose step is rectified for the variance of its own denominator, and left out while that is unbounded.
 #
-# wd or decay is 0: the one goes through the gradient, the other is lr times what the weight itself loses.
+# One of wd and decay is 0: wd enters through the gradient, decay is lr times the decoupled weight decay.
 
 cdef struct RAdamScalars:
     double lr, wd, decay, rescale_grad, clip_gradient, beta1, beta2, epsilon, correct1, root_correct2, rectified

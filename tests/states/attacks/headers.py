@@ -1,4 +1,4 @@
-"""Files in our format that lie, with right checksums, so that what they say is what is judged."""
+"""Files in our format with false contents and valid checksums, so that the contents are what is checked."""
 
 import json
 import zlib

@@ -1,4 +1,4 @@
-"""Pickles that want more than to be read: run code, fill the memory, take for ever, be two things."""
+"""Pickles that do more than hold data: run code, fill memory, never end, read as two things."""
 
 import collections
 import os
