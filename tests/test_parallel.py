@@ -53,8 +53,8 @@ def test_other_threads_go_on_during_a_step():
         other = threading.Thread(target=tick)
         other.start()
         try:
-            # On a busy machine the other thread may get no time during some steps. Were the GIL held, it would
-            # get none in the middle half of any: only at its two ends could a step release the GIL.
+            # On a busy machine the other thread may get no time during some steps. Were the GIL held, it
+            # would get none in the middle half of any: a step could release the GIL only at its ends.
             for _ in range(100):
                 begin = time.perf_counter()
                 updater(0, grad, weight)
