@@ -15,7 +15,7 @@ from .optimizer import *  # noqa: F403  (its __all__ is made from the registry)
 from .sparse import RowSparseArray
 from .states import StateFileError
 
-#: What ``from mxopt import *`` gives: no name that programs use for something else, as np, io and random.
+#: What ``from mxopt import *`` imports: no name that programs use for something else, such as np or io.
 __all__ = [
     *optimizer.__all__,
     "Context", "RowSparseArray", "StateFileError", "clip_global_norm", "cpu", "cpu_pinned", "current_context",

@@ -3,10 +3,10 @@
 A script imports far more than its optimizer needs, annotates with MXNet's classes and derives from them. So
 every name that MXNet has is a true module, class or function here: ``hasattr``, ``inspect``, ``help``,
 ``isinstance``, annotations, subclasses, copies and pickles see nothing odd. Calling one, or making an
-instance, raises `NotImplementedError` with what to do instead. A name that MXNet does not have is an
+instance, raises `NotImplementedError` with what to do instead. A name that MXNet does not have raises
 `AttributeError`.
 
-The names themselves are in ``names/``, as ``tests/oracle/names.py`` wrote them down from each release.
+The names themselves are in ``names/``, recorded from each release by ``tests/oracle/names.py``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ string_types = (str,)
 numeric_types = (float, int, np.generic)
 integer_types = (int, np.int32, np.int64)
 
-#: a handle of the C library; releases before 1.0 had it
+#: a handle of MXNet's C library, which releases before 1.0 had here
 OptimizerHandle = ctypes.c_void_p
 
 #: the dtype of arrays that are made without one

@@ -1,4 +1,4 @@
-"""Argument checks: the one place where messages are worded.
+"""Argument checks, and the messages that several modules share.
 
 Every message is one line: what was wrong, what it must be, what it is, and the cure. All checks run before
 anything changes.
@@ -217,7 +217,7 @@ REFUSALS = {
         "{this} must be {dtypes}, got {got}; cast it with .astype('float32')",
         "arrays[{i}] must be {dtypes}, got {got}; cast it with .astype('float32')",
     ),
-    # elements at odd addresses
+    # elements at unaligned addresses
     "aligned": Refusal(
         ValueError,
         "{this} is not aligned in memory; pass a copy made by numpy.array(...)",
@@ -248,7 +248,7 @@ REFUSALS = {
     ),
     # a gradient, master or state that does not fit its weight
     "shape": Refusal(ValueError, "{this} must fit its weight of shape {weight.shape}, got shape {shape}"),
-    # a state of one number a tensor that is something else
+    # a state that must be a single number per tensor, and is not
     "number": Refusal(ValueError, "{this} must be a single number, of shape (), got shape {got}"),
     # a row index out of bounds
     "row": Refusal(
@@ -432,7 +432,7 @@ def plain_scalars(names, row):
 
 
 def stepped_at_average(optimizer):
-    """The error for a step of a weight that was moved to its average for evaluation."""
+    """The error for stepping a weight that `eval` has moved to its average."""
     return ValueError(
         f"weights of {type(optimizer).__name__} must be at their training point to be stepped, got weights "
         "that eval() moved to their average; call train() before the step"
@@ -440,7 +440,7 @@ def stepped_at_average(optimizer):
 
 
 def one_by_one(optimizer, indices):
-    """The error for a call with some of the tensors, where a step must have them all."""
+    """The error for a call with only some of the tensors of a step that needs them all at once."""
     return ValueError(
         f"all tensors of a step of {type(optimizer).__name__} must come in one call, got "
         f"{who(optimizer, indices[0])} in a second call of update {optimizer.num_update}; pass lists to the "

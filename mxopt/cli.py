@@ -1,4 +1,4 @@
-"""The ``mxopt`` command: what is in a state file, whether it is whole, and the same in another format."""
+"""The ``mxopt`` command: shows, checks, compares and converts state files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str, optional
-        Those of the command line.
+        By default those of the command line.
 
     Returns
     -------
     int
-        The exit status: 0; 1 for a damaged file, or a difference; 2 for what cannot be done.
+        The exit status: 0 for success, 1 for a damaged file or a difference, 2 for what cannot be done.
     """
     options = _parser().parse_args(_script_apart(sys.argv[1:] if arguments is None else list(arguments)))
     _survive_narrow_encodings()

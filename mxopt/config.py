@@ -175,7 +175,7 @@ def _described_tuning():
 
 
 def _tuning():
-    """The value of ``MXOPT_TUNE``: auto, off (fixed), or the one way for all large steps: prefetch, plain."""
+    """The value of ``MXOPT_TUNE``: auto, off (fixed), or one way for all large steps (prefetch, plain)."""
     word = os.environ.get("MXOPT_TUNE", "").strip().lower() or "auto"
     if word not in kernels.tuning_words():
         raise ValueError(f"MXOPT_TUNE must be one of {', '.join(kernels.tuning_words())}, got {word!r}")

@@ -1,4 +1,4 @@
-"""The learning rates of a schedule, as numbers and as a picture; what all pictures have in common."""
+"""The learning rates of a schedule, as numbers and as a figure; what all figures have in common."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def schedule(scheduler, steps, optimizer=None):
 
 
 def colors():
-    """The colours of lines, again and again."""
+    """The colours of lines, in an endless cycle."""
     while True:
         yield from COLORS
 

@@ -89,7 +89,7 @@ class DataIter:
         return self
 
     def reset(self):
-        """Begin anew."""
+        """Start over."""
 
     def next(self):
         """The next batch.
@@ -226,7 +226,7 @@ class NDArrayIter(DataIter):
 
     def _shuffle(self):
         if self.shuffle:
-            np.random.shuffle(self.idx)  # MXNet's source of order, so that its seed gives MXNet's order
+            np.random.shuffle(self.idx)  # as MXNet does, so that the same seed gives the same order
             self.data, self.label = (
                 [(name, array(values.asnumpy().take(self.idx, axis=self._axis), dtype=values.dtype))
                  for name, values in pairs]

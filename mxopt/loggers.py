@@ -22,12 +22,12 @@ __all__ = ["CSVLogger", "MLflowLogger", "StepLogger", "TensorBoardLogger", "Wand
 
 
 class StepLogger:
-    """Keeps a record of every step; a class of your own overrides `write`.
+    """Keeps a record of every step. To store records elsewhere, derive a class and override `write`.
 
     Parameters
     ----------
     every : int, default 1
-        Only every so many updates.
+        Record only every so many updates.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class StepLogger:
         Raises
         ------
         TypeError
-            For what is no number.
+            For a value that is not a number.
         ValueError
             Before the first step.
         """
@@ -99,7 +99,7 @@ class StepLogger:
             self.write(self.records[self._written - 1])
 
     def write(self, record):
-        """Take a record: here, do nothing, since `records` has it. May be called again for a later number."""
+        """Store a record; does nothing here. Called again for a record when `log` adds to it later."""
 
     def close(self):
         """Write what is left."""
@@ -116,12 +116,12 @@ class StepLogger:
 
 
 class CSVLogger(StepLogger):
-    """Writes a row for each step to a CSV file; a new name makes a new column, also for the rows before.
+    """Writes a row for each step to a CSV file; a new name adds a column, empty in the rows before.
 
     Parameters
     ----------
     path : str or os.PathLike
-        Replaced if it is there.
+        Overwritten if it exists.
     every : int, default 1
     """
 
@@ -159,7 +159,7 @@ class TensorBoardLogger(StepLogger):
         For ``tensorboard --logdir``.
     every : int, default 1
     prefix : str, default 'optimizer/'
-        Before each name.
+        Put before each name.
     """
 
     def __init__(self, folder, every=1, prefix="optimizer/"):
@@ -215,10 +215,10 @@ class WandbLogger(StepLogger):
     Parameters
     ----------
     run : wandb run, optional
-        One is begun with the other arguments (``mode="offline"``, ``project=...``) when there is none.
+        Not given: a new one, started with `options` (``mode="offline"``, ``project=...``).
     every : int, default 1
     **options
-        Those of ``wandb.init``.
+        Arguments of ``wandb.init``.
     """
 
     def __init__(self, run=None, every=1, **options):

@@ -534,7 +534,7 @@ class WarmupStableDecayScheduler(_Formula):
     max_update : int
         The update at which the rate reaches `final_lr`.
     decay_steps : int, optional
-        How many updates the fall takes. Not given: a tenth of `max_update`, at least 1.
+        How many updates the fall takes; by default a tenth of `max_update`, at least 1.
     base_lr : float, default 0.01
         The learning rate after the warmup.
     final_lr : float, default 0
@@ -546,7 +546,7 @@ class WarmupStableDecayScheduler(_Formula):
 
     Notes
     -----
-    A run can be prolonged from any update before the fall: give the new scheduler a larger `max_update`.
+    A run can be extended from any update before the fall: give the new scheduler a larger `max_update`.
 
     References
     ----------
@@ -646,7 +646,7 @@ class OneCycleScheduler(_Formula):
     decay : {'cosine', 'linear'}, default 'cosine'
         The shape of rise and fall, ``anneal_strategy`` in PyTorch.
     three_phase : bool, default False
-        Fall to the beginning's rate as fast as it rose, then to the last one.
+        Fall to the initial rate as fast as the rate rose, then to the final one.
 
     References
     ----------
@@ -715,7 +715,7 @@ class CosineRestartsScheduler(_Formula):
     period : int
         The length of the first wave in updates, ``T_0`` in PyTorch.
     period_factor : int, default 1
-        How many times as long as the one before each wave is, ``T_mult`` in PyTorch.
+        Each wave is this many times as long as the one before it; ``T_mult`` in PyTorch.
     base_lr : float, default 0.01
         The learning rate where a wave begins.
     final_lr : float, default 0

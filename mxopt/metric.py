@@ -370,7 +370,7 @@ class _Confusion:
         return 0 if self.counts is None else int(self.counts[:, 0].sum())
 
     def fscore(self):
-        """Of each class."""
+        """The F-score of each class."""
         if self.counts is None:
             return np_.zeros(1)
         right, false_pos, false_neg, _ = self.counts
@@ -380,7 +380,7 @@ class _Confusion:
         return (1 + square) * precision * recall / np_.maximum(square * precision + recall, _SMALL)
 
     def micro_fscore(self):
-        """Of all classes together."""
+        """The F-score of all classes together."""
         if self.counts is None:
             return 0.0
         right, false_pos, false_neg, _ = self.counts.sum(1)

@@ -15,9 +15,9 @@ class Named:
     ----------
     base : type
     kind : str
-        What they are, for messages; also the key that holds the name in a description of one.
+        What the classes are, for messages; also the key of the name in a description.
     classes : dict, optional
-        Those to begin with.
+        The initial ones.
     """
 
     def __init__(self, base, kind, classes=()):
@@ -25,10 +25,10 @@ class Named:
         self.classes = dict(classes)
 
     def register(self, cls, name=None):
-        """Enter a class under its name, or another; usable as a decorator.
+        """Register a class under its name, or another; usable as a decorator.
 
-        A class that comes later by the same name replaces the first, with a warning unless it is the same
-        class again, as when a cell of a notebook is run twice.
+        A later class of the same name replaces the first, with a warning unless it is the same class
+        again, as when a cell of a notebook is run twice.
         """
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
             raise TypeError(f"only a subclass of {self.base.__name__} can be registered, got {cls!r}")
@@ -45,7 +45,7 @@ class Named:
         return cls
 
     def alias(self, *names):
-        """A decorator that enters a class under more names."""
+        """A decorator that registers a class under more names."""
 
         def enter(cls):
             for name in names:
@@ -55,7 +55,7 @@ class Named:
         return enter
 
     def create(self, *args, **kwargs):
-        """Make one by name.
+        """Make an instance by name.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ def missing_from(module, instead=""):
     module : str
         Its name.
     instead : str, optional
-        What there is.
+        What mxopt has instead, for the message.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def listing(package):
     return __dir__
 
 
-#: internal modules and helpers, which importing makes attributes of the package
+#: internal modules and helpers, which become attributes of the package once they are imported
 _INNER = {
     "absent", "arrays", "checks", "clipping", "complete", "config", "curves", "describing", "dialects",
     "kernels", "lazy", "listing", "loggers", "microbatches", "mxopt", "namespace", "paths", "registry",

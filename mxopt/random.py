@@ -10,6 +10,6 @@ _missing = namespace.missing_from(__name__, namespace.ARRAYS)
 def __getattr__(name):
     if name.startswith("_"):
         return _missing(name)
-    from .nd import random  # loaded when first used: it brings all of `nd`
+    from .nd import random  # loaded when first used: it imports all of `nd`
 
     return getattr(random, name) if hasattr(random, name) else _missing(name)

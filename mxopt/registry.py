@@ -24,7 +24,7 @@ class Registry:
         self.classes: dict[str, type] = {}
 
     def register(self, cls: _T) -> _T:
-        """Enter a class under its lower-case name; usable as a decorator.
+        """Register a class under its lower-case name; usable as a decorator.
 
         Parameters
         ----------

@@ -99,7 +99,7 @@ def meant(word, value, known):
     Returns
     -------
     str or None
-        ``'pass learning_rate=0.1'``; None for a word that nobody knows.
+        ``'pass learning_rate=0.1'``; None for an unknown word.
     """
     lower = word.lower()
     if lower == "betas" and {"beta1", "beta2"} <= set(known):

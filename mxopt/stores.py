@@ -637,9 +637,9 @@ class _Write:
 
 
 def _cast(array, dtype, copy=False):
-    """An array in another dtype, numbers too large for it as infinity, in silence as in MXNet.
+    """An array in another dtype; numbers too large for it become infinity without a warning, as in MXNet.
 
-    From 1.24 on, NumPy warns of them, or raises if the caller's ``np.errstate`` says so.
+    NumPy 1.24 and later warns about them, or raises if the caller's ``np.errstate`` says so.
     """
     with np.errstate(all="ignore"):
         return array.astype(dtype, copy=copy)

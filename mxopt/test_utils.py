@@ -206,7 +206,7 @@ def rand_sparse_ndarray(shape, stype, density=None, dtype=None, distribution=Non
     stype : {'row_sparse'}
         There are no CSR arrays here.
     density : float, optional
-        About which share of the rows is present; by default a random one.
+        The approximate share of the rows that is present; by default a random one.
     dtype : dtype, default float32
     distribution : {'uniform'}, optional
     data_init : float, optional

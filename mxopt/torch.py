@@ -437,7 +437,7 @@ class _Vocabulary:
         return {**kept, **options}
 
     def saved_group(self, saved, present):
-        """A group of a state_dict with all options, checked, without torch's options of how to compute."""
+        """A group of a state_dict with all options, checked, without torch's options for how to compute."""
         options = {
             key: value
             for key, value in {**present, **saved}.items()
