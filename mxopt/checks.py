@@ -508,6 +508,16 @@ def lazy_update(optimizer, value):
     return True
 
 
+def cautious(optimizer: Any, value: Any) -> bool:
+    """`cautious` as a bool, raising where True is impossible."""
+    reason = getattr(type(optimizer), "not_cautious_because", None)
+    if value and reason:
+        raise ValueError(
+            f"cautious must be False for {type(optimizer).__name__}, got {value!r}: {reason}; leave it out"
+        )
+    return bool(value)
+
+
 def gradient_shape(optimizer, index, weight, grad):
     """The error for a gradient whose shape differs from its weight's."""
     return ValueError(

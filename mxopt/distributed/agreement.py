@@ -60,6 +60,11 @@ def refuse_what_needs_whole_tensors(optimizer):
             "be sharded; leave sharded=True and comm= out and use kvstore='dist_sync', or derive it from "
             "an optimizer of mxopt without overriding update, step and create_state"
         )
+    if optimizer.cautious:
+        raise ValueError(
+            f"cautious=True of {cls.__name__} counts over whole tensors, which no rank has; leave "
+            "sharded=True and comm= out and use kvstore='dist_sync'"
+        )
     if optimizer.not_sharded_because:
         raise ValueError(
             f"states of {cls.__name__} cannot be sharded: {optimizer.not_sharded_because}; leave "

@@ -29,6 +29,7 @@ class Plan:
         draw: Any = ...,
         ledger: Any = ...,
         noise: Any = ...,
+        cautious: Any = ...,
     ) -> Any: ...
 
 class Refused(Exception):

@@ -124,6 +124,7 @@ class ADOPT(_adopt.ADOPT):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdEMAMix(_ademamix.AdEMAMix):
@@ -149,6 +150,7 @@ class AdEMAMix(_ademamix.AdEMAMix):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdaBelief(_adabelief.AdaBelief):
@@ -173,6 +175,7 @@ class AdaBelief(_adabelief.AdaBelief):
         multi_precision: bool = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdaDelta(_adadelta.AdaDelta):
@@ -195,6 +198,7 @@ class AdaDelta(_adadelta.AdaDelta):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdaGrad(_adagrad.AdaGrad):
@@ -216,6 +220,7 @@ class AdaGrad(_adagrad.AdaGrad):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adafactor(_adafactor.Adafactor):
@@ -239,6 +244,7 @@ class Adafactor(_adafactor.Adafactor):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adam(_adam.Adam):
@@ -262,6 +268,7 @@ class Adam(_adam.Adam):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdamW(_adamW.AdamW):
@@ -286,6 +293,7 @@ class AdamW(_adamW.AdamW):
         multi_precision: bool = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adamax(_adamax.Adamax):
@@ -309,6 +317,7 @@ class Adamax(_adamax.Adamax):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adan(_adan.Adan):
@@ -334,6 +343,7 @@ class Adan(_adan.Adan):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class DCASGD(_dcasgd.DCASGD):
@@ -356,6 +366,7 @@ class DCASGD(_dcasgd.DCASGD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class FTML(_ftml.FTML):
@@ -379,6 +390,7 @@ class FTML(_ftml.FTML):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Ftrl(_ftrl.Ftrl):
@@ -401,6 +413,7 @@ class Ftrl(_ftrl.Ftrl):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class GroupAdaGrad(_contrib.GroupAdaGrad):
@@ -422,6 +435,7 @@ class GroupAdaGrad(_contrib.GroupAdaGrad):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LAMB(_lamb.LAMB):
@@ -447,6 +461,7 @@ class LAMB(_lamb.LAMB):
         multi_precision: bool = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LANS(_lans.LANS):
@@ -471,6 +486,7 @@ class LANS(_lans.LANS):
         multi_precision: bool = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LARS(_lars.LARS):
@@ -494,6 +510,7 @@ class LARS(_lars.LARS):
         begin_num_update: float = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LBSGD(_lbsgd.LBSGD):
@@ -521,6 +538,7 @@ class LBSGD(_lbsgd.LBSGD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LaProp(_laprop.LaProp):
@@ -544,6 +562,7 @@ class LaProp(_laprop.LaProp):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Lion(_lion.Lion):
@@ -566,6 +585,7 @@ class Lion(_lion.Lion):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class MADGRAD(_madgrad.MADGRAD):
@@ -589,6 +609,7 @@ class MADGRAD(_madgrad.MADGRAD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Muon(_muon.Muon):
@@ -617,6 +638,7 @@ class Muon(_muon.Muon):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class NAG(_nag.NAG):
@@ -638,6 +660,7 @@ class NAG(_nag.NAG):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Nadam(_nadam.Nadam):
@@ -662,6 +685,7 @@ class Nadam(_nadam.Nadam):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class NovoGrad(_novograd.NovoGrad):
@@ -687,6 +711,7 @@ class NovoGrad(_novograd.NovoGrad):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Prodigy(_prodigy.Prodigy):
@@ -716,6 +741,7 @@ class Prodigy(_prodigy.Prodigy):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class RAdam(_radam.RAdam):
@@ -740,6 +766,7 @@ class RAdam(_radam.RAdam):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class RMSProp(_rmsprop.RMSProp):
@@ -765,6 +792,7 @@ class RMSProp(_rmsprop.RMSProp):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class SGD(_sgd.SGD):
@@ -786,6 +814,7 @@ class SGD(_sgd.SGD):
         begin_num_update: float = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class SGLD(_sgld.SGLD):
@@ -806,6 +835,7 @@ class SGLD(_sgld.SGLD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class ScheduleFreeAdamW(_schedulefree.ScheduleFreeAdamW):
@@ -832,6 +862,7 @@ class ScheduleFreeAdamW(_schedulefree.ScheduleFreeAdamW):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class ScheduleFreeSGD(_schedulefree.ScheduleFreeSGD):
@@ -856,6 +887,7 @@ class ScheduleFreeSGD(_schedulefree.ScheduleFreeSGD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Signum(_signum.Signum):
@@ -878,6 +910,7 @@ class Signum(_signum.Signum):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Test(_test.Test):
@@ -898,6 +931,7 @@ class Test(_test.Test):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class ccSGD(_sgd.ccSGD):
@@ -919,6 +953,7 @@ class ccSGD(_sgd.ccSGD):
         begin_num_update: float = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 @overload
@@ -944,6 +979,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ADOPT: ...
 @overload
 def create(
@@ -968,6 +1004,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdEMAMix: ...
 @overload
 def create(
@@ -991,6 +1028,7 @@ def create(
     multi_precision: bool = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdaBelief: ...
 @overload
 def create(
@@ -1012,6 +1050,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdaDelta: ...
 @overload
 def create(
@@ -1032,6 +1071,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdaGrad: ...
 @overload
 def create(
@@ -1054,6 +1094,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adafactor: ...
 @overload
 def create(
@@ -1076,6 +1117,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adam: ...
 @overload
 def create(
@@ -1099,6 +1141,7 @@ def create(
     multi_precision: bool = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdamW: ...
 @overload
 def create(
@@ -1121,6 +1164,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adamax: ...
 @overload
 def create(
@@ -1145,6 +1189,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adan: ...
 @overload
 def create(
@@ -1166,6 +1211,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> DCASGD: ...
 @overload
 def create(
@@ -1188,6 +1234,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> FTML: ...
 @overload
 def create(
@@ -1209,6 +1256,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Ftrl: ...
 @overload
 def create(
@@ -1229,6 +1277,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> GroupAdaGrad: ...
 @overload
 def create(
@@ -1253,6 +1302,7 @@ def create(
     multi_precision: bool = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LAMB: ...
 @overload
 def create(
@@ -1276,6 +1326,7 @@ def create(
     multi_precision: bool = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LANS: ...
 @overload
 def create(
@@ -1298,6 +1349,7 @@ def create(
     begin_num_update: float = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LARS: ...
 @overload
 def create(
@@ -1324,6 +1376,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LBSGD: ...
 @overload
 def create(
@@ -1346,6 +1399,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LaProp: ...
 @overload
 def create(
@@ -1367,6 +1421,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Lion: ...
 @overload
 def create(
@@ -1389,6 +1444,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> MADGRAD: ...
 @overload
 def create(
@@ -1416,6 +1472,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Muon: ...
 @overload
 def create(
@@ -1436,6 +1493,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> NAG: ...
 @overload
 def create(
@@ -1459,6 +1517,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Nadam: ...
 @overload
 def create(
@@ -1483,6 +1542,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> NovoGrad: ...
 @overload
 def create(
@@ -1511,6 +1571,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Prodigy: ...
 @overload
 def create(
@@ -1534,6 +1595,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> RAdam: ...
 @overload
 def create(
@@ -1558,6 +1620,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> RMSProp: ...
 @overload
 def create(
@@ -1578,6 +1641,7 @@ def create(
     begin_num_update: float = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> SGD: ...
 @overload
 def create(
@@ -1597,6 +1661,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> SGLD: ...
 @overload
 def create(
@@ -1622,6 +1687,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ScheduleFreeAdamW: ...
 @overload
 def create(
@@ -1645,6 +1711,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ScheduleFreeSGD: ...
 @overload
 def create(
@@ -1666,6 +1733,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Signum: ...
 @overload
 def create(
@@ -1685,6 +1753,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Test: ...
 @overload
 def create(
@@ -1705,6 +1774,7 @@ def create(
     begin_num_update: float = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ccSGD: ...
 @overload
 def create(
@@ -1723,5 +1793,6 @@ def create(
     aggregate_num: float | None = ...,
     use_fused_step: bool = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Optimizer: ...
 def __getattr__(name: str) -> Any: ...  # the array functions of nd

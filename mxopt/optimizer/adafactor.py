@@ -91,6 +91,7 @@ class Adafactor(Optimizer):
     )
     not_lazy_because = "it sums over the rows and columns of the whole tensor"
     not_sharded_because = not_lazy_because
+    not_cautious_because = "its updates are clipped by the size of all of them"
 
     def __init__(self, learning_rate=0.01, beta2_decay=-0.8, epsilon1=None, epsilon2=0.001,
                  clip_threshold=1.0, use_fused_step=True, **kwargs):  # fmt: skip
@@ -194,9 +195,9 @@ class _InPlace(Turns):
         super().__init__(*arguments)
         self.works, self.copy = [], None
 
-    def _working(self, weight, main, pairs):
+    def _working(self, weight, main, pairs, dtype):
         if main.ndim < 2 or not main.size:
-            return super()._working(weight, main, pairs)
+            return super()._working(weight, main, pairs, dtype)
         if main is weight and main.flags.c_contiguous and main.dtype in (np.float32, np.float64):
             return np.asarray(main)
         copy = np.array(main, np.float64 if main.dtype == np.float64 else np.float32, order="C")

@@ -113,6 +113,9 @@ class AdamW(BiasCorrected):
 
     rules = ("adamw",)
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - self._corrected(t, lr) * wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):
             grad = self._prepared(grad)

@@ -93,6 +93,9 @@ class Adan(Optimizer):
                 lr / (1.0 - self.beta1**t), lr * self.beta2 / (1.0 - self.beta2**t),
                 math.sqrt(1.0 - self.beta3**t), before, after, float(t == 1))  # fmt: skip
 
+    def _kept(self, t, lr, wd):
+        return 1.0 / (1.0 + lr * wd) if self.proximal else 1.0 - lr * wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, state, t, lr, wd in self._each(indices, weights, grads, states):
             mean, change, var, previous = state

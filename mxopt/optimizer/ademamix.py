@@ -86,6 +86,9 @@ class AdEMAMix(Optimizer):
         return (lr, wd, self._rescale, self._clip, self.beta1, self.beta2, self.beta3, self.alpha,
                 self.epsilon, 1.0 - self.beta1**t, 1.0 - self.beta2**t)  # fmt: skip
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, slow, var), t, lr, wd in self._each(indices, weights, grads, states):
             grad = self._prepared(grad)

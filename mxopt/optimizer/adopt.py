@@ -96,6 +96,9 @@ class ADOPT(Optimizer):
         return (lr, coupled, decay, self._rescale, self._clip, self.beta1, self.beta2, self.epsilon,
                 self._bound(t), float(t == 1))  # fmt: skip
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd if self.decoupled_weight_decay else 1.0
+
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):
             decoupled = self.decoupled_weight_decay

@@ -101,6 +101,7 @@ class GroupAdaGrad(AdaGrad):
 
     states_have_rows = True
     rules = ("groupadagrad",)
+    not_cautious_because = "its rule works on whole rows"
     state_slots = (StateSlot("history", WIDE, ROW),)
     _sum_of_rows = staticmethod(sum_of_rows)
 

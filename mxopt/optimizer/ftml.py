@@ -64,6 +64,7 @@ class FTML(Optimizer):
     """
 
     rules = ("ftml",)
+    not_cautious_because = "its weight is a function of its states, whatever it was before"
     state_slots = (StateSlot("d"), StateSlot("var"), StateSlot("z"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "correct1",
                     "correct2")  # fmt: skip

@@ -65,6 +65,7 @@ class Ftrl(Optimizer):
 
     states_have_rows = True
     rules = ("ftrl",)
+    not_cautious_because = "its weight is a function of its states, whatever it was before"
     state_slots = (StateSlot("z", WIDE), StateSlot("n", WIDE))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda1", "beta")
     text_scalars = scalar_names

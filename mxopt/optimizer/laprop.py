@@ -94,6 +94,9 @@ class LaProp(Optimizer):
         return (self._rescale, self._clip, self.beta1, self.beta2, self.epsilon, (1.0 - self.beta1) * lr,
                 scale, lr * wd, rate, self._next_correction(correction))  # fmt: skip
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, state, _, lr, wd in self._each(indices, weights, grads, states):
             mean, var, rate, correction = state

@@ -111,6 +111,7 @@ class LBSGD(Momentum):
 
     states_have_rows = True
     rules = ("sgd_single_v1", "sgd_mom_v1")
+    not_cautious_because = "it gathers the gradients of several calls"
     progress = {"cumgrads": _checked_gradients}
 
     def __init__(

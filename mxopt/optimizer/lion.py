@@ -72,6 +72,9 @@ class Lion(Optimizer):
     def scalars(self, t, lr, wd):
         return lr, wd, self._rescale, self._clip, self.beta1, self.beta2
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
             grad = self._prepared(grad)

@@ -69,6 +69,7 @@ class MADGRAD(Optimizer):
 
     family = "later"
     rules = ("madgrad_plain", "madgrad")
+    not_cautious_because = "its weight is a function of its states, whatever it was before"
     state_slots = (
         StateSlot("squares"),
         StateSlot("total"),

@@ -143,6 +143,7 @@ class Muon(Optimizer):
                     "root_correct2")  # fmt: skip
     not_lazy_because = "it multiplies whole matrices"
     not_sharded_because = "it multiplies whole matrices"
+    not_cautious_because = "the direction of a matrix is not made element by element"
 
     def __init__(self, learning_rate=0.001, momentum=0.95, nesterov=True, ns_steps=5, ns_epsilon=1e-7,
                  adjust_lr="original", adamw_names=(), beta1=0.9, beta2=0.999, epsilon=1e-8, wd=0.1,

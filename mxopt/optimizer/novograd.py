@@ -105,6 +105,9 @@ class NovoGrad(Optimizer):
         scalars.singles[:, divisor] = scalars.table[:, divisor]
         return scalars
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd if self.decoupled_weight_decay else 1.0
+
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), _, lr, wd in self._each(indices, weights, grads, states):
             grad = self._prepared(grad)

@@ -63,6 +63,9 @@ class Optimizer(Rates, RuleScalars):
         fused call; the results are bit-identical.
     use_fused_step : bool, optional
         Run the compiled rule (`fused_step`) rather than NumPy (`step`).
+    cautious : bool, default False
+        Undo the moves of elements that do not go down their gradient, and make the others longer by the share
+        of those that do [1]_. Decoupled weight decay is not touched. Takes about five times as long.
     skip_nonfinite : bool, default False
         A call with an infinity or NaN in any gradient changes nothing - weights, states and counts stay as
         they are - and is counted in `skipped`. Costs one more pass over the gradients.
@@ -72,10 +75,15 @@ class Optimizer(Rates, RuleScalars):
     lr, wd, rescale_grad, clip_gradient, lr_scheduler, num_update, begin_num_update, lr_mult, wd_mult,
     idx2name, param_dict, sym_info, multi_precision, aggregate_num, use_fused_step
         As in MXNet.
-    skip_nonfinite : bool
+    cautious, skip_nonfinite : bool
         May be set at any time.
     skipped : int
         How many calls were skipped because a gradient was not finite.
+
+    References
+    ----------
+    .. [1] K. Liang et al., "Cautious Optimizers: Improving Training with One Line of Code", 2024,
+       https://arxiv.org/abs/2411.16085: `cautious`.
     """
 
     dialect = V2
@@ -117,6 +125,9 @@ class Optimizer(Rates, RuleScalars):
     #: Why states cannot be spread over ranks, for classes whose update needs more than a part of a tensor.
     not_sharded_because: str | None = None
 
+    #: Why cautious=True is refused, for classes whose moves are not steps down a gradient.
+    not_cautious_because: str | None = None
+
     #: Fills an array with noise, for rules that take some.
     _draw: Callable[[np.ndarray], None] | None = None
 
@@ -130,6 +141,7 @@ class Optimizer(Rates, RuleScalars):
     #: (`mxopt.distributed.sharded.Whole`).
     _whole = None
 
+    cautious = False
     skip_nonfinite = False
     skipped = 0
     lazy_update = False
@@ -150,12 +162,15 @@ class Optimizer(Rates, RuleScalars):
         aggregate_num: float | None = None,
         use_fused_step: bool | None = None,
         skip_nonfinite: bool = False,
+        cautious: bool = False,
         **kwargs: Any,
     ) -> None:
         if kwargs:
             raise checks.unknown_keywords(type(self), kwargs)
         if skip_nonfinite:  # kept out of instances that do not use it, whose attributes are MXNet's
             self.skip_nonfinite = True
+        if checks.cautious(self, cautious):
+            self.cautious = True
         if param_idx2name is None:
             param_idx2name = {}
         if not isinstance(param_idx2name, dict):
@@ -501,6 +516,15 @@ class Optimizer(Rates, RuleScalars):
         if len(rules) == 1:
             return rules, scalars, None
         return rules, scalars.each(len(indices)), [self._columns(rule) for rule in rules[:-1]]
+
+    def _kept(self, t, lr, wd):
+        """The share of a weight that decoupled weight decay leaves at its t-th update."""
+        return 1.0
+
+    def _caution(self, rates, number):
+        """The argument `cautious` of `kernels.Plan.step` for a call of so many tensors."""
+        rates = rates * number if len(rates) < number else rates
+        return np.array([self._kept(*rate) for rate in rates]), math.copysign(1.0, self._rescale)
 
     def _skips(self, finite):
         """Whether to skip a call (see `skip_nonfinite`); counts skipped ones."""

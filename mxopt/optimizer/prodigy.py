@@ -178,6 +178,9 @@ class Prodigy(Optimizer):
         }
         return rules, scalars, columns
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - self._rate(t, lr) * wd if self.decouple else 1.0
+
     def step(self, indices, weights, grads, states):
         each = self._each(indices, weights, grads, states)
         if not each.indices:

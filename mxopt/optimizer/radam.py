@@ -102,6 +102,9 @@ class RAdam(Optimizer):
         return (lr, coupled, decay, self._rescale, self._clip, self.beta1, self.beta2, self.epsilon,
                 1.0 - self.beta1**t, math.sqrt(1.0 - self.beta2**t), rectified or 0.0)  # fmt: skip
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd if self.decoupled_weight_decay else 1.0
+
     def step(self, indices, weights, grads, states):
         for weight, grad, (mean, var), t, lr, wd in self._each(indices, weights, grads, states):
             if self.decoupled_weight_decay:

@@ -22,6 +22,7 @@ class ScheduleFree(Optimizer):
 
     has_two_points = True
     not_sharded_because = "it moves whole weights between training and evaluation"
+    not_cautious_because = "its weight moves towards an average as well as along the gradient"
 
     def _keep_average(self, warmup_steps, r, weight_lr_power):
         self.warmup_steps = checks.count("warmup_steps", warmup_steps, low=0)

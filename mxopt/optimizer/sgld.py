@@ -67,6 +67,7 @@ class SGLD(Optimizer):
     """
 
     rules = ("sgld",)
+    not_cautious_because = "its noise has no direction to agree with"
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "deviation")
     text_scalars = ("clip_gradient",)
     generator = None

@@ -87,6 +87,9 @@ class Signum(Momentum):
             wd += self.wd_lh
         return (*super().scalars(t, lr, wd), self.wd_lh)
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * (self.wd_lh if self.momentum else wd)
+
     def step(self, indices, weights, grads, states):
         for weight, grad, mom, _, lr, wd in self._each(indices, weights, grads, states):
             if mom is None:

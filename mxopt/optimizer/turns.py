@@ -55,12 +55,23 @@ class Turns:
         targets, sources = [], []
         for turn, pairs in self._opened():
             yield turn
+            if self.optimizer.cautious:
+                self._beware(turn, pairs[0][0])
             for target, source in pairs:
                 targets.append(target)
                 sources.append(source.astype(target.dtype, copy=False))
         if self.added:
             self.ledger.added = [*self.ledger.added, *self.added]
         self._write(targets, sources)
+
+    def _beware(self, turn, before):
+        """Undo moves that do not go down the gradient, and scale the others."""
+        weight, grad, _, t, lr, wd = turn
+        kept = self.optimizer._kept(t, lr, wd) * before.astype(np.float64)
+        moved = weight - kept
+        agrees = moved * np.sign(grad) * np.sign(self.optimizer._rescale) < 0
+        share = max(agrees.mean() if agrees.size else 0.0, 1e-3)
+        weight[...] = np.where(agrees, kept + moved / share, kept)
 
     def _write(self, targets, sources):
         kernels.write_back(targets, sources, self.ledger)
@@ -75,9 +86,9 @@ class Turns:
         for turn, _ in self._opened():
             yield turn
 
-    def _working(self, weight, main, pairs):
+    def _working(self, weight, main, pairs, dtype):
         """The array that stands for a weight in a turn; `main` is its master, or the weight itself."""
-        return _copied(main, pairs)
+        return _copied(main, pairs, dtype)
 
     def _opened(self):
         """Each turn, and its (array, copy) pairs."""
@@ -90,7 +101,9 @@ class Turns:
             if optimizer.multi_precision and is_half(weight.dtype):
                 main, state = state if optimizer.master_position == 0 else state[::-1]
             pairs = []
-            copy, state = self._working(weight, main, pairs), _copied(state, pairs)
+            # moves that are far smaller than their weights would be lost in float32
+            dtype = np.float64 if optimizer.cautious else None
+            copy, state = self._working(weight, main, pairs, dtype), _copied(state, pairs, dtype)
             if main is not weight:
                 pairs.append((weight, copy))
             if grad.dtype != copy.dtype:
@@ -106,12 +119,14 @@ def gradient(grad, optimizer, index):
     return as_gradient(grad, f"gradient of {checks.who(optimizer, index)}")
 
 
-def _copied(part, pairs):
+def _copied(part, pairs, dtype=None):
     """A copy of an array or state, 16-bit ones in float32; adds every (array, copy) to `pairs`."""
     if part is None:
         return None
     if isinstance(part, (tuple, list)):
-        return tuple(_copied(one, pairs) for one in part)
-    copy = part.astype(np.float32) if is_half(part.dtype) else part.copy(order="K")
+        return tuple(_copied(one, pairs, dtype) for one in part)
+    if dtype is None and is_half(part.dtype):
+        dtype = np.float32
+    copy = part.copy(order="K") if dtype is None else part.astype(dtype, order="K")
     pairs.append((part, copy))
     return copy

@@ -20,10 +20,16 @@ from ..states import StateMismatch
 #: held in other parts of a document, or live objects that no file holds
 ELSEWHERE = ("param_dict", "lr_scheduler", "num_update", "_all_index_update_counts", "_index_update_count")
 #: not in every optimizer or file: set by steps or by hand, or records of warnings given
-OPTIONAL = {"skip_nonfinite": False, "skipped": 0, "_unmatched_names": True, "_warned_of_half": False}
+OPTIONAL = {
+    "cautious": False,
+    "skip_nonfinite": False,
+    "skipped": 0,
+    "_unmatched_names": True,
+    "_warned_of_half": False,
+}
 #: constructor arguments that are not data, or that the constructor checks against other arguments
 _NOT_ARGUMENTS = ("lr_scheduler", "param_dict", "param_idx2name", "sym", "lazy_update", "use_fused_step",
-                  "skip_nonfinite")  # fmt: skip
+                  "cautious", "skip_nonfinite")  # fmt: skip
 
 #: what checking a value may raise; none of these leaves this module
 _WRONG = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -215,8 +221,10 @@ def _judge(cls, attributes, attached, exact, whose):
             _same_names(cls, known, attributes, whose)
         known.update(OPTIONAL)
         _refuse_ours(cls, (*(name for name in attributes if name not in known), *attached))
+        arguments = {attribute for _, attribute, _ in _parameters(own)}
         for name in known.keys() & attributes.keys():
-            attributes[name] = _judged(name, attributes[name], known[name])
+            if attributes[name] is not None or name not in arguments:  # the constructor judges None
+                attributes[name] = _judged(name, attributes[name], known[name])
         new = own(**_arguments(own, attributes, default))
         if attributes.get("lazy_update") and own.not_lazy_because:
             checks.lazy_update(new, True)

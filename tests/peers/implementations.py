@@ -200,7 +200,7 @@ def of_optax(path):
     return start
 
 
-TORCH = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps",
+TORCH = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps", "cautious": "caution",
          "beta1": ("betas", 0), "beta2": ("betas", 1), "beta3": ("betas", 2)}  # fmt: skip
 MOMENTS = {"exp_avg": "mean", "exp_avg_sq": "var"}
 
@@ -241,7 +241,10 @@ PEERS = {
             "decay": {"wd": 0.1, "learning_rate": 0.01},
             "decoupled decay": {"wd": 0.1, "learning_rate": 0.01, "decoupled_weight_decay": True},
             "no limit": {"clip_exponent": None, "beta1": 0.5, "beta2": 0.9},
+            "cautious": {"cautious": True, "learning_rate": 0.01},
         },
+        # what a cautious step moves is about twice as long
+        added=lambda optimizer, state: 2 * optimizer.lr * np.abs(state.get("mean", 0)),
     ),
     "adan": Peer(
         "timm", "1.0.31", of_torch("timm.optim.adan", "Adan"), {**TORCH, "proximal": "no_prox"},
@@ -259,7 +262,10 @@ PEERS = {
             "defaults": {},
             "decay": {"wd": 0.1, "learning_rate": 0.01},
             "short memory": {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
+            "cautious": {"wd": 0.1, "learning_rate": 0.01, "cautious": True},
         },
+        # what a cautious step moves is a few times as long
+        added=lambda optimizer, state: 4 * np.abs(state.get("mean", 0)),
     ),
     "novograd": Peer(
         "timm", "1.0.31", of_torch("timm.optim.nvnovograd", "NvNovoGrad"),

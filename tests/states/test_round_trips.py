@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import every_setting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,15 @@ THINGS = st.one_of(
     st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.floats(), max_size=2),
     st.builds(np.float32, st.floats(0, 1, width=32)), st.just(np.arange(3.0)),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keywords"), every_setting())
+def test_a_file_gives_back_every_setting(name, keywords):
+    updater, fresh = (mxopt.get_updater(mxopt.create(name, **given)) for given in (keywords, {}))
+    fresh.set_states(updater.get_states(dump_optimizer=True))
+    for keyword in keywords:
+        attribute = "lr" if keyword == "learning_rate" else keyword
+        assert getattr(fresh.optimizer, attribute) == getattr(updater.optimizer, attribute)
 
 
 @st.composite

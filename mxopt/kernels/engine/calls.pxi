@@ -65,6 +65,7 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
     cdef Ledger ledger
     cdef Scalars scalars
     cdef object draw
+    cdef tuple cautious = None
     try:
         # First everything that can fail, which changes nothing...
         indices = tuple(indices)  # the caller's list may change while a scheduler or another thread runs
@@ -91,11 +92,13 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
         if optimizer.lr_scheduler is not None or optimizer._rates_apart or not optimizer.built_in:
             plan.compare()  # the user's code may have run since
             ledger.compare()
+        if optimizer.cautious:
+            cautious = optimizer._caution(rates, len(indices))
         draw = optimizer._draw
         if draw is not None:
             noise = optimizer._noise(plan.nelements)
         # ...then one call that cannot.
-        plan.take_step(rules, scalars, columns, draw, ledger, noise)
+        plan.take_step(rules, scalars, columns, draw, ledger, noise, cautious)
     except Refused as error:  # an array was resized while a scheduler or `_draw` ran
         raise optimizer._refused(error, indices, (), (), (), None) from None
     finally:

@@ -111,6 +111,11 @@ cdef struct Range:
     short role      # of the array, as in a refusal: 0 the weight, 1 the gradient, 2... the states, -1 the master
     bint written
 
+cdef struct Cautious:  # see cautious.pxi
+    const double* kept    # of each tensor, the share of its weight that decoupled decay leaves
+    const double* scales  # and what its moves are multiplied by; NULL: count
+    double sign           # of the gradients' scale
+
 cdef struct Pass:
     rule_fn narrow[2]  # on float16, on bfloat16; NULL: there is none
     rule_fn rules[3]  # by compute type; the last one runs on float32 masters
@@ -130,6 +135,7 @@ cdef struct Pass:
     uint64_t key, place
     Py_ssize_t scratch_items
     bint far     # the arrays are larger than the caches
+    const Cautious* cautious  # not NULL: only steps down the gradient count
     int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 # The table of storage dtypes, by number: of the chosen instruction set (see storage.h).

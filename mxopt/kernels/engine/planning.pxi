@@ -10,6 +10,9 @@ cdef struct Stepping:
     Pass passes[MAX_PASSES]
     double few[2 * MAX_SCALARS]  # scalars, where one row serves all tensors
     double* table[2]             # else by compute type; written to between the rules
+    Cautious cautious            # what the last rule's pass points to, if it is cautious
+    bint is_cautious
+    double* scales               # of each tensor; counted when it has run
     const int* numbers           # not NULL: where the new numbers of the tensors are among the last rule's scalars
     Py_ssize_t width
     Choice* choices[MAX_PASSES]  # of how to run each, where there is one
@@ -532,7 +535,7 @@ cdef class Plan:
         cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
         c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
         c.by_row, c.nsums, c.narrays, c.far = False, 0, 1, False
-        c.noisy = 0
+        c.noisy, c.cautious = 0, NULL
         self.compare()
         with nogil:
             run_threads(&c, 0, self.total, threads, NULL, 0)
@@ -563,7 +566,7 @@ cdef class Plan:
         """
         cdef Stepping s
         cdef double[:, ::1] added
-        s.numbers = NULL
+        s.numbers, s.is_cautious = NULL, False
         self.choose_rows(rows, len(scalars))
         kept = self.ready(rule, scalars, singles, noise, &s, 0)
         result = np.zeros((self.ntensors, rule.nsums)) if rule.nsums and self.add_blocks is None else None
@@ -577,7 +580,7 @@ cdef class Plan:
         return result
 
     def step(self, list rules not None, Scalars scalars not None, list columns=None, object draw=None, Ledger ledger=None,
-             tuple noise=None):
+             tuple noise=None, tuple cautious=None):
         """Run rules one after the other. Whatever can fail comes first and changes nothing; then all changes.
 
         Parameters
@@ -592,11 +595,16 @@ cdef class Plan:
             As for `run`.
         ledger : Ledger, optional
             Written just before the first element changes; an error of its own leaves all as it was.
+        cautious : (float64 array (number of tensors,), float), optional
+            Undo moves of the last rule that do not go down the gradient: of each tensor, the share of the weight that
+            decoupled decay leaves, and the sign of the gradients' scale.
         """
-        self.take_step(rules, scalars, columns, draw, ledger, noise)
+        self.take_step(rules, scalars, columns, draw, ledger, noise, cautious)
 
-    cdef int take_step(self, list rules, Scalars scalars, list columns, object draw, Ledger ledger, tuple noise) except -1:
+    cdef int take_step(self, list rules, Scalars scalars, list columns, object draw, Ledger ledger, tuple noise,
+                       tuple cautious=None) except -1:
         cdef Stepping s
+        cdef object held = None
         cdef Rule rule
         cdef double[:, ::1] table, single
         cdef Py_ssize_t i, k
@@ -607,8 +615,11 @@ cdef class Plan:
         s.npasses = len(rules)
         rule = rules[s.npasses - 1]
         s.numbers = rule.number if self.per_tensor else NULL
+        s.is_cautious = False
         if s.npasses == 1:  # the common call
             one = self.ready(rules[0], scalars.table, scalars.singles, noise, &s, 0)
+            if cautious is not None:
+                held = self.beware(&s, cautious)
             self.go(&s, draw, ledger)
             return 0
         kept = []
@@ -630,8 +641,40 @@ cdef class Plan:
                         raise ValueError("columns must name scalars")
         if s.npasses > 1 and self.ntensors:
             s.table[0], s.table[1], s.width = &table[0, 0], &single[0, 0], table.shape[1]
+        if cautious is not None:
+            held = self.beware(&s, cautious)
         self.go(&s, draw, ledger)
         return 0
+
+    cdef object beware(self, Stepping* s, tuple cautious):
+        # Let the last rule of a step be cautious; returns what must be kept alive meanwhile.
+        cdef Pass* c = &s.passes[s.npasses - 1]
+        cdef const double[::1] kept
+        cdef double[::1] scales, counts
+        if self.by_row or self.ndrawn or c.nsums or self.add_blocks is not None:
+            raise ValueError("a rule by rows, with sums or with noise cannot be cautious")
+        shares = np.ascontiguousarray(cautious[0], np.float64)
+        kept = shares
+        if kept.shape[0] != self.ntensors:
+            raise ValueError("a cautious step needs a share for each tensor")
+        scales = factors = np.ones(max(self.ntensors, 1))
+        counts = partial = np.zeros(max(self.nsum_blocks, 1))
+        s.is_cautious, s.scales, c.sums = True, &scales[0], &counts[0]
+        s.cautious.kept, s.cautious.sign = &kept[0] if self.ntensors else NULL, cautious[1]
+        s.choices[s.npasses - 1] = NULL
+        return shares, factors, partial
+
+    cdef void run_cautiously(self, Stepping* s, int threads, char* scratch, Py_ssize_t per_thread) noexcept nogil:
+        # Count, then step.
+        cdef Pass* c = &s.passes[s.npasses - 1]
+        cdef Py_ssize_t i
+        c.cautious, s.cautious.scales, c.nsums = &s.cautious, NULL, 1
+        run_threads(c, 0, self.total, threads, scratch, per_thread)
+        self.add_up(c, s.scales, 1, NULL)
+        for i in range(self.ntensors):
+            s.scales[i] = 1 / max(s.scales[i] / <double>max(self.tensors[i].size, 1), 1e-3)
+        s.cautious.scales, c.nsums = s.scales, 0
+        run_threads(c, 0, self.total, threads, scratch, per_thread)
 
     cdef object choose_rows(self, const int[::1] rows, Py_ssize_t nrows):
         # Each tensor's row of the scalars.
@@ -694,6 +737,7 @@ cdef class Plan:
             c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
+        c.cautious = NULL
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
         c.sums_weight = rule.sums_weight
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
@@ -709,14 +753,14 @@ cdef class Plan:
         # Run what is ready. Memory and the drawn input come first: they can be refused.
         cdef int threads = 1, p
         cdef char* scratch = NULL
-        cdef Py_ssize_t per_thread = (SLOTS + 1) * s.passes[0].scratch_items * 8
+        cdef Py_ssize_t per_thread = (SLOTS + 1 + s.is_cautious * (MAX_ARRAYS + 2)) * s.passes[0].scratch_items * 8
         cdef object drawn = None
         if self.total * self.narrays >= SERIAL_BELOW:
             threads = get_num_threads()
         cdef double begin
         if self.ndrawn and not s.passes[0].noisy:
             drawn = self.draw_all(draw)
-        if self.staged or s.passes[0].noisy:
+        if self.staged or s.passes[0].noisy or s.is_cautious:
             scratch = <char*>malloc(threads * per_thread)
             if scratch == NULL:
                 raise MemoryError
@@ -732,7 +776,9 @@ cdef class Plan:
                     if p > 0:
                         self.add_up(&s.passes[p - 1], s.table[0], s.width, s.columns[p - 1])
                         self.add_up(&s.passes[p - 1], s.table[1], s.width, s.columns[p - 1])
-                    if s.choices[p] != NULL and tuning == TUNE_AUTO and s.choices[p].tried < 2 * TRIES:
+                    if s.is_cautious and p == s.npasses - 1:
+                        self.run_cautiously(s, threads, scratch, per_thread)
+                    elif s.choices[p] != NULL and tuning == TUNE_AUTO and s.choices[p].tried < 2 * TRIES:
                         begin = mxopt_now()
                         run_threads(&s.passes[p], 0, self.total, threads, scratch, per_thread)
                         note_time(s.choices[p], s.second[p], (mxopt_now() - begin) / self.nelements)

@@ -298,6 +298,9 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     cdef char* raw = scratch + SLOTS * stride
     cdef unsigned int staged
     cdef int a
+    if c.cautious != NULL:
+        run_cautious(c, t, p, end, scratch)
+        return
     if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and (
             not t.narrow or c.narrow[t.narrow - 1] != NULL):
         run_rows(c, t, p, end)

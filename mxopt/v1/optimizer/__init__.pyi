@@ -106,6 +106,7 @@ class ADOPT(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -131,6 +132,7 @@ class AdEMAMix(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdaDelta(_adadelta.AdaDelta):
@@ -153,6 +155,7 @@ class AdaDelta(_adadelta.AdaDelta):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class AdaGrad(_adagrad.AdaGrad):
@@ -175,6 +178,7 @@ class AdaGrad(_adagrad.AdaGrad):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -198,6 +202,7 @@ class Adafactor(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adam(_adam.Adam):
@@ -221,6 +226,7 @@ class Adam(_adam.Adam):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adamax(_adamax.Adamax):
@@ -244,6 +250,7 @@ class Adamax(_adamax.Adamax):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -269,6 +276,7 @@ class Adan(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class DCASGD(_dcasgd.DCASGD):
@@ -291,6 +299,7 @@ class DCASGD(_dcasgd.DCASGD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class FTML(_ftml.FTML):
@@ -314,6 +323,7 @@ class FTML(_ftml.FTML):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Ftrl(_ftrl.Ftrl):
@@ -336,6 +346,7 @@ class Ftrl(_ftrl.Ftrl):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class GroupAdaGrad(_contrib.GroupAdaGrad):
@@ -358,6 +369,7 @@ class GroupAdaGrad(_contrib.GroupAdaGrad):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LAMB(_lamb.LAMB):
@@ -383,6 +395,7 @@ class LAMB(_lamb.LAMB):
         multi_precision: bool = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LARS(_lars.LARS):
@@ -408,6 +421,7 @@ class LARS(_lars.LARS):
         begin_num_update: float = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LBSGD(_lbsgd.LBSGD):
@@ -435,6 +449,7 @@ class LBSGD(_lbsgd.LBSGD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -458,6 +473,7 @@ class LaProp(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -480,6 +496,7 @@ class Lion(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class MADGRAD(Optimizer):
@@ -503,6 +520,7 @@ class MADGRAD(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Muon(Optimizer):
@@ -531,6 +549,7 @@ class Muon(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class NAG(_nag.NAG):
@@ -552,6 +571,7 @@ class NAG(_nag.NAG):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Nadam(_nadam.Nadam):
@@ -576,6 +596,7 @@ class Nadam(_nadam.Nadam):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class NovoGrad(Optimizer):
@@ -601,6 +622,7 @@ class NovoGrad(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Prodigy(Optimizer):
@@ -630,6 +652,7 @@ class Prodigy(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -654,6 +677,7 @@ class RAdam(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class RMSProp(_rmsprop.RMSProp):
@@ -681,6 +705,7 @@ class RMSProp(_rmsprop.RMSProp):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class SGD(_sgd.SGD):
@@ -702,6 +727,7 @@ class SGD(_sgd.SGD):
         begin_num_update: float = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class SGLD(_sgld.SGLD):
@@ -722,6 +748,7 @@ class SGLD(_sgld.SGLD):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class ScheduleFreeAdamW(Optimizer):
@@ -748,6 +775,7 @@ class ScheduleFreeAdamW(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class ScheduleFreeSGD(Optimizer):
@@ -772,6 +800,7 @@ class ScheduleFreeSGD(Optimizer):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Signum(_signum.Signum):
@@ -794,6 +823,7 @@ class Signum(_signum.Signum):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class Test(_test.Test):
@@ -814,6 +844,7 @@ class Test(_test.Test):
         param_dict: dict[Any, Any] | None = ...,
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 class ccSGD(_sgd.ccSGD):
@@ -835,6 +866,7 @@ class ccSGD(_sgd.ccSGD):
         begin_num_update: float = ...,
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
+        cautious: bool = ...,
     ) -> None: ...
 
 @overload
@@ -860,6 +892,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ADOPT: ...
 @overload
 def create(
@@ -884,6 +917,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdEMAMix: ...
 @overload
 def create(
@@ -905,6 +939,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdaDelta: ...
 @overload
 def create(
@@ -926,6 +961,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> AdaGrad: ...
 @overload
 def create(
@@ -948,6 +984,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adafactor: ...
 @overload
 def create(
@@ -970,6 +1007,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adam: ...
 @overload
 def create(
@@ -992,6 +1030,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adamax: ...
 @overload
 def create(
@@ -1016,6 +1055,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Adan: ...
 @overload
 def create(
@@ -1037,6 +1077,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> DCASGD: ...
 @overload
 def create(
@@ -1059,6 +1100,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> FTML: ...
 @overload
 def create(
@@ -1080,6 +1122,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Ftrl: ...
 @overload
 def create(
@@ -1101,6 +1144,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> GroupAdaGrad: ...
 @overload
 def create(
@@ -1125,6 +1169,7 @@ def create(
     multi_precision: bool = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LAMB: ...
 @overload
 def create(
@@ -1149,6 +1194,7 @@ def create(
     begin_num_update: float = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LARS: ...
 @overload
 def create(
@@ -1175,6 +1221,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LBSGD: ...
 @overload
 def create(
@@ -1197,6 +1244,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> LaProp: ...
 @overload
 def create(
@@ -1218,6 +1266,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Lion: ...
 @overload
 def create(
@@ -1240,6 +1289,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> MADGRAD: ...
 @overload
 def create(
@@ -1267,6 +1317,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Muon: ...
 @overload
 def create(
@@ -1287,6 +1338,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> NAG: ...
 @overload
 def create(
@@ -1310,6 +1362,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Nadam: ...
 @overload
 def create(
@@ -1334,6 +1387,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> NovoGrad: ...
 @overload
 def create(
@@ -1362,6 +1416,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Prodigy: ...
 @overload
 def create(
@@ -1385,6 +1440,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> RAdam: ...
 @overload
 def create(
@@ -1411,6 +1467,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> RMSProp: ...
 @overload
 def create(
@@ -1431,6 +1488,7 @@ def create(
     begin_num_update: float = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> SGD: ...
 @overload
 def create(
@@ -1450,6 +1508,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> SGLD: ...
 @overload
 def create(
@@ -1475,6 +1534,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ScheduleFreeAdamW: ...
 @overload
 def create(
@@ -1498,6 +1558,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ScheduleFreeSGD: ...
 @overload
 def create(
@@ -1519,6 +1580,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Signum: ...
 @overload
 def create(
@@ -1538,6 +1600,7 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Test: ...
 @overload
 def create(
@@ -1558,6 +1621,7 @@ def create(
     begin_num_update: float = ...,
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> ccSGD: ...
 @overload
 def create(
@@ -1576,5 +1640,6 @@ def create(
     aggregate_num: float | None = ...,
     use_fused_step: bool = ...,
     skip_nonfinite: bool = ...,
+    cautious: bool = ...,
 ) -> Optimizer: ...
 def __getattr__(name: str) -> Any: ...  # the array functions of nd

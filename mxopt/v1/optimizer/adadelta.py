@@ -54,6 +54,9 @@ class AdaDelta(Optimizer, adadelta.AdaDelta):
     ) -> None:
         super().__init__(learning_rate=learning_rate, rho=rho, epsilon=epsilon, **kwargs)
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, (acc_g, acc_delta), _, _, wd in self._each(indices, weights, grads, states):
             delta = self._delta(self._prepared(grad), acc_g, acc_delta)

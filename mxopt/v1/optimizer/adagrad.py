@@ -57,6 +57,9 @@ class AdaGrad(Optimizer, adagrad.AdaGrad):
         eps = checks.number("eps", checks.renamed(kwargs, "epsilon", "eps", eps), 0)
         super().__init__(learning_rate=learning_rate, epsilon=eps, **kwargs)
 
+    def _kept(self, t, lr, wd):
+        return 1.0 - lr * wd
+
     def step(self, indices, weights, grads, states):
         for weight, grad, history, _, lr, wd in self._each(indices, weights, grads, states):
             grad = self._prepared(grad)
