@@ -61,8 +61,8 @@ def panel(name, left, top):
 
 
 def picture(names=None):
-    """The picture of some optimizers, as SVG; of all by default."""
-    names = names or mxopt.list_optimizers()
+    """The picture of some optimizers, as SVG; of all by default, MXNet's own first."""
+    names = names or [name for family in FAMILIES for name in mxopt.list_optimizers(family=family)]
     columns = min(COLUMNS, len(names))
     return svg([functools.partial(panel, name) for name in names], columns)
 
@@ -109,8 +109,16 @@ def schedules():
     return svg([functools.partial(curve, scheduler) for scheduler in SCHEDULES], COLUMNS)
 
 
+#: what each family is called on the page
+FAMILIES = {"mxnet": "MXNet's own", "later": "Published since"}
+
+
 def table():
-    """The table, as reStructuredText."""
+    """A table for each family, as reStructuredText."""
+    return "\n".join(f".. rubric:: {title}\n\n{_table(family)}" for family, title in FAMILIES.items())
+
+
+def _table(family):
     lines = [
         ".. list-table::",
         "   :header-rows: 1",
@@ -123,7 +131,7 @@ def table():
         "     - In 1.9",
     ]
     old = mxopt.v1.list_optimizers()
-    for name in mxopt.list_optimizers():
+    for name in mxopt.list_optimizers(family=family):
         told = mxopt.describe(name)
         link = f":doc:`{name} </generated/optimizers/{name}>`"
         lines += [

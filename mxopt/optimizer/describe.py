@@ -52,6 +52,8 @@ class Description:
     Attributes
     ----------
     name, dialect, summary : str
+    family : {'mxnet', 'later'}
+        MXNet's own, or published since.
     cls : type
     parameters : dict of str to object
         The constructor's own arguments and their defaults; it also accepts those of `Optimizer`.
@@ -85,6 +87,7 @@ class Description:
     rules: tuple
     differences: dict
     other_formula: str | None
+    family: str
 
     @property
     def signature(self):
@@ -113,7 +116,8 @@ class Description:
             "",
             f"state:  {self.state}",
             f"lazy:   {lazy}",
-            f"rules:  {', '.join(self.rules)}",
+            f"rules:  {', '.join(self.rules) or 'none'}",
+            f"family: {self.family}",
         ]
         other = dialects.get(self.dialect).other.name
         for name, values in self.differences.items():
@@ -174,6 +178,7 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
         rules=tuple(_of(cls, "rules")),
         differences={} if other is None else _differences(parameters, _parameters(other), dialect),
         other_formula=_update(other) if other is not None and _update(other) != update else None,
+        family=cls.family,
     )
 
 
