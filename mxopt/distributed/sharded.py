@@ -115,6 +115,11 @@ class ShardedUpdater(Updater):
         if isinstance(array, Spread):
             return array
         shape, by_rows = self._built[index]
+        if array.shape == () != shape:  # one number a tensor: all ranks have it, the first one writes it
+            first = int(self.ranks.rank == 0)
+            found = Spread.made((), array.dtype, 1 - first, array.reshape(-1)[:first])
+            found.own = array
+            return found
         begin = self.shards.own(index, self.ranks.rank)[0]
         if by_rows:
             whole = (shape[0], *array.shape[1:])
@@ -164,6 +169,8 @@ class ShardedUpdater(Updater):
         if not isinstance(array, Spread):
             return array
         shape, by_rows = self._built[index]
+        if array.shape == () != shape:
+            return np.array(array.elements(0, 1)).reshape(())
         if array.shape != shape and not (by_rows and array.shape[:1] == shape[:1]):
             raise ValueError(
                 f"state of {checks.who(self.optimizer, index)} must fit its weight of shape {shape}, got "

@@ -61,7 +61,9 @@ def digest(arrays):
 
 
 def state_bytes(updater):
-    return sum(array.nbytes for state in updater.states.values() for array in runs.flat(state))
+    """Bytes of the states that are divided among the ranks, without the numbers of whole tensors."""
+    arrays = [array for state in updater.states.values() for array in runs.flat(state)]
+    return sum(array.nbytes for array in arrays if array.ndim)
 
 
 def main():

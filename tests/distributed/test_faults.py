@@ -77,6 +77,9 @@ def test_one_fault_ends_all(number, tmp_path):
         # what cannot be sharded
         ("mx.get_updater(Own(), comm=comm)", "has an update of its own"),
         ("mx.get_updater(mx.create('lamb', use_fused_step=False), comm=comm)", "use_fused_step=True"),
+        ("mx.get_updater(mx.create('prodigy'), comm=comm)", "it sums over all tensors"),
+        ("mx.get_updater(mx.create('muon'), comm=comm)", "it multiplies whole matrices"),
+        ("mx.get_updater(mx.create('adam', cautious=True), comm=comm)", "cautious=True"),
         ("mx.get_updater(mx.create('adam'), comm=comm, accumulate=1)", "at least the number of ranks, 2"),
         ("mx.get_updater(mx.create('adam'), comm=comm, transport='letters')", "transport must be one of"),
         ("mx.get_updater(mx.create('adam'), comm='world')", "communicator of mpi4py"),

@@ -19,6 +19,8 @@ CASES = {
     "nadam": {"name": "nadam", "settings": {"wd": 0.01}},
     "rows": {"name": "groupadagrad", "shapes": MATRICES, "sparse": True},
     "stateless": {"name": "sgd"},
+    "numbers": {"name": "laprop", "dump": True},
+    "norms": {"name": "novograd", "transport": "messages"},
 }
 
 
