@@ -204,12 +204,12 @@ def register(rank):
 
 
 def ended(rank):
-    """Tell it that this rank has reached the end of its program."""
+    """Tell the launcher that this rank has reached the end of its program."""
     _note(f"{rank}.ended")
 
 
 def said():
-    """Tell it that a rank has said why the job ends."""
+    """Tell the launcher that a rank has said why the job ends."""
     _note("said")
 
 

@@ -166,7 +166,7 @@ def _leave():
 
 
 def say(rank, size, text, before=""):
-    """Print one line about a rank, in a single write with what comes before it: lines of ranks do not mix."""
+    """Print one line about a rank and `before` it, in a single write, so that the ranks' lines do not mix."""
     launch.said()
     sys.stderr.write(f"{before}mxopt: rank {rank} of {size}: {text}\n")
     sys.stderr.flush()

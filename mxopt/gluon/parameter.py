@@ -267,7 +267,7 @@ class Parameter:
         default_init : object, optional
             Used where `init` is not given.
         force_reinit : bool, default False
-            Initialize anew what has values already.
+            Reinitialize a parameter that already has values.
         device : Context, optional
             The same as `ctx`, by the name of MXNet 2.
         """
@@ -475,7 +475,7 @@ class Parameter:
         Parameters
         ----------
         given : ndarray or RowSparseArray
-            The gradient that takes the place of the present one.
+            What `checked_gradient` returned.
         """
         if self._grad_req == "add":
             given = [_added(old, new) for old, new in zip(self._grad or [None] * len(given), given)]
@@ -625,7 +625,7 @@ class ParameterDict(dict):
         verbose : bool, default False
             Accepted as in MXNet.
         force_reinit : bool, default False
-            Initialize anew what has values already.
+            Reinitialize parameters that already have values.
         """
         for parameter in self.values():
             parameter.initialize(init, ctx, force_reinit=force_reinit)

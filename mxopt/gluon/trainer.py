@@ -48,7 +48,7 @@ class Trainer:
         How many micro-batches make a step; call `step` once for each, and the weights change at the last.
         With several ranks, each rank calls it for its share of them.
     comm : mpi4py.MPI.Comm, optional
-        The ranks, if not all of the job.
+        The ranks, if not all of the job's.
     transport : {'windows', 'messages'}, optional
         As for `mxopt.get_updater`.
 

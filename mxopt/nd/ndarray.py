@@ -28,8 +28,8 @@ class NDArray(np.ndarray, metaclass=_Arrays):
     * reductions and single elements have shape ``(1,)``, so `asscalar` works on them;
     * the result of a comparison acts in arithmetic as zeros and ones of the array's own dtype;
     * an array of floats can serve as an index;
-    * ``if array:`` tests the value of a single element, and is true for more elements; only for the result of
-      a comparison is it ambiguous.
+    * ``if array:`` tests the value of a single element; an array with more elements is true, unless it is the
+      result of a comparison, where the test is ambiguous and raises.
     """
 
     _context = _CPU
@@ -79,7 +79,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
         return self
 
     def as_in_context(self, context):
-        """Itself where it already is there, else a copy labelled with the other CPU."""
+        """Itself if it is there already, else a copy labelled with the other context."""
         return self if context == self.context else self.copyto(context)
 
     as_in_ctx = to_device = as_in_context
@@ -327,7 +327,7 @@ class RowSparseNDArray(RowSparseArray):
         return self if not copy and np.dtype(dtype) == self.dtype else super().astype(dtype)
 
     def as_in_context(self, context):
-        """Itself where it already is there, else a copy labelled with the other CPU."""
+        """Itself if it is there already, else a copy labelled with the other context."""
         return self if context == self.context else self.copyto(context)
 
     as_in_ctx = to_device = as_in_context

@@ -60,8 +60,8 @@ class AdamW(BiasCorrected):
         lr_t = learning_rate * sqrt(1 - beta2**t) / (1 - beta1**t)     # learning_rate if not correct_bias
         weight = weight - lr_t * (mean / (sqrt(var) + epsilon) + wd * weight)
 
-    A `rescale_grad` of 0, NaN or infinity skips the update, though it counts: that is how a loss scaler
-    passes over a step whose gradients overflowed.
+    A `rescale_grad` of 0, NaN or infinity skips the update, though it still counts: this is how a loss
+    scaler skips a step whose gradients overflowed.
 
     With a row-sparse gradient and ``lazy_update=True`` this happens only in the rows that the gradient
     holds; all other rows keep weight and states. Otherwise the absent rows count as zero gradients.

@@ -55,9 +55,9 @@ class LANS(Optimizer):
     the compiled rules, like MXNet's kernel, use the old weight for both.
 
     A gradient of zeros just decays the moments. (MXNet divides 0 by 0, and the whole tensor is NaN from then
-    on.) The norms are of the whole tensor, so a row-sparse gradient counts as a
-    dense one whose other rows are zero. Where `multi_precision` keeps a master, the fused norm of the
-    weight is that of the 16-bit weight, as in MXNet.
+    on.) The norms are of the whole tensor, so a row-sparse gradient counts as a dense one whose other rows
+    are zero. Where `multi_precision` keeps a master, the fused norm of the weight is that of the 16-bit
+    weight, as in MXNet.
 
     State: (mean, var), zeros of the weight's shape; float32, or float64 for float64 weights.
 

@@ -183,7 +183,7 @@ class LBSGD(Momentum):
     def _fused_once(self, indices, weights, grads, states, lazy=None):
         # First everything that can fail, on the lists as they are now...
         indices, weights, grads = tuple(indices), list(weights), list(grads)
-        if type(states) is list:  # others say what is new
+        if type(states) is list:  # keep a `NewStates`, which says which states are new
             states = list(states)
         rule = kernels.RULES[self.passes[0]]
         plan = self._plan(indices, weights, grads, states, rule, lazy)

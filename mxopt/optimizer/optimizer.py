@@ -177,7 +177,7 @@ class Optimizer(Rates, RuleScalars):
             raise TypeError(
                 f"param_idx2name must be a dict of indices to names, got {type(param_idx2name).__name__}"
             )
-        if isinstance(rescale_grad, str):  # an array is welcome
+        if isinstance(rescale_grad, str):  # other types, such as a one-element array, are checked later
             checks.number("rescale_grad", rescale_grad)
         self.rescale_grad = rescale_grad
         self.lr_scheduler = lr_scheduler
@@ -225,12 +225,12 @@ class Optimizer(Rates, RuleScalars):
         self.set_wd_mult({})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a hyper-parameter that is there already is judged as by the constructor."""
+        """Set an attribute; one that exists and is a hyper-parameter is checked as in the constructor."""
         cls: Any = type(self)
         judged = cls.__dict__.get("_judged")
         if judged is None:
             judged = cls._judged = hyper_parameters(cls)
-        # Asking self.__dict__ would make it, and slow down every attribute of the instance (CPython 3.11 on).
+        # Reading self.__dict__ would create it, and slow down all later attribute access (CPython 3.11 on).
         if name in judged and hasattr(self, name):
             judge_change(self, name, value)
         object.__setattr__(self, name, value)
@@ -607,7 +607,7 @@ class Optimizer(Rates, RuleScalars):
 
 
 def _with_rows(weight):
-    """A weight, all rows of a row-sparse one stored."""
+    """The weight; if it is row-sparse, with all its rows stored."""
     if isinstance(weight, RowSparseArray):
         from ..nd import stored_rows
 

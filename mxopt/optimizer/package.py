@@ -1,4 +1,4 @@
-"""What the package of a dialect's optimizers is set up with."""
+"""What both dialects' packages of optimizers need to set themselves up."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .optimizer import Optimizer, register
 
 @register
 class Prodigy(Optimizer):
-    """Prodigy: Adam that finds its own learning rate from how far the weights have come.
+    """Prodigy: Adam that finds its own learning rate from how far the weights have moved.
 
     Updates are applied by::
 

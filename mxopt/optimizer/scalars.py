@@ -56,8 +56,8 @@ class RuleScalars:
         """
         return lr, wd, self._rescale, self._clip
 
-    #: `rescale_grad` as a float, and the bound of clipping (infinite: none). Every step asks for both,
-    #: and mostly gets what was set; what else there may be, the two methods below make of it.
+    #: `rescale_grad` as a float, and the bound of clipping (infinite: none). Every step reads both. Usually
+    #: they are what was set; the two methods below handle everything else.
     _rescale = property(kernels.rescale_of)
     _clip = property(kernels.clip_of)
 

@@ -27,7 +27,7 @@ class Turns:
     def __init__(self, optimizer, indices, weights, grads, states):
         # The caller's lists may change while a scheduler or another thread runs.
         indices, weights, grads = tuple(indices), list(weights), list(grads)
-        if type(states) is list:  # others say what is new
+        if type(states) is list:  # keep a `NewStates`, which says which states are new
             states = list(states)
         rule = kernels.RULES[optimizer.passes[-1]] if optimizer.rules else None
         grads = [gradient(g, optimizer, i) for g, i in zip(grads, indices)]

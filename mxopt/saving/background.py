@@ -17,7 +17,7 @@ _open: weakref.WeakSet = weakref.WeakSet()
 
 @atexit.register
 def _settle_all():
-    """When the interpreter exits, after its threads have ended."""
+    """Settle all open saves when the interpreter exits, after its threads have ended."""
     for saving in list(_open):
         saving.settle()
 

@@ -124,7 +124,7 @@ class Document:
     undecided : list
         The keys of pairs in which either array may be the master.
     readings : list of Dialect
-        The dialects whose order they may be in.
+        The dialects whose order the states may be in.
     """
 
     writer: str

@@ -301,7 +301,7 @@ class _Loading:
         Parameters
         ----------
         sources : dict of Dialect to Optimizer
-            By dialect, the optimizers whose order they may be in, the likeliest first.
+            By dialect, the optimizers whose order the states may be in, the likeliest first.
         said : bool
             Whether the first one is certain if it fits.
         """

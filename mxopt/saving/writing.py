@@ -90,7 +90,7 @@ def _pieces(updater, dump_optimizer, format):
         return native.to_pieces(document.describe(updater, dump_optimizer), document.array_names(updater))
     dialect = dialects.get(format.partition("-")[2])
     undecided = still_undecided(updater)
-    # bare states of the same generation leave open just what the loaded ones did
+    # states saved without an optimizer, in the dialect assumed on loading, leave the same question open
     if undecided and (dump_optimizer or dialect is not undecided.dialect):
         undecided.warn("no weight has been seen that would tell")
     optimizer = updater.optimizer

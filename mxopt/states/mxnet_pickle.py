@@ -516,7 +516,7 @@ class Interpreter:
         return self._shell()
 
     def _call_bytes(self, arguments):
-        """``bytes()``, ``bytearray(b'...')`` or, of Python 2, ``bytearray(u'...', 'latin-1')``."""
+        """``bytes()``, ``bytearray(b'...')`` or, from Python 2, ``bytearray(u'...', 'latin-1')``."""
         if arguments == ():
             return b""
         if len(arguments) == 1 and type(arguments[0]) in (bytes, memoryview):

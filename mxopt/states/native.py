@@ -82,7 +82,7 @@ def draft(tree, names=None):
     elements : list of buffers
         What follows the header.
     length : int
-        Of the header.
+        The length of the header.
     header : callable
         Makes the header once the checksums are ready.
     """
@@ -120,7 +120,7 @@ def frame(tree, names=None):
     elements : list of uint8 arrays
         The arrays in file order; placeholders for those that are spread (`mxopt.states.spread`).
     length : int
-        Of the header.
+        The length of the header.
     header : callable
         Makes the header from the checksums of all blocks of each array.
     """

@@ -7,7 +7,7 @@ from ...optimizer import optimizer
 
 
 class alias:  # noqa: N801  a kind of property
-    """An attribute that 2.x calls by the name this is given, and 1.x keeps as `attribute`."""
+    """Lets 2.x's name of an attribute, the one that this is assigned to, stand for 1.x's `attribute`."""
 
     def __init__(self, attribute: str) -> None:
         self.attribute = attribute
