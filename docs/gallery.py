@@ -29,7 +29,7 @@ def path(name, rate):
 
 @functools.cache
 def best_path(name):
-    """The path at that of the `RATES` which ends lowest."""
+    """The path that ends lowest, of those at the `RATES`."""
     paths = [(rate, path(name, rate)) for rate in RATES]
 
     def height(entry):
@@ -152,7 +152,7 @@ def _in_old(told):
 
 
 def dialects():
-    """What the two dialects give other defaults, as a reStructuredText table."""
+    """The parameters whose defaults differ between the dialects, as a reStructuredText table."""
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - Optimizer", "     - Parameter"]
     lines += ["     - 2.x", "     - 1.9"]
     for name in mxopt.list_optimizers():

@@ -382,7 +382,7 @@ SETTINGS = {name: _settings_of(row) for name, row in OPTIMIZERS.items()}
 
 
 def every_setting(where=lambda row: True, dialect="2.x"):
-    """Return pytest parameters (name, keywords) for all settings of the optimizers that `where` holds for.
+    """Return pytest parameters (name, keywords) for all settings of the optimizers whose row `where` accepts.
 
     Examples
     --------
@@ -504,7 +504,7 @@ def draw_scheduler(rng, base_lr=0.1):
 def begins_within(settings, updates):
     """How many updates to leave out at the start, so that the first one after the warmup is on the curve.
 
-    Beyond its end MXNet's has no last rate to stay at, and answers with ``base_lr``; ours is at its end.
+    Where a curve is first asked beyond its end, MXNet's answers with ``base_lr``, ours with its final rate.
     """
     if "max_update" not in settings:
         return 0
@@ -613,7 +613,7 @@ def _within_mxnet(case):
     if case.optimizer == "adagrad" and case.sparse and kernels:
         settings["wd"] = 0.0  # no sparse kernel with weight decay
     if case.optimizer == "nag" and case.sparse and settings["momentum"] == 0:
-        settings["momentum"] = 0.9  # else it is SGD, lazily; a case of its own
+        settings["momentum"] = 0.9  # without it NAG is a lazy SGD, which has a test of its own
     if case.optimizer == "signum" and v1 and settings["momentum"] == 0:
         settings["wd_lh"] = 0.0  # 1.9's operator has no such parameter then
     if case.optimizer == "dcasgd" and v1:

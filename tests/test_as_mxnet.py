@@ -79,7 +79,7 @@ def test_the_hook_in_a_program(folder):
     assert "no_such_module" in printed("-c", program, cwd=folder)
 
 
-def test_another_mxnet_that_is_there_already_is_said(tmp_path):
+def test_an_mxnet_that_is_already_imported_is_reported(tmp_path):
     (tmp_path / "mxnet.py").write_text("")
     program = "import mxnet, mxopt.mxnet\nmxopt.mxnet.install()"
     done = python("-c", program, cwd=tmp_path)

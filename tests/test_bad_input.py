@@ -256,7 +256,7 @@ def test_index_twice_in_a_call(fused):
     call.refuses(ValueError, "index 7 occurs twice in one call")
 
 
-def test_index_that_is_no_index():
+def test_index_that_is_not_an_index():
     call = Call()
     for bad in (1.5, None, (1, 2), object()):
         call.indices[BAD] = bad
@@ -321,7 +321,7 @@ def test_row_sparse_gradient_for_a_number():
 
 @pytest.mark.parametrize("name", ["learning_rate", "wd", "clip_gradient", "beta1", "beta2", "epsilon"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.1", [1, 2], object], ids=str)
-def test_hyper_parameter_that_is_no_number(name, value):
+def test_hyper_parameter_that_is_not_a_number(name, value):
     with pytest.raises((TypeError, ValueError), match=f"{name} must be a (finite )?number, got"):
         mx.create("adam", **{name: value})
 
@@ -602,7 +602,7 @@ def test_what_is_set_later_is_judged_as_in_the_constructor(package, name):
     assert refused >= {"lr", "wd", "clip_gradient"}
 
 
-def test_attributes_of_ones_own_class_mean_what_its_author_says():
+def test_attributes_of_a_custom_class_mean_what_its_author_says():
     class Odd(mx.SGD):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""What the documentation says is so: its snippets run, and what it names exists."""
+"""The documentation is right: its snippets run, and what it names exists."""
 
 import doctest
 import importlib
@@ -57,7 +57,7 @@ def test_docstrings(name):
             run_examples(test)
 
 
-def test_architecture_says_a_sentence_of_every_file(monkeypatch):
+def test_architecture_has_a_sentence_about_every_file(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     import tables
 

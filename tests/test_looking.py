@@ -117,7 +117,7 @@ def test_wandb(tmp_path, monkeypatch):
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_a_library_that_is_missing_is_said(monkeypatch):
+def test_a_missing_library_is_reported(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
     with pytest.raises(ImportError, match="needs wandb, which is not installed; pip install wandb"):
         mx.callback.WandbLogger()

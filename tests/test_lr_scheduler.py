@@ -192,7 +192,7 @@ def test_every_class_is_tried_here():
 
 
 def warmed(scheduler, settings):
-    """Of a class with settings; with a warmup where the class has one."""
+    """A scheduler with these settings, and with a warmup where its class has one."""
     return scheduler(**settings, **(WARMUP if scheduler is not OneCycleScheduler else {"base_lr": 1.5}))
 
 
@@ -357,7 +357,7 @@ def test_schedulers_by_name(name):
     assert schedule(1) == 0.5
 
 
-def test_schedulers_of_ones_own_by_name():
+def test_custom_schedulers_by_name():
     class Constant(lr_scheduler.LRScheduler):
         def __call__(self, num_update):
             return self.base_lr
@@ -374,7 +374,7 @@ def test_unknown_schedulers(name, error, words):
         lr_scheduler.create(name)
 
 
-def test_of_two_classes_of_a_name_the_newest_is_made():
+def test_of_two_classes_with_one_name_the_newer_is_made():
     """As when a cell of a notebook is run again."""
 
     def define(rate):

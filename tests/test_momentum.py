@@ -76,7 +76,7 @@ def test_momentum_rests_in_1x(name, settings, dtype):
 
 
 @each
-def test_a_tensor_that_comes_while_it_is_zero_steps_without(package, name):
+def test_a_tensor_first_seen_while_it_is_zero_steps_without_momentum(package, name):
     weights, alone = weights_of(), weights_of()
     updater = package.get_updater(made(package, name))
     steps(updater, weights[:1], [0.9])

@@ -167,7 +167,7 @@ def test_multipliers_reach_the_kernels(lists):
     assert [float(w[0]) for w in weights] == [1 - 2 * 1.5, 0.0, -0.5]
 
 
-def test_multiplier_that_nobody_bears_warns_once_at_the_first_update():
+def test_multiplier_for_an_unknown_name_warns_once_at_the_first_update():
     updater = mx.get_updater(mx.create("sgd", param_idx2name={0: "fc_weight", 1: "fc_bias"}))
     updater.optimizer.set_lr_mult({"fc_wieght": 0.0, "fc_bias": 2.0})
     with pytest.warns(

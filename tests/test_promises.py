@@ -86,7 +86,7 @@ def test_same_bits_for_any_number_of_threads(name, settings):
 
 
 @pytest.mark.parametrize(("name", "settings"), every_setting(lambda row: not row.noise))
-def test_a_tensor_does_not_feel_its_neighbours(name, settings):
+def test_a_tensors_bits_do_not_depend_on_its_neighbours(name, settings):
     """Where a tensor lies on the engine's line, and so how it is cut into chunks, changes nothing."""
     mx.set_num_threads(3)
     shapes = shapes_of(name)

@@ -94,13 +94,13 @@ def test_finite_extremes_are_not_skipped():
     assert (optimizer.skipped, optimizer.num_update) == (0, 3)
 
 
-def test_skipped_first_sight_leaves_no_state():
+def test_a_skipped_first_call_leaves_no_state():
     updater = mxopt.get_updater(mxopt.create("adam", skip_nonfinite=True))
     updater(0, np.full(3, np.nan, np.float32), np.ones(3, np.float32))
     assert (updater.states, updater.optimizer.skipped) == ({}, 1)
 
 
-def test_class_of_the_users_own_is_skipped_too():
+def test_a_custom_class_is_skipped_too():
     class Plain(mxopt.Optimizer):
         def update(self, index, weight, grad, state):
             weight[:] -= grad

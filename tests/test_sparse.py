@@ -112,7 +112,7 @@ def test_bad_parts_are_refused(data, indices, shape, error, words):
         RowSparseArray(data, indices, shape)
 
 
-def test_what_it_tells():
+def test_attributes_and_conversions():
     made = RowSparseArray(values(2), [5, 2], SHAPE)
     assert (made.shape, made.ndim, made.size, made.stype) == (SHAPE, 2, 120, "row_sparse")
     assert made.dtype == np.float32

@@ -24,7 +24,7 @@ def run(name, seed, steps=25):
     return updater.get_states(), [weight.tobytes() for weight in weights]
 
 
-def test_updaters_of_several_threads_do_not_meet():
+def test_updaters_of_several_threads_do_not_interfere():
     cases = [(name, seed) for seed in range(2) for name in NAMES]
     alone = {case: run(*case) for case in cases}
     found, failed, start = {}, [], threading.Barrier(len(cases) + 1)

@@ -322,7 +322,7 @@ def test_copies_and_pickles_go_on():
     assert_same(values(loaded_model.parameters()), values(model.parameters()))
 
 
-def test_a_class_of_ones_own():
+def test_a_custom_class():
     class Half(mxopt.Optimizer):
         def create_state(self, index, weight):
             return None
@@ -352,7 +352,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("case", "words"), MISTAKES, ids=[words[:20] for _, words in MISTAKES])
-def test_mistakes_are_told_in_a_line(case, words):
+def test_mistakes_get_one_line(case, words):
     params = parameters()
     name, options = case(params)
     with pytest.raises((TypeError, ValueError), match=words) as caught:

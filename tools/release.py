@@ -1,4 +1,4 @@
-"""Builds and checks what a release consists of; called by the workflows and by ``tox -e build``.
+"""Builds and checks the parts of a release; called by the workflows and by ``tox -e build``.
 
 python tools/release.py sdist OUT          the sdist, the same bytes for the same SOURCE_DATE_EPOCH
 python tools/release.py wheel SDIST OUT    a wheel of it for this Python: stripped, with its libraries

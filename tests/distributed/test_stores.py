@@ -41,7 +41,7 @@ def test_horovod(ranks, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["dist_async", "dist_device_async", "p3", "byteps"])
-def test_stores_that_there_are_not_are_refused_with_a_cure(name):
+def test_missing_stores_are_refused_with_a_cure(name):
     with pytest.raises(NotImplementedError, match="use 'dist_sync'"):
         mxopt.kv.create(name)
 
@@ -60,7 +60,7 @@ def test_names(name):
         ({"type": "2bit", "threshold": 0}, "greater than 0"),
     ],
 )
-def test_compression_that_there_is_not(parameters, words):
+def test_bad_compression_settings_are_refused(parameters, words):
     with pytest.raises(ValueError, match=words):
         mxopt.kv.create("dist_sync").set_gradient_compression(parameters)
 

@@ -35,7 +35,7 @@ def test_accuracy_counts_right_predictions(mx, array):
 
 
 @dialects
-def test_metrics_by_every_door(mx):
+def test_metrics_by_every_way_of_naming_them(mx):
     metric = mx.metric
     assert isinstance(metric.create("top_k_acc", top_k=2), metric.TopKAccuracy)
     assert metric.create(metric.MAE()).name == "mae"
@@ -67,7 +67,7 @@ def test_the_dialects_differ_where_mxnet_does():
 
 
 @dialects
-def test_a_metric_of_ones_own(mx):
+def test_a_custom_metric(mx):
     @mx.metric.register
     class Largest(mx.metric.EvalMetric):
         def __init__(self):

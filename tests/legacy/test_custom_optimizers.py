@@ -220,7 +220,7 @@ def test_rows_arrive_as_arrays_of_mxnet():
     assert not isinstance(mxopt.RowSparseArray(ones(1, 1), [0], (1, 1)), nd.NDArray)
 
 
-def test_rates_of_ones_own():
+def test_a_class_with_its_own_rates():
     class Decayed(mxopt.optimizer.SGD):
         def _get_lrs(self, indices):
             return [rate / self.num_update for rate in super()._get_lrs(indices)]
@@ -299,7 +299,7 @@ def test_patterns_of_names(mx):
         assert again._get_lr(1) == 2
 
 
-def test_a_pattern_that_matches_nothing_is_told_of():
+def test_a_pattern_that_matches_nothing_gives_a_warning():
     optimizer = mxopt.create("sgd", param_idx2name={0: "fc_weight"})
     assert optimizer.set_lr_mult({"*_beta": 2}) == {"*_beta": []}
     with pytest.warns(UserWarning, match=r"lr_mult is set for '\*_beta', but no name matches"):
@@ -370,7 +370,7 @@ def test_the_symbol_is_remembered_by_its_answers():
     assert mxopt.create("sgd").sym is None
 
 
-def test_a_schedule_of_ones_own():
+def test_a_custom_schedule():
     class Halving(mxopt.lr_scheduler.LRScheduler):
         def __call__(self, num_update):
             return self.base_lr * 0.5**num_update
@@ -390,7 +390,7 @@ def test_a_name_with_brackets_is_a_name_first():
     assert [entry.lr_mult for entry in optimizer.effective()] == [3, 1, 2]
 
 
-def test_a_multiplier_for_an_unknown_index_is_told_of():
+def test_a_multiplier_for_an_unknown_index_gives_a_warning():
     optimizer = mxopt.create("sgd", param_idx2name={0: "w"})
     optimizer.set_lr_mult({0: 2, 7: 3})
     with pytest.warns(UserWarning, match="lr_mult is set for index 7, but no parameter has that index"):

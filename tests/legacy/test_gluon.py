@@ -76,7 +76,7 @@ def test_multipliers_by_pattern():
         trainer.set_lr_mult({"fc_bais": 3})
 
 
-def test_multipliers_that_parameters_override_are_told_of():
+def test_multipliers_that_parameters_override_give_a_warning():
     """MXNet ignores them without a word."""
     trainer = gluon.Trainer({"w": np.ones(1, np.float32)}, "sgd")
     trainer.optimizer.set_lr_mult({"w": 0.0})
@@ -414,7 +414,7 @@ def test_what_is_missing_says_so_at_its_first_use(mx, use, instead):
      "FeedForward", "gluon.Foo"],
 )  # fmt: skip
 @dialects
-def test_what_a_namespace_has_not_says_what_there_is(mx, path):
+def test_a_missing_name_says_what_the_namespace_has(mx, path):
     *parents, name = path.split(".")
     for parent in parents:
         mx = getattr(mx, parent)

@@ -73,7 +73,7 @@ def test_values_are_copied_in_and_out():
     assert pulled(store, 0, 2).tolist() == [1, 1]
 
 
-def test_an_updater_of_ones_own():
+def test_a_custom_updater():
     seen = []
 
     def update(key, pushed, stored):
@@ -505,7 +505,7 @@ def test_bad_use_of_a_module(use, error, words):
         use(module)
 
 
-def test_an_optimizer_that_is_not_averaged_is_told_of():
+def test_an_optimizer_that_is_not_averaged_gives_a_warning():
     _, module = module_of(mxopt, batch_size=4)
     with pytest.warns(UserWarning, match="rescale_grad is 1.0 and 1/batch_size is 0.25"):
         module.init_optimizer(optimizer=mxopt.create("sgd"))

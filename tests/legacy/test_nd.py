@@ -21,7 +21,7 @@ def test_a_view_shares_its_memory():
     assert nd.view(array) is array
 
 
-def test_what_an_array_tells():
+def test_attributes_of_an_array():
     array = nd.zeros((2, 3), dtype="float16")
     assert array.context == array.ctx == mx.cpu()
     assert (array.stype, array.shape, array.size, array.ndim) == ("default", (2, 3), 6, 2)
@@ -204,7 +204,7 @@ def test_row_sparse_constructors():
         nd.sparse.zeros("csr", (2, 2))
 
 
-def test_gpus_are_names_until_it_matters():
+def test_gpus_are_only_names_until_an_array_is_placed_there():
     assert str(mx.gpu(1)) == "gpu(1)"
     assert mx.gpu() == mx.Context("gpu", 0)
     assert mx.num_gpus() == 0

@@ -63,7 +63,7 @@ def test_parameters_load_from_it(file):
     np.testing.assert_array_equal(parameters["fc_weight"].data(), ARRAYS["fc_weight"])
 
 
-def test_what_npz_has_not_is_refused(tmp_path):
+def test_what_npz_cannot_hold_is_refused(tmp_path):
     with pytest.raises(TypeError, match="npz has no row-sparse arrays"):
         mx.nd.save(tmp_path / "x", mx.nd.ones((2, 2)).tostype("row_sparse"), format="npz")
     with pytest.raises(TypeError, match="array 'x' is complex64, which npz has not"):

@@ -88,7 +88,7 @@ def test_absent_rows_are_stored_when_a_weight_is_stepped():
     assert weight.indices.tolist() == list(range(5))
 
 
-def test_a_class_of_ones_own_is_handed_the_row_sparse_weight():
+def test_a_custom_class_is_handed_the_row_sparse_weight():
     class Half(mxopt.Optimizer):
         def create_state(self, index, weight):
             assert weight.stype == "row_sparse"

@@ -178,7 +178,7 @@ def run(case, side, prepare=None):
     """Train the case's tensors and yield (step, weights, states) after every step, as NumPy copies.
 
     Weights are a list in the tensors' order, states a dict by key as in ``updater.states``. A (weights,
-    states) pair that is sent to the generator is what it goes on from (mxopt's side only).
+    states) pair that is sent to the generator is where it continues from (mxopt's side only).
 
     Parameters
     ----------

@@ -134,8 +134,8 @@ def _expected_of_half(case, kernels):
 
 
 def goes_on_from_mxnet(case):
-    """Whether every step starts from MXNet's weights and states: where each may be some roundings apart, what
-    grows out of them in ten steps is no matter of the step.
+    """Whether every step starts from MXNet's weights and states, because each may be some roundings off: what
+    these grow into over ten steps says nothing about a step.
     """
     # LARS takes the norm of the 16-bit weight, so one rounded the other way changes the next rate.
     return case.dtype == "float16" or (case.optimizer == "lars" and case.path == "aggregated" and case.master)

@@ -238,7 +238,7 @@ def test_operator_with_a_row_sparse_gradient(name, states, lazy):
             operator(package, name)(weight, grad, *rest, out=weight, lr=0.1, wd=0.01, lazy_update=lazy)
         found.append(settle([weight, *rest]))
     for theirs, mine in zip(*found):
-        # MXNet's kernels for rows order some operations otherwise than its dense ones
+        # MXNet's kernels for rows order some operations differently than its dense ones
         np.testing.assert_allclose(mine, theirs, rtol=2e-6, atol=2e-7)
 
 

@@ -20,7 +20,7 @@ def stepped(package, fused, grad=3.0, **keywords):
 
 
 @either_way
-def test_v1_knows_no_learning_rate(fused):
+def test_v1_has_no_learning_rate(fused):
     plain = stepped(v1, fused)
     scheduler = v1.lr_scheduler.FactorScheduler(1, 0.5, base_lr=0.125)
     assert_same_bits([stepped(v1, fused, learning_rate=7.0)], [plain])

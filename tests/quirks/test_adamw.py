@@ -39,7 +39,7 @@ def test_an_overflowed_step_leaves_master_and_weight(name):
 
 
 @both
-def test_step_knows_no_skipping(name):
+def test_step_does_not_skip(name):
     _, weight = trained(name, [1.0], use_fused_step=False)
     _, moved = trained(name, [1.0, 0.0], use_fused_step=False)
     assert (weight != moved).all()

@@ -44,7 +44,7 @@ def test_the_seed_decides(fused):
 
 
 @either_way
-def test_a_generator_of_ones_own(fused):
+def test_a_generator_of_the_users_own(fused):
     results = []
     for seed in (7, 7, 8):
         optimizer = mx.create("sgld", use_fused_step=fused)
@@ -186,7 +186,7 @@ def test_any_number_of_threads_makes_the_same_noise():
     assert_same_bits(ends[:1] * 2, ends[1:])
 
 
-def test_lists_and_generators_of_one_s_own_take_the_numbers_in_order():
+def test_lists_and_the_users_generators_take_the_numbers_in_order():
     mx.random.seed(3)
     weights = [np.zeros(n, np.float32) for n in (5, 100_000, 77)]
     mx.get_updater(mx.create("sgld", learning_rate=0.04))([0, 1, 2], [w.copy() for w in weights], weights)

@@ -323,7 +323,7 @@ def test_waiting_for_a_save_that_failed_raises(tmp_path, full):
 
 
 @pytest.mark.parametrize("background", [True, False])
-def test_the_next_save_tells_of_one_that_failed_and_nobody_asked_about(tmp_path, full, background):
+def test_the_next_save_warns_about_a_failed_one_that_nobody_waited_for(tmp_path, full, background):
     updater, _ = trained()
     saving = updater.save_states(tmp_path / "a.states", background=True)
     assert saving._finished.wait(60)
@@ -333,7 +333,7 @@ def test_the_next_save_tells_of_one_that_failed_and_nobody_asked_about(tmp_path,
     updater.load_states(tmp_path / "a.states")
 
 
-def test_a_failed_save_does_not_pass_away_in_silence(tmp_path, full):
+def test_a_failed_save_that_is_garbage_collected_warns(tmp_path, full):
     updater, _ = trained()
     updater.save_states(tmp_path / "a.states", background=True)
     for thread in threading.enumerate():  # which holds the save as well
@@ -344,7 +344,7 @@ def test_a_failed_save_does_not_pass_away_in_silence(tmp_path, full):
         gc.collect()
 
 
-def test_a_save_that_fails_at_the_very_end_is_told(tmp_path):
+def test_a_save_that_fails_at_the_very_end_is_reported(tmp_path):
     code = f"""
 import os, numpy as np, mxopt
 updater = mxopt.get_updater(mxopt.create("adam"))

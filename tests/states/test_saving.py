@@ -376,7 +376,7 @@ class Halving(mxopt.lr_scheduler.LRScheduler):
         return self.base_lr * 0.5 ** (num_update // self.every)
 
 
-def test_an_optimizer_and_a_scheduler_of_ones_own_are_saved_by_their_attributes(own_class):
+def test_a_custom_optimizer_and_scheduler_are_saved_by_their_attributes(own_class):
     updater, weights = trained("signed", power=3, lr_scheduler=Halving(2, base_lr=0.5))
     other = mxopt.get_updater(mxopt.create("signed"))
     other.set_states(updater.get_states(dump_optimizer=True))
@@ -670,7 +670,7 @@ def test_a_dump_of_an_unknown_class_still_gives_its_states():
     ],
     ids=["empty", "zip", "no value", "None"],
 )
-def test_what_is_no_state_file_is_named(data, error, words):
+def test_what_is_not_a_state_file_is_named(data, error, words):
     updater, _ = trained()
     before = picture(updater)
     with pytest.raises(error, match=words):

@@ -53,7 +53,7 @@ def keywords(cls):
 
 
 def typed(name, default):
-    """A keyword as a stub says it; integers may be given as floats."""
+    """A keyword as it appears in a stub; where the default is an integer, floats are accepted too."""
     kinds = {bool: "bool", float: "float", int: "float", str: "str"}
     return f"{name}: {TYPES.get(name) or kinds.get(type(default), 'Any')} = ..."
 
