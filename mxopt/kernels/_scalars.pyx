@@ -174,13 +174,13 @@ def read_row(tuple row not None, tuple read not None, tuple corrections not None
     Parameters
     ----------
     may_be : bytes, optional
-        What each scalar may be: 0 a number that float32 holds, 1 also infinity (a limit that is none), 2 also
-        infinite or nan. Not given: all may be anything.
+        What each scalar may be: 0 a number that float32 holds, 1 also infinity (no limit), 2 anything, infinity
+        and nan included. Not given: all may be anything.
 
     Returns
     -------
     tuple of float or None
-        `row` itself where nothing differs; None when a scalar is what it may not be.
+        `row` itself where nothing differs; None when a scalar is not what it may be.
     """
     return row_read(row, read, corrections, t, may_be)
 
@@ -454,7 +454,7 @@ cdef class Ledger:
             if attributes is not None:
                 for name, one in self.attributes.items():
                     setattr(self.owner, name, one)
-            if self.number is not None:  # without the judgement of `Optimizer.__setattr__`
+            if self.number is not None:  # without the checks of `Optimizer.__setattr__`
                 PyObject_GenericSetAttr(self.owner, "num_update", self.number)
         except BaseException:
             self.undo(k, before or [], schedule or [], attributes or {}, number)

@@ -178,7 +178,7 @@ MXOPT_FINITE(mxopt_finite_bf16, uint16_t, 0x7fffu, 0x0080u)
 
 /* A rule on 16-bit storage: a tile of every array is widened, the rule runs over it, and what it wrote is narrowed. With
  * the rule inlined (setup.py writes a function for each, see there) the tile never leaves the registers. */
-#if defined(__GNUC__) && !defined(__clang__) /* it does not see that a rule reads only what was widened */
+#if defined(__GNUC__) && !defined(__clang__) /* GCC does not see that a rule reads only what was widened */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 enum { MXOPT_TILE = 32, MXOPT_ARRAYS = 7, MXOPT_SCALARS = 24 };

@@ -110,7 +110,7 @@ def step_of_updater(updater, index, grad, weight, lazy):
     cdef bint single = not isinstance(index, (list, tuple))
     cdef tuple indices
     cdef list states
-    # Indices are read until counts are written: a list that changes meanwhile is the caller's alone.
+    # Indices are read until the counts are written, and the caller may change its list meanwhile: copy it.
     if single:
         indices, grads, weights = (index,), [grad], [weight]
     else:

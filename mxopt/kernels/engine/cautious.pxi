@@ -1,5 +1,5 @@
-# Cautious steps: of what a rule moves, only the elements that go down their gradient, each as much further as there are
-# fewer of them.
+# Cautious steps: only the elements that a rule moves down their gradient are moved, and the fewer they are, the further
+# each goes.
 #
 # A move far smaller than its weight would be lost in the difference of two floats, so moves are taken from a trial run of
 # the rule on copies in double. A first pass counts in every tensor the elements that agree; the second one steps, and

@@ -54,7 +54,7 @@ cdef bint repeats_itself(cnp.ndarray array) except -1:
 
 
 cdef Range range_of(Plan plan, Py_ssize_t k) noexcept:
-    # Of array k % SLOTS of tensor k // SLOTS, or one of plan.ranges, which are numbered after these.
+    # The memory range of array k % SLOTS of tensor k // SLOTS, or one of plan.ranges, which are numbered after these.
     cdef Range found
     cdef Py_ssize_t i = k // SLOTS, a = k % SLOTS
     cdef Tensor* t = &plan.tensors[i]
@@ -164,7 +164,7 @@ cdef int name_overlap(Plan plan, Py_ssize_t n) except -1:
 
 
 cdef object array_of(Plan plan, Py_ssize_t k):
-    # Of range k, as they are numbered above.
+    # The array of range k, numbered as in range_of.
     cdef Py_ssize_t i = k // SLOTS, a = k % SLOTS
     if i >= plan.ntensors:
         return plan.placed[k - plan.ntensors * SLOTS]

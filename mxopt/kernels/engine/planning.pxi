@@ -499,9 +499,9 @@ cdef class Plan:
     cpdef int compare(self) except -1:
         """Refuse to run if an array was given other memory after it was looked at.
 
-        By a scheduler, for instance, or by another thread. `run` compares by itself, after its last line of Python, what
-        costs nothing to compare, and everything where there are other threads. Who has run code of the user's
-        since the plan was made calls this.
+        A scheduler or another thread may do that. After its last line of Python, `run` itself compares what costs nothing
+        to compare, and everything if there are other threads. Callers that have run the user's code since the plan was
+        made call this first.
         """
         cdef Py_ssize_t i, k
         cdef int a, count = 1 if self.alone else 2 + self.nstates

@@ -128,7 +128,7 @@ cdef class Rule:
 
     @property
     def chosen(self):
-        """What its large calls settled on: 'prefetch' or 'plain', by the elements of all arrays from which on."""
+        """What its large calls settled on, 'prefetch' or 'plain', by the smallest size (elements of all arrays)."""
         cdef int k
         found = {}
         for k in range(CLASSES):

@@ -135,7 +135,7 @@ cdef inline bint is_direct(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n) n
 
 
 cdef inline char* address(const Tensor* t, int a, Py_ssize_t p) noexcept nogil:
-    # Of element p, for arrays that hold it and its successors in the row contiguously.
+    # Where element p is, for arrays that hold it and its successors in the row contiguously.
     cdef Py_ssize_t itemsize = STORAGE[t.dtype[a]].itemsize, row
     if t.kind[a] == FLAT:
         return t.data[a] + p * itemsize
@@ -146,7 +146,7 @@ cdef inline char* address(const Tensor* t, int a, Py_ssize_t p) noexcept nogil:
 
 
 cdef void expand(const Tensor* t, Py_ssize_t p, Py_ssize_t n, char* scratch) noexcept nogil:
-    # A block of the gradient that the rows of a row-sparse one stand for.
+    # A block of the dense gradient that a row-sparse one stands for.
     cdef Layout* layout = t.layout
     cdef Py_ssize_t width = layout.width, size = STORAGE[t.compute].itemsize, itemsize = STORAGE[t.dtype[GRAD]].itemsize
     cdef Py_ssize_t first = p // width, low = 0, high = layout.nrows, middle, begin, end, row

@@ -119,7 +119,7 @@ cdef inline void add_half_squares(const float* x, Py_ssize_t n, double* added, b
 
 
 cdef inline real part_of(real x, real divisor, real inverse, bint exact) noexcept nogil:
-    # For what is only summed: to the bit where MXNet's sums are followed to the bit.
+    # For quotients that are only summed: exact where the sums are to have MXNet's bits.
     return x / divisor if exact else x * inverse
 
 
@@ -128,7 +128,7 @@ cdef inline real trust(real weight_norm, real update_norm) noexcept nogil:
 
 
 cdef inline real bounded(real norm, real lower, real upper) noexcept nogil:
-    # An upper bound of 0 is none.
+    # An upper bound of 0 means no bound.
     if norm < lower:
         norm = lower
     return upper if upper > 0 and norm > upper else norm
