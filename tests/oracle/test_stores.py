@@ -37,10 +37,13 @@ GRID = list(grid())
 
 
 def run(package, store, kind, pushed, devices, updater, out, call):
+    """What the outs hold. MXNet's engine is waited for after each call, as its row-sparse arrays race."""
     nd = package.nd
 
     def array(values, storage):
-        return nd.array(values).tostype(storage)
+        made = nd.array(values).tostype(storage)
+        nd.waitall()
+        return made
 
     def given():
         arrays = [array(values, pushed) for values in GRADIENTS[:devices]]
@@ -49,6 +52,7 @@ def run(package, store, kind, pushed, devices, updater, out, call):
     kv = package.kv.create(kind)
     # an optimizer of MXNet's takes row-sparse weights that store every row, and no others
     kv.init("w", array(WEIGHT if updater == "optimizer" else SPARSE_WEIGHT.astype(np.float32), store))
+    nd.waitall()
     if updater == "optimizer":
         kv.set_optimizer(package.optimizer.create("sgd", learning_rate=1.0, wd=0.0))
     if updater == "function":
@@ -59,6 +63,7 @@ def run(package, store, kind, pushed, devices, updater, out, call):
         kv._set_updater(double)
     if pushed is not None:
         kv.push("w", given())
+        nd.waitall()
     outs = [array(np.full(SHAPE, 9, np.float32), out) for _ in range(devices)]
     target = outs if devices > 1 else outs[0]
     if call.startswith("pull"):
@@ -71,6 +76,7 @@ def run(package, store, kind, pushed, devices, updater, out, call):
         outs = given()
         kv.pushpull("w", outs)
         outs = outs if devices > 1 else [outs]
+    nd.waitall()
     return [
         (x.stype, x.indices.asnumpy().tolist() if x.stype == "row_sparse" else None, x.asnumpy().tolist())
         for x in outs
