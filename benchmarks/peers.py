@@ -16,6 +16,7 @@ SETTINGS = {
     "adamw": {"learning_rate": 1e-3, "wd": 0.01},
     "sgd": {"learning_rate": 1e-3, "momentum": 0.9},
     "adagrad": {"learning_rate": 1e-3},
+    "prodigy": {"growth_rate": 1.0},  # the same gradient again and again would drive its estimate to infinity
 }
 
 

@@ -5,9 +5,17 @@ import math
 
 import numpy as np
 
-from .. import checks
+from .. import checks, kernels
 from ..slots import StateSlot
 from .optimizer import Optimizer, register
+
+
+def _finite(name, value):
+    """A finite number; unlike those that rules compute with, it may be larger than a float32."""
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return value
 
 
 @register
@@ -101,9 +109,8 @@ class Prodigy(Optimizer):
         StateSlot("start", start="weight"),
     )
     scalar_names = ("wd", "decay", "rescale_grad", "clip_gradient", "beta1", "beta2", "beta3", "mean_share",
-                    "var_share", "distance_share", "step", "epsilon", "d", "d_max",
-                    "d_numerator")  # fmt: skip
-    progress = {name: functools.partial(checks.number, name) for name in ("d", "d_max", "d_numerator")}
+                    "var_share", "distance_share", "step", "epsilon")  # fmt: skip
+    progress = {name: functools.partial(_finite, name) for name in ("d", "d_max", "d_numerator")}
     not_lazy_because = "its estimate of the distance is made of all rows"
     not_sharded_because = "it sums over all tensors of a step"
 
@@ -141,8 +148,7 @@ class Prodigy(Optimizer):
         coupled, decay = (0.0, rate * wd) if self.decouple else (wd, 0.0)
         return (coupled, decay, self._rescale, self._clip, self.beta1, self.beta2, self._beta3,
                 self.d * (1.0 - self.beta1), self.d * self.d * (1.0 - self.beta2),
-                self._distance_share(rate), rate, self.d * self.epsilon, self.d, self.d_max,
-                self.d_numerator)  # fmt: skip
+                self._distance_share(rate), rate, self.d * self.epsilon)  # fmt: skip
 
     def _estimated(self, rates, ways, distances):
         """The attributes that a step changes, from each tensor's rate and sums."""
@@ -159,24 +165,16 @@ class Prodigy(Optimizer):
         d = d_max if self.growth_rate is None else min(d_max, d * self.growth_rate)
         return {"d": d, "d_max": d_max, "d_numerator": numerator}
 
-    def between(self, indices, rule, sums, scalars):
-        scalars = scalars.each(len(sums))
-        at = self.scalar_names.index
-        found = self._estimated(scalars.table[:, at("step")].tolist(), *sums.T.tolist())
-        for table in (scalars.table, scalars.singles):
-            table[:, at("epsilon")] = found["d"] * self.epsilon
-            for name, value in found.items():
-                table[:, at(name)] = value
-        return scalars
-
     def _with_norms(self, indices, plan, scalars, ledger):
         if ledger.number is None:
             raise checks.one_by_one(self, indices)
-        rules, scalars, columns = super()._with_norms(indices, plan, scalars, ledger)
-        ledger.attributes = {
-            name: float(scalars.table[0, self.scalar_names.index(name)]) for name in self.progress
-        }
-        return rules, scalars, columns
+        sums_of, step_by = (kernels.RULES[name] for name in self.rules)
+        sums = plan.run(sums_of, scalars.table, scalars.rows, scalars.singles)
+        scalars = scalars.each(len(sums))
+        rate, epsilon = map(self.scalar_names.index, ("step", "epsilon"))
+        ledger.attributes = found = self._estimated(scalars.table[:, rate].tolist(), *sums.T.tolist())
+        scalars.table[:, epsilon] = scalars.singles[:, epsilon] = found["d"] * self.epsilon
+        return [step_by], scalars, None
 
     def _kept(self, t, lr, wd):
         return 1.0 - self._rate(t, lr) * wd if self.decouple else 1.0

@@ -66,3 +66,16 @@ def test_wrong_hyper_parameters_are_refused():
             mx.create("prodigy", **wrong)
     with pytest.raises(ValueError, match="lazy_update"):
         mx.create("prodigy", lazy_update=True)
+
+
+def test_the_running_sum_may_be_larger_than_a_float32():
+    """It is a number of the optimizer's, in double; files hold it too."""
+    updater = mx.get_updater(mx.create("prodigy"))
+    weight = np.ones(4, np.float32)
+    updater(0, np.ones(4, np.float32), weight)
+    updater.optimizer.d_numerator = 1e40
+    resumed = mx.get_updater(mx.create("prodigy", growth_rate=1.0))
+    resumed.set_states(updater.get_states())
+    assert resumed.optimizer.d_numerator == 1e40
+    resumed(0, np.ones(4, np.float32), weight)
+    assert np.isfinite(weight).all()

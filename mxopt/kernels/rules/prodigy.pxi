@@ -1,11 +1,11 @@
 # Prodigy: Adam whose step grows with an estimate of how far the weights still are from where they are going.
 #
 # The first rule sums over a tensor what the estimate is made of; the estimate itself is one for all tensors, and
-# comes back with the scalars of the second.
+# reaches the second rule through its scalars.
 
 cdef struct ProdigyScalars:
     double wd, decay, rescale_grad, clip_gradient, beta1, beta2, beta3, mean_share, var_share, distance_share
-    double step, epsilon, d, d_max, d_numerator
+    double step, epsilon
 
 
 cdef inline double sum_of(const real* x) noexcept nogil:
@@ -77,7 +77,7 @@ cdef void prodigy(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
 
 
 cdef str PRODIGY_SCALARS = ("wd decay rescale_grad clip_gradient beta1 beta2 beta3 mean_share var_share distance_share "
-                            "step epsilon d d_max d_numerator")
+                            "step epsilon")
 
 register("prodigy_sums", <rule_fn>prodigy_sums[float], <rule_fn>prodigy_sums[double], sizeof(ProdigyScalars),
          "weight grad - - distance start", PRODIGY_SCALARS, "", "ways distances")
