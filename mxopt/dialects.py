@@ -66,6 +66,7 @@ class Dialect:
         accumulate: int | None = None,
         transport: str | None = None,
         clip_global_norm: float | None = None,
+        loss_scale: float | str | None = None,
     ) -> Any:
         """An `Updater` for an optimizer.
 
@@ -85,14 +86,19 @@ class Dialect:
         clip_global_norm : float, optional
             Upper limit of the joint norm of a step's gradients, after summing and before rescaling. Works as
             `mxopt.clip_global_norm`, but leaves the caller's gradients unchanged.
+        loss_scale : float or 'dynamic', optional
+            What the loss was multiplied by before its gradients were computed; they are divided by it, and a
+            step whose gradients are not finite is skipped. ``updater.loss_scale`` is the factor for the next
+            loss. Dynamic: starts at 2**16, is halved after a skipped step and doubled, up to 2**24, after
+            2,000 steps in a row, as MXNet's. Saved with the states. Not over several ranks.
 
         Returns
         -------
         Updater
         """
         if comm is None:
-            return self.updater(optimizer, accumulate, clip_global_norm)
-        return self._over(comm, self.updater, optimizer, accumulate, transport, clip_global_norm)
+            return self.updater(optimizer, accumulate, clip_global_norm, loss_scale)
+        return self._over(comm, self.updater, optimizer, accumulate, transport, clip_global_norm, loss_scale)
 
 
 #: the classes of both dialects and their bases: mxopt's own, as opposed to classes derived from them

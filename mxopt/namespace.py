@@ -87,8 +87,8 @@ def listing(package):
 #: internal modules and helpers, which become attributes of the package once they are imported
 _INNER = {
     "absent", "arrays", "checks", "clipping", "complete", "config", "curves", "describing", "dialects",
-    "kernels", "lazy", "listing", "loggers", "microbatches", "mxopt", "namespace", "paths", "registry",
-    "reprs", "saving", "slots", "sparse", "spelling", "states", "stream",
+    "kernels", "lazy", "listing", "loggers", "loss_scaling", "microbatches", "mxopt", "namespace", "paths",
+    "registry", "reprs", "saving", "slots", "sparse", "spelling", "states", "stream",
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ INTERNAL = {
     *("absent", "arrays", "checks", "cli", "dialects", "kernels", "microbatches", "namespace", "paths"),
     *(
         "loggers",
+        "loss_scaling",
         "mxnet",
         "named",
         "registry",

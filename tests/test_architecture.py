@@ -28,7 +28,7 @@ LAYERS = [
     },
     {"mxopt.namespace", "mxopt.absent", "mxopt.paths", "mxopt.registry", "mxopt.typing"},
     {"mxopt.curves", "mxopt.dialects"},
-    {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.microbatches"},
+    {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.loss_scaling", "mxopt.microbatches"},
     {"mxopt.saving"},
     {"mxopt.nd"},
     {"mxopt.random", "mxopt.optimizer.multipliers"},

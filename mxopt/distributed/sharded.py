@@ -30,11 +30,18 @@ LARGE = 1 << 20
 TRANSPORTS = {"messages": Messages, "windows": Windows}
 
 
-def updater_over(comm, updater, optimizer, accumulate=None, transport=None, clip_global_norm=None):
+def updater_over(
+    comm, updater, optimizer, accumulate=None, transport=None, clip_global_norm=None, loss_scale=None
+):
     """A sharded updater over the ranks of a communicator; with one rank, an `updater`. See `get_updater`."""
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
-        return updater(optimizer, accumulate, clip_global_norm)
+        return updater(optimizer, accumulate, clip_global_norm, loss_scale)
+    if loss_scale is not None:
+        raise ValueError(
+            f"loss_scale must be left out over several ranks, got {loss_scale!r}; divide the gradients by "
+            "the scale, and let the optimizer's skip_nonfinite=True skip a step"
+        )
     return ShardedUpdater(optimizer, ranks, accumulate, transport, clip_global_norm)
 
 

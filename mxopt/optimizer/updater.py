@@ -13,6 +13,7 @@ from .. import checks, kernels, reprs
 from ..arrays import as_array
 from ..clipping import clip_global_norm
 from ..dialects import V2, is_built_in
+from ..loss_scaling import LossScale
 from ..microbatches import Window, copied
 from ..saving import rows
 from ..saving.background import Saving
@@ -35,6 +36,8 @@ class Updater:
         How many calls make a step; their gradients are summed.
     clip_global_norm : float, optional
         Scale the gradients of a step down to this joint norm, if theirs is larger.
+    loss_scale : float or 'dynamic', optional
+        What the loss was multiplied by; see `mxopt.get_updater`.
 
     Attributes
     ----------
@@ -55,7 +58,11 @@ class Updater:
     """
 
     def __init__(
-        self, optimizer: Optimizer, accumulate: int | None = None, clip_global_norm: float | None = None
+        self,
+        optimizer: Optimizer,
+        accumulate: int | None = None,
+        clip_global_norm: float | None = None,
+        loss_scale: float | str | None = None,
     ) -> None:
         checks.optimizer(optimizer)
         self.optimizer = optimizer
@@ -69,7 +76,11 @@ class Updater:
         if clip_global_norm is not None:
             self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
             self._window = Window(1) if self._window is None else self._window
+        if loss_scale is not None:
+            self._stepping = LossScale(optimizer, loss_scale)
 
+    #: How a call is made, with the updater and the call's arguments.
+    _stepping: Any = staticmethod(kernels.step_of_updater)
     #: Upper limit of the joint norm of a step's gradients; longer ones are scaled down.
     max_norm: float | None = None
     #: Held during a step, and while states are copied, saved or loaded: none of these sees another half done.
@@ -103,7 +114,7 @@ class Updater:
             ``lazy_update`` decides. Used by KVStore, which may store weights as row-sparse (`lazy_for`).
         """
         with self._lock:
-            kernels.step_of_updater(self, index, grad, weight, lazy)
+            self._stepping(self, index, grad, weight, lazy)
 
     def eval(self, index: Any, weight: Any) -> None:
         """Move weights to the point at which a model is evaluated; `train` moves them back.
@@ -192,8 +203,26 @@ class Updater:
             return sums
         if self.accumulate == 1:  # the caller's own
             sums = [copied(gradient) for gradient in sums]
-        clip_global_norm(sums, self.max_norm)
+        scaler = self._scaler
+        if scaler is None:
+            clip_global_norm(sums, self.max_norm)
+        else:  # an overflow is no surprise: the step is skipped
+            clip_global_norm(sums, self.max_norm * scaler.scale, check_isfinite=False)
         return sums
+
+    @property
+    def loss_scale(self) -> float | None:
+        """What the loss of the next step must be multiplied by; None without `loss_scale`."""
+        return None if self._scaler is None else self._scaler.scale
+
+    @property
+    def skipped(self) -> int:
+        """How many steps `loss_scale` has skipped."""
+        return 0 if self._scaler is None else self._scaler.skipped
+
+    @property
+    def _scaler(self):
+        return self._stepping if isinstance(self._stepping, LossScale) else None
 
     @property
     def accumulate(self):
@@ -453,7 +482,7 @@ class Updater:
         with self._lock:
             state = {name: vars(self)[name] for name in self._copied()}
             memo = {id(self.optimizer): self.optimizer}
-            for name in ("states", "_undecided", "_window"):
+            for name in ("states", "_undecided", "_window", "_stepping"):
                 if name in state:
                     state[name] = copy.deepcopy(state[name], memo)
             state["_counts"] = loading.counts_of(self.optimizer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .. import checks, dialects
+from .. import checks, dialects, loss_scaling
 from .._version import __version__
 from ..states import ForeignStateFile, StateMismatch, native
 from . import attributes, orders, rows
@@ -48,7 +48,7 @@ def describe(updater, dump_optimizer=False):
     counts, selected = optimizer._all_index_update_counts, optimizer._index_update_count
     counts, device = attributes.linked_counts(counts, selected)
     check_states(updater)
-    undecided = still_undecided(updater)
+    undecided, scaler = still_undecided(updater), updater._scaler
     return {
         "writer": f"mxopt {__version__}",
         "optimizer": described,
@@ -61,6 +61,7 @@ def describe(updater, dump_optimizer=False):
         "progress": {key: getattr(optimizer, key) for key in attributes.rules_of_progress(type(optimizer))},
         "states": rows.of_updater(updater),
         **({"undecided": undecided.described()} if undecided else {}),
+        **({"loss_scale": scaler.described()} if scaler is not None else {}),
     }
 
 
@@ -125,6 +126,8 @@ class Document:
         The keys of pairs in which either array may be the master.
     readings : list of Dialect
         The dialects whose order the states may be in.
+    loss_scale : dict or None
+        See `mxopt.loss_scaling.LossScale.described`.
     """
 
     writer: str
@@ -141,6 +144,7 @@ class Document:
     scheduler: dict | None = None
     undecided: list = field(default_factory=list)
     readings: list = field(default_factory=list)
+    loss_scale: dict | None = None
 
 
 _PARTS = {"writer": str, "optimizer": dict, "names": dict, "counts": dict, "progress": dict, "states": dict}
@@ -168,7 +172,7 @@ def read_1(tree):
     StateFileError
         Names the faulty part.
     """
-    _check(tree, _PARTS, "the document", ("undecided",))
+    _check(tree, _PARTS, "the document", ("undecided", "loss_scale"))
     described, counts = tree["optimizer"], tree["counts"]
     _check(described, _OPTIMIZER, "the document's optimizer", ("attributes", "attached", "scheduler"))
     _check(counts, _COUNTS, "the document's counts")
@@ -198,6 +202,13 @@ def read_1(tree):
             _check(found.scheduler, _SCHEDULER, "the document's scheduler", ("attached",))
             if not isinstance(found.scheduler.get("attached", {}), dict):
                 raise ForeignStateFile("the document's scheduler must have 'attached', a dict")
+    if "loss_scale" in tree:
+        found.loss_scale = tree["loss_scale"]
+        if not loss_scaling.is_described(found.loss_scale):
+            raise ForeignStateFile(
+                "the document's 'loss_scale' must have dynamic, a positive scale, and the counts steps and "
+                "skipped"
+            )
     if tree.get("undecided") is not None:
         _read_undecided(found, tree["undecided"])
     return found

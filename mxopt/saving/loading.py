@@ -126,6 +126,7 @@ class _Loading:
         self.states = self.names = None
         self.counts = self.device = self.number = None
         self.progress = {}
+        self.loss_scale = None
         #: What is kept elsewhere than in the optimizer's own attributes: SGLD's place in the stream of noise.
         self.elsewhere = {}
         self.ignored = ()
@@ -187,6 +188,21 @@ class _Loading:
         self._check_masters(source)
         self._arrange({dialect: source}, True)
         self.undecided, self.readings = found.undecided, found.readings
+        self._take_loss_scale(found.loss_scale)
+
+    def _take_loss_scale(self, described):
+        scaler = self.updater._scaler
+        if described is None:
+            return
+        if scaler is not None and scaler.dynamic is described["dynamic"]:
+            self.loss_scale = described
+        elif self.strict:
+            cure = repr("dynamic" if described["dynamic"] else described["scale"])
+            raise StateMismatch(
+                f"the file was saved with loss_scale={cure}, and this updater has "
+                f"{'none' if scaler is None else 'another kind'}; create it with loss_scale={cure}, or pass "
+                "strict=False to leave the file's out"
+            )
 
     def _check_masters(self, source):
         arrange = orders.Arrangement(source, source)
@@ -489,6 +505,8 @@ class _Loading:
         vars(optimizer).update(reached)
         for name, value in self.elsewhere.items():
             setattr(optimizer, name, value)
+        if self.loss_scale is not None:
+            updater._scaler.take(self.loss_scale)
         updater.optimizer = optimizer
         updater.states = states
         updater.states_synced = dict.fromkeys(states, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 from .. import checks, dialects
 from ..states import StateMismatch, files, mxnet, native
@@ -93,6 +94,12 @@ def _pieces(updater, dump_optimizer, format):
     # states saved without an optimizer, in the dialect assumed on loading, leave the same question open
     if undecided and (dump_optimizer or dialect is not undecided.dialect):
         undecided.warn("no weight has been seen that would tell")
+    if updater._scaler is not None:
+        warnings.warn(
+            f"{format} has no place for loss_scale: its scale and counts are left out of the file",
+            UserWarning,
+            stacklevel=checks.outside(),
+        )
     optimizer = updater.optimizer
     target = orders.as_in(optimizer, dialect)
     if target is None:

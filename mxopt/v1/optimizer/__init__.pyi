@@ -81,6 +81,7 @@ def get_updater(
     accumulate: int | None = ...,
     transport: str | None = ...,
     clip_global_norm: float | None = ...,
+    loss_scale: float | str | None = ...,
 ) -> Updater: ...
 
 class ADOPT(Optimizer):
