@@ -168,6 +168,16 @@ class Optimizer(torch.optim.Optimizer):
             run.step(group)
         return loss
 
+    def eval(self):
+        """Move the parameters to the point at which a model is evaluated; see `mxopt.Updater.eval`."""
+        for run, group in zip(self._runs, self.param_groups):
+            run.move(group, True)
+
+    def train(self):
+        """Move the parameters back to the point at which they are trained, before the next step."""
+        for run, group in zip(self._runs, self.param_groups):
+            run.move(group, False)
+
     def load_state_dict(self, state_dict):
         """Load states and options, also those of torch's own class where the layouts agree.
 
@@ -276,6 +286,15 @@ class _Run:
 
     def _name(self, position):
         return repr(self.names[position]) if self.names else f"{position} of the group"
+
+    def move(self, group, evaluating):
+        """Move the parameters that have been stepped to one of their two points."""
+        self._follow(group)
+        chosen = [position for position in self.all if position in self.updater.states]
+        weights = [self._look(position, self.params[position]) for position in chosen]
+        (self.updater.eval if evaluating else self.updater.train)(chosen, weights)
+        if chosen:
+            mark_written([self.params[position] for position in chosen])
 
     def step(self, group):
         self._follow(group)

@@ -124,7 +124,10 @@ def test_where_it_cannot_be_it_is_refused():
     for name in ("sgld", "ftrl", "ftml", "muon", "adafactor", "schedulefreesgd", "groupadagrad", "madgrad"):
         with pytest.raises(ValueError, match="cautious must be False for .*; leave it out"):
             mx.create(name, cautious=True)
-        assert not mx.create(name, cautious=False).cautious
+        opt = mx.create(name, cautious=False)
+        with pytest.raises(ValueError, match="cautious must be False for .*; leave it out"):
+            opt.cautious = True
+        assert not opt.cautious
 
 
 def test_files_keep_it():

@@ -431,3 +431,20 @@ def test_the_rate_of_update_n_is_that_of_torchs_step_n_minus_1(theirs, ours, nam
     for update in range(1, settings.get("total_steps", 60)):
         assert schedule(update) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-13), update
         scheduler.step()
+
+
+def test_schedule_free_parameters_move_between_their_points():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = mxopt.torch.Optimizer([weight], "schedulefreesgd", lr=0.1)
+    for _ in range(3):
+        weight.grad = torch.tensor([1.0, -1.0, 2.0])
+        optimizer.step()
+    before, version = weight.detach().clone(), weight._version
+    optimizer.eval()
+    assert (weight != before).all()
+    assert weight._version > version
+    with pytest.raises(ValueError, match="train"):
+        optimizer.step()
+    optimizer.train()
+    torch.testing.assert_close(weight.detach(), before)
+    optimizer.step()

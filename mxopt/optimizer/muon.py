@@ -240,6 +240,9 @@ class _Plans:
     """
 
     def __init__(self, optimizer, plan, indices, weights, grads, states, rule):
+        if not len(indices) == len(weights) == len(grads) == len(states):
+            error = kernels.Refused("lengths", -1, 0)
+            raise checks.refused(error, optimizer, indices, weights, grads, states)
         found = [optimizer._pair_of(index, state) for index, state in zip(indices, states)]
         self.matrices = [i for i, (pair, _) in enumerate(found) if _is_matrix(pair)]
         self.others = [i for i, (pair, _) in enumerate(found) if not _is_matrix(pair)]

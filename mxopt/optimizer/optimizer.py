@@ -233,6 +233,8 @@ class Optimizer(Rates, RuleScalars):
         # Reading self.__dict__ would create it, and slow down all later attribute access (CPython 3.11 on).
         if name in judged and hasattr(self, name):
             judge_change(self, name, value)
+        elif name == "cautious":
+            checks.cautious(self, value)
         object.__setattr__(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -87,5 +87,8 @@ def test_wrong_arguments_are_refused():
         with pytest.raises(kind, match=message):
             mx.create("muon", **wrong)
     opt = mx.create("muon")
+    states = [opt.create_state(i, array(3, 2)) for i in range(2)]
+    with pytest.raises(ValueError, match="must have the same length"):
+        opt.update([0, 1], [array(3, 2), array(3, 2)], [array(3, 2)], states)
     with pytest.raises(TypeError, match=r"must be the pair \(mean, var\); make it with create_state"):
         opt.update(0, array(3, 2), array(3, 2), array(3, 2))
