@@ -423,9 +423,14 @@ class _Vocabulary:
 
     def ours(self, options):
         """The constructor's arguments; an option that the class lacks is refused."""
-        said = {key: value for key, value in options.items() if key not in _NOT_OURS and key not in _HOW}
+        own = self.arguments
+        said = {
+            key: value
+            for key, value in options.items()
+            if key not in _NOT_OURS and (key not in _HOW or key in own)
+        }
         for word, what in _LACKING.items():
-            if said.pop(word, False):
+            if word not in own and said.pop(word, False):
                 raise ValueError(
                     f"{self.cls.__name__} has no {what}; {spelling.INSTEAD.get(word, 'leave it out')}"
                 )

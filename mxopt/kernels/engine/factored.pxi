@@ -29,7 +29,6 @@ def use_factored(tuple functions):
         FACTORED[i] = <rows_fn>PyCapsule_GetPointer(functions[i], "mxopt.rows")
 
 
-@cython.final
 cdef class Factored:
     """One call's work on a stack of matrices; the arrays are checked here, and kept.
 
