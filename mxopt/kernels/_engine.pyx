@@ -24,7 +24,7 @@ import warnings
 import numpy as np
 
 cimport numpy as cnp
-from ._scalars cimport Ledger, Scalars
+from ._scalars cimport Ledger, Scalars, ahead, scalars_of
 
 cnp.import_array()
 

@@ -13,6 +13,7 @@ cdef class Ledger:
     cdef readonly list new
     cdef readonly list fresh
     cdef readonly bint twice
+    cdef readonly bint by_our_code
     cdef public object number
     cdef public object rate
     cdef public dict attributes
@@ -21,3 +22,7 @@ cdef class Ledger:
     cpdef compare(self)
     cpdef write(self)
     cdef undo(self, Py_ssize_t written, list before, list schedule, dict attributes, object number)
+
+
+cpdef tuple ahead(optimizer, indices)
+cpdef Scalars scalars_of(optimizer, list rates, Ledger ledger)

@@ -349,6 +349,8 @@ cdef class Ledger:
         As `put_back` returns it.
     added : list of (dict, dict), or ()
         What is added to which dicts.
+    by_our_code : bool
+        Whether the rates were worked out without a scheduler or an overridden method; not written.
     """
 
     @property
@@ -499,7 +501,7 @@ cdef int fill(object container, object content) except -1:
     return 0
 
 
-def ahead(optimizer, indices):
+cpdef tuple ahead(optimizer, indices):
     """The numbers of a call: its new counts and each tensor's rates. Nothing is changed.
 
     A method of `Rates`. Tensors are counted one by one, each before its own rate is read, so that a list gives the
@@ -526,15 +528,15 @@ def ahead(optimizer, indices):
         raise TypeError(f"_index_update_count must be a dict, got {type(counts).__name__}")
     ledger.foresee(<dict>counts, indices, optimizer.begin_num_update, optimizer)
     t = ledger.t
-    if t is None or optimizer.lr_scheduler is not None or optimizer.lr_mult or optimizer.wd_mult or (
-            optimizer.param_dict or optimizer._rates_apart):
+    ledger.by_our_code = optimizer.lr_scheduler is None and not optimizer._rates_apart
+    if t is None or not ledger.by_our_code or optimizer.lr_mult or optimizer.wd_mult or optimizer.param_dict:
         return optimizer._ahead_apart(indices, ledger), ledger
     if t > optimizer.num_update:
         ledger.number = t
     return [(t, optimizer.lr, optimizer.wd)], ledger
 
 
-def scalars_of(optimizer, list rates not None, ledger):
+cpdef Scalars scalars_of(optimizer, list rates, Ledger ledger):
     """The scalars of a call; other attributes that they advance go to the ledger.
 
     A method of `RuleScalars`.

@@ -180,7 +180,14 @@ class LBSGD(Momentum):
             return 1.0 + (scale - 1) * (number * number) / (whole * whole)
         return 1.0 + (scale - 1) * math.sqrt(number / whole)
 
-    def _fused_once(self, indices, weights, grads, states, lazy=None):
+    def _fused(self, indices, weights, grads, states, lazy=None):
+        try:
+            self._gather_and_step(indices, weights, grads, states, lazy)
+        except (TypeError, ValueError):  # nothing has changed
+            if not self._fused_otherwise(indices, weights, grads, states, lazy):
+                raise
+
+    def _gather_and_step(self, indices, weights, grads, states, lazy):
         # First everything that can fail, on the lists as they are now...
         indices, weights, grads = tuple(indices), list(weights), list(grads)
         if type(states) is list:  # keep a `NewStates`, which says which states are new

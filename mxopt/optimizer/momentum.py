@@ -35,21 +35,17 @@ class Momentum(Optimizer):
     def passes(self):
         return self._moving if self.momentum or self._goes_on else self._resting
 
-    def _fused(self, indices, weights, grads, states, lazy=None):
-        try:
-            self._fused_once(indices, weights, grads, states, lazy)
-        except (TypeError, ValueError):  # refused, and nothing has changed
-            kept = [] if self.momentum else [self._has_momentum(*pair) for pair in zip(weights, states)]
-            lengths = {len(indices), len(weights), len(grads), len(states)}
-            if not any(kept) or self._goes_on or len(lengths) > 1:
-                raise
-        else:
-            return
+    def _fused_otherwise(self, indices, weights, grads, states, lazy):
+        if self.momentum or self._goes_on or len({*map(len, (indices, weights, grads, states))}) > 1:
+            return False
+        kept = [self._has_momentum(*pair) for pair in zip(weights, states)]
+        if not any(kept):
+            return False
         # A schedule has set momentum to 0. As in MXNet, existing states stay in use: multiplied by 0, or
         # untouched until momentum is back.
         if self.rests:
-            self._fused_once(indices, weights, grads, self._rested(weights, states))
-            return
+            self._fused(indices, weights, grads, self._rested(weights, states))
+            return True
         parts = []
         for there in (True, False):
             part = [call for call, has in zip(zip(indices, weights, grads, states), kept) if has == there]
@@ -70,7 +66,8 @@ class Momentum(Optimizer):
                 self._scalars(*self._ahead(columns[0]))
         for there, columns, own, by_rows in parts:
             with self._going_on(there):
-                self._fused_once(*columns, own, by_rows)
+                self._fused(*columns, own, by_rows)
+        return True
 
     @contextlib.contextmanager
     def _going_on(self, there):
@@ -79,8 +76,6 @@ class Momentum(Optimizer):
             yield
         finally:
             del self._goes_on
-
-    _fused_once = Optimizer._fused
 
     def _each(self, indices, weights, grads, states):
         kept = not self.momentum and any(map(self._has_momentum, weights, states))

@@ -24,6 +24,8 @@ from .turns import Turns, gradient
 #: Methods that custom classes override to change how they step; see `Optimizer.built_in`.
 _PROTOCOL = ("update", "update_multi_precision", "step", "fused_step", "create_state",
              "create_state_multi_precision")  # fmt: skip
+#: The compiled methods, which call each other directly where a class overrides none of them.
+_PATH = ("_fused", "_plan", "_ahead", "_scalars")
 
 
 class Optimizer(Rates, RuleScalars):
@@ -243,6 +245,7 @@ class Optimizer(Rates, RuleScalars):
         cls.built_in = all(map(cls._has_built_in, _PROTOCOL))
         compiled = bool(cls.rules) or cls._fused is not Optimizer._fused
         cls._runs_own_rules = cls.update is Optimizer.update and compiled
+        cls._usual_path = all(getattr(cls, name) is getattr(Optimizer, name) for name in _PATH)
         cls.takes_lists = _takes_lists(cls)
         cls.declares_states = cls.create_state is Optimizer.create_state
 
@@ -254,6 +257,8 @@ class Optimizer(Rates, RuleScalars):
 
     #: Whether `update` is built in and handles state pairs itself.
     _runs_own_rules = False
+    #: Whether none of `_PATH` is overridden.
+    _usual_path = False
     takes_lists = True
     #: Whether MXNet 1.9 passes tuples of tensors to `update_multi_precision`, whatever its parameter names.
     aggregates = False
@@ -486,8 +491,12 @@ class Optimizer(Rates, RuleScalars):
         self._fused(indices, weights, grads, states)
 
     # Compiled: what a small call costs beside its arithmetic is mostly here.
-    _fused = kernels.fused
+    _fused = kernels.fused_step
     _plan = kernels.plan_of
+
+    def _fused_otherwise(self, indices, weights, grads, states, lazy):
+        """Step a call that was refused in another way, and return True; False: there is none."""
+        return False
 
     def _refused(self, error, indices, weights, grads, states, rule):
         """The error to raise for what the engine refused."""

@@ -1,11 +1,12 @@
 # The path of a call from the updater to the kernels, compiled because for a small tensor it takes longer than the
-# arithmetic. These functions are methods of `Updater` and `Optimizer`, and call their other methods by name.
+# arithmetic. These functions are methods of `Updater` and `Optimizer`. They call each other directly where a class
+# overrides none of them (`Optimizer._usual_path`), and by name where one does.
 
 cdef dict every_rule = None
 
 
 def use_rules(dict rules not None):
-    """Tell `fused` the rules of the chosen instruction set, by name."""
+    """Tell `fused_step` the rules of the chosen instruction set, by name."""
     global every_rule
     every_rule = rules
 
@@ -32,7 +33,7 @@ cdef bint are_plain(object weights, object grads, object states, Py_ssize_t n) e
     return are_arrays(weights) and are_arrays(grads)
 
 
-def plan_of(optimizer, indices, weights, grads, states, Rule rule not None, lazy=None, bint ordered=False):
+cpdef Plan plan_of(optimizer, indices, weights, grads, states, Rule rule, lazy=None, bint ordered=False):
     """Check the arguments of a call and describe it to the engine; nothing is changed."""
     cdef Plan plan = Plan.__new__(Plan)
     cdef list rows = None
@@ -56,7 +57,7 @@ def plan_of(optimizer, indices, weights, grads, states, Rule rule not None, lazy
     raise refused
 
 
-def fused(optimizer, indices, weights, grads, states, lazy=None):
+cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
     """Step by the compiled rules. Arguments as for `Optimizer.fused_step`, and `lazy` as for `Updater`."""
     cdef mxopt_control control = mxopt_take_control(False)  # scalars must not depend on the caller's rounding mode
     cdef tuple names, noise = None
@@ -64,19 +65,26 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
     cdef Plan plan, whole
     cdef Ledger ledger
     cdef Scalars scalars
-    cdef object draw
+    cdef Rule rule
+    cdef object draw = None
     cdef tuple cautious = None
+    cdef bint usual = optimizer._usual_path
     try:
         # First everything that can fail, which changes nothing...
         indices = tuple(indices)  # the caller's list may change while a scheduler or another thread runs
         names = optimizer.passes
         rule = every_rule[names[len(names) - 1]]
-        plan = optimizer._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
+        if usual:
+            plan = plan_of(optimizer, indices, weights, grads, states, rule, lazy, len(names) > 1)
+        else:
+            plan = optimizer._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
         if not indices or (optimizer.skip_nonfinite and optimizer._skips(plan.finite())):
             return
-        rates, ledger = optimizer._ahead(indices)
+        rates, ledger = ahead(optimizer, indices) if usual else optimizer._ahead(indices)
         if plan.per_tensor:
             scalars = optimizer._scalars_from(rates, plan.numbers())
+        elif usual:
+            scalars = scalars_of(optimizer, rates, ledger)
         else:
             scalars = optimizer._scalars(rates, ledger)
         if plan.sparse is not None and plan.by_rows:
@@ -89,18 +97,21 @@ def fused(optimizer, indices, weights, grads, states, lazy=None):
             rules, scalars, columns = optimizer._with_norms(indices, whole, scalars, ledger)
         if type(states) is not list and optimizer._are_new(states):
             ledger.more = [*ledger.added, *states.added]
-        if optimizer.lr_scheduler is not None or optimizer._rates_apart or not optimizer.built_in:
+        if not ledger.by_our_code or not optimizer.built_in:
             plan.compare()  # the user's code may have run since
             ledger.compare()
         if optimizer.cautious:
             cautious = optimizer._caution(rates, len(indices))
-        draw = optimizer._draw
-        if draw is not None:
+        if rule.drawn:
+            draw = optimizer._draw
             noise = optimizer._noise(plan.nelements)
         # ...then one call that cannot.
         plan.take_step(rules, scalars, columns, draw, ledger, noise, cautious)
     except Refused as error:  # an array was resized while a scheduler or `_draw` ran
         raise optimizer._refused(error, indices, (), (), (), None) from None
+    except (TypeError, ValueError):  # nothing has changed
+        if not optimizer._fused_otherwise(indices, weights, grads, states, lazy):
+            raise
     finally:
         mxopt_give_back(control)
 
@@ -119,10 +130,8 @@ def step_of_updater(updater, index, grad, weight, lazy):
         grads = updater._summed(indices, grads, weights)
         if grads is None:
             return
-    if updater._undecided:
-        updater._undecided.before_step(updater.states, indices, weights)
-    if updater._loaded:
-        updater._follow_weights(indices, weights)
+    if updater._undecided or updater._loaded:
+        updater._ready_for(indices, weights)
     if updater._young:
         updater._look_again(indices, grads, weights)
     optimizer, known = updater.optimizer, updater.states
@@ -133,7 +142,10 @@ def step_of_updater(updater, index, grad, weight, lazy):
             pass
         else:
             if optimizer.use_fused_step and optimizer._runs_own_rules:
-                optimizer._fused(indices, weights, grads, states, lazy)
+                if optimizer._usual_path:
+                    fused_step(optimizer, indices, weights, grads, states, lazy)
+                else:
+                    optimizer._fused(indices, weights, grads, states, lazy)
             else:
                 optimizer.update_multi_precision(indices, weights, grads, states)
             if optimizer.step_callbacks:
