@@ -295,9 +295,10 @@ def report_folder():
 def extension(name):
     texts = ["prefetch.h", "dtypes.h", "control.h"]
     if "_rules_" in name:
-        texts += ["storage.h", "lanes.h", "noise.h", "factored.h", *(f"rules/{p.name}" for p in RULES)]
+        texts += ["storage.h", "lanes.h", "noise.h", "factored.h", "moves.h"]
+        texts += [f"rules/{p.name}" for p in RULES]
     elif name == "_engine":
-        texts += ["threads.h", "clock.h", "factored.h", *(f"engine/{p.name}" for p in ENGINE)]
+        texts += ["threads.h", "clock.h", "factored.h", "moves.h", *(f"engine/{p.name}" for p in ENGINE)]
     elif name == "_scalars":
         texts.append("memo.h")
     return Extension(

@@ -52,6 +52,18 @@ def test_moves_are_those_of_the_plain_step_or_none(name, settings, fused):
     np.testing.assert_array_equal(cautious[~agrees], weight[~agrees])
 
 
+@names
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "step"])
+def test_a_nan_is_not_hidden(name, fused):
+    """Where a plain step makes a NaN, so does a cautious one."""
+    grad, made = np.array([1.0, np.nan, -1.0], np.float32), []
+    for cautious in (False, True):
+        updater = mx.get_updater(mx.create(name, use_fused_step=fused, cautious=cautious))
+        made.append(np.ones(3, np.float32))
+        updater(0, grad, made[-1])
+    np.testing.assert_array_equal(np.isnan(made[1]), np.isnan(made[0]))
+
+
 @pytest.mark.parametrize("name", ["adamw", "lion", "laprop", "adan", "ademamix", "signum"])
 def test_decoupled_decay_is_not_undone(name):
     """An element without a gradient decays as in a plain step."""

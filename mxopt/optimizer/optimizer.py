@@ -67,7 +67,7 @@ class Optimizer(Rates, RuleScalars):
         Run the compiled rule (`fused_step`) rather than NumPy (`step`).
     cautious : bool, default False
         Undo the moves of elements that do not go down their gradient, and make the others longer by the share
-        of those that do [1]_. Decoupled weight decay is not touched. Takes about five times as long.
+        of those that do [1]_. Decoupled weight decay is not touched. Takes five to eight times as long.
     skip_nonfinite : bool, default False
         A call with an infinity or NaN in any gradient changes nothing - weights, states and counts stay as
         they are - and is counted in `skipped`. Costs one more pass over the gradients.

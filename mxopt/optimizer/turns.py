@@ -71,7 +71,7 @@ class Turns:
         moved = weight - kept
         agrees = moved * np.sign(grad) * np.sign(self.optimizer._rescale) < 0
         share = max(agrees.mean() if agrees.size else 0.0, 1e-3)
-        weight[...] = np.where(agrees, kept + moved / share, kept)
+        weight[...] = np.where(agrees | np.isnan(moved), kept + moved / share, kept)
 
     def _write(self, targets, sources):
         kernels.write_back(targets, sources, self.ledger)

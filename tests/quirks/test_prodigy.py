@@ -17,7 +17,9 @@ def test_the_distance_is_found_and_shared(fused):
     updater = mx.get_updater(mx.create("prodigy", use_fused_step=fused))
     for _ in range(300):
         updater([0, 1], [w - t for w, t in zip(weights, target)], weights)
-    assert 1 < updater.optimizer.d < 100
+    # d is a lower bound of the distance from the start, which is 40.2, and grew from 1e-6
+    distance = np.sqrt(sum(np.square(t).sum() for t in target))
+    assert 1 < updater.optimizer.d <= distance
     assert max(np.abs(w - t).max() for w, t in zip(weights, target)) < 1
 
 
@@ -31,7 +33,7 @@ def test_tensors_one_by_one_are_refused(fused):
         updater(1, weights[1] - target[1], weights[1])
     np.testing.assert_array_equal(weights[1], before[0])
     assert updater.optimizer.d == before[1]
-    assert 1 not in updater.states
+    assert set(updater.states) == {0}
     assert updater.optimizer._index_update_count == {0: 1}
 
 

@@ -122,9 +122,9 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
 
     arrays: its arrays by name, in order; "-" for one the pass neither reads nor writes; "name/row" for one with
         one element a row: then n is the length of a row, and one more array points to the number of rows
-        (Py_ssize_t), which lie one after the other; "name/tensor" for a single number a tensor: the rule finds what it
-        becomes among its scalars, by this name, and the engine stores it; "name/drawn", the last one, for an input that has no
-        array: the caller's function fills it block by block.
+        (Py_ssize_t), which lie one after the other; "name/tensor" for a single number a tensor: the rule finds its new
+        value among its scalars, by this name, and the engine stores it; "name/drawn", the last one, for an input
+        without an array: the caller's function fills it block by block.
     scalars: the fields of its struct of scalars, in order.
     writes: the arrays it writes; all but the gradient when not given.
     sums: the partial sums it adds to, by name (see norms.pxi); the next pass finds them among its scalars.
@@ -159,6 +159,12 @@ cdef extern from "noise.h" nogil:
 # Normal numbers by their place in a stream, for float and for double.
 NORMALS = (PyCapsule_New(<void*>mxopt_normals_f32, "mxopt.normals", NULL),
            PyCapsule_New(<void*>mxopt_normals_f64, "mxopt.normals", NULL))
+
+cdef extern from "moves.h" nogil:
+    const void* mxopt_moves_table()
+
+# What cautious steps do to blocks.
+MOVES = PyCapsule_New(<void*>mxopt_moves_table(), "mxopt.moves", NULL)
 
 # The table of storage dtypes (see dtypes.h), built for this instruction set: one for the rules and the engine.
 cdef const Storage* STORED_AS = mxopt_storage_table()
