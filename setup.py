@@ -33,7 +33,7 @@ RULES = sorted(Path(KERNELS, "rules").glob("*.pxi"))
 ENGINE = sorted(Path(KERNELS, "engine").glob("*.pxi"))
 
 # -fno-math-errno, -fno-trapping-math: sqrt, selects and conversions vectorise; no value changes.
-# -ffp-contract=off: no fused multiply-add, so every instruction set gives the same bits.
+# -ffp-contract=off: no fused multiply-add but by name, so every instruction set gives the same bits.
 # --param=...: GCC otherwise gives up vectorising a loop over six arrays that may alias.
 GNU_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-strict-aliasing"]
 GCC_FLAGS = ["--param=vect-max-version-for-alias-checks=40"]
@@ -41,9 +41,9 @@ MSVC_FLAGS = ["/O2", "/fp:precise"]
 
 INSTRUCTION_SETS = {
     "baseline": [],
-    "avx2": ["-mavx2", "-mf16c", "-mtune=haswell"],
+    "avx2": ["-mavx2", "-mfma", "-mf16c", "-mtune=haswell"],
     "avx512": [
-        "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mf16c",
+        "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c",
         "-mtune=skylake-avx512", "-mprefer-vector-width=512",
     ],
 }  # fmt: skip
@@ -295,7 +295,7 @@ def report_folder():
 def extension(name):
     texts = ["prefetch.h", "dtypes.h", "control.h"]
     if "_rules_" in name:
-        texts += ["storage.h", "lanes.h", "noise.h", "factored.h", "moves.h"]
+        texts += ["storage.h", "lanes.h", "noise.h", "fma.h", "factored.h", "moves.h"]
         texts += [f"rules/{p.name}" for p in RULES]
     elif name == "_engine":
         texts += ["threads.h", "clock.h", "factored.h", "moves.h", *(f"engine/{p.name}" for p in ENGINE)]

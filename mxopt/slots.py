@@ -206,7 +206,9 @@ def disagreement(cls, arrays):
     (str, str) or None
         Where they first differ, the class's name and the rule's; None if some structure fits.
     """
-    if isinstance(cls.state_names, tuple):  # a class that creates its states itself
+    if cls.states_of_rules:
+        choices = [cls.states_of_rules]
+    elif isinstance(cls.state_names, tuple):  # a class that creates its states itself
         choices = [cls.state_names]
     else:
         choices = [

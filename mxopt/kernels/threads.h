@@ -98,7 +98,7 @@ static inline int mxopt_cpu_has(int which) { /* 0 avx2, 1 avx512 */
     /* F16C by cpuid: older compilers do not know its name. */
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 29))) return 0;
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2")) return 0;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
     if (which == 0) return 1;
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

@@ -8,16 +8,23 @@ from .. import checks, clipping, kernels
 from ..arrays import as_array, interpolated, is_half
 from ..slots import Form, StateSlot
 from .optimizer import Optimizer, register
-from .turns import Turns
+from .turns import Parted, PartedTurns
 
 
-def _form(words, shape_of):
-    return Form(words, lambda shape, dtype: {"": (shape_of(shape), dtype)})
+def _shapes(shape):
+    """The shapes of (row, col, var) for a weight of some shape."""
+    if len(shape) < 2:
+        return (0,), (0,), shape
+    return (*shape[:-1], 1), (*shape[:-2], 1, shape[-1]), (0,)
 
 
-_OF_ROWS = _form("a number for each row", lambda s: (*s[:-1], 1) if len(s) > 1 else (0,))
-_OF_COLUMNS = _form("a number for each column", lambda s: (*s[:-2], 1, s[-1]) if len(s) > 1 else (0,))
-_OF_VECTORS = _form("of the weight's shape, empty for matrices", lambda s: s if len(s) < 2 else (0,))
+def _form(words, part):
+    return Form(words, lambda shape, dtype: {"": (_shapes(shape)[part], dtype)})
+
+
+_OF_ROWS = _form("a number for each row", 0)
+_OF_COLUMNS = _form("a number for each column", 1)
+_OF_VECTORS = _form("of the weight's shape, empty for matrices", 2)
 
 
 @register
@@ -51,14 +58,14 @@ class Adafactor(Optimizer):
     clip_threshold : float, default 1.0
         The largest root mean square of an update; 1 or more.
     use_fused_step : bool, default True
-        Run the compiled functions for arrays of two dimensions and more.
+        Run the compiled rules rather than `step`.
     **kwargs
         Arguments of `Optimizer`.
 
     Notes
     -----
     With more than two dimensions, the last two are those of a matrix. Vectors and numbers have no rows and
-    columns, so they keep a whole second moment, and NumPy steps them. The numbers are those of
+    columns, so they keep a whole second moment. The numbers are those of
     ``torch.optim.Adafactor`` 2.13, which takes `epsilon1` elsewhere than the paper does.
 
     State: (row, col, var), zeros in the weight's dtype. Of a matrix row has shape (..., rows, 1), col has
@@ -84,11 +91,15 @@ class Adafactor(Optimizer):
     """
 
     family = "later"
+    rules = ("adafactor_sizes", "adafactor_vector")
+    scalar_names = ("kept", "step", "rescale_grad", "clip_gradient", "share", "least", "weight_size",
+                    "update_size")  # fmt: skip
     state_slots = (
         StateSlot("row", form=_OF_ROWS),
         StateSlot("col", form=_OF_COLUMNS),
         StateSlot("var", form=_OF_VECTORS),
     )
+    states_of_rules = ("var",)
     not_lazy_because = "it sums over the rows and columns of the whole tensor"
     not_sharded_because = not_lazy_because
     not_cautious_because = "its updates are clipped by the size of all of them"
@@ -103,14 +114,16 @@ class Adafactor(Optimizer):
         self.clip_threshold = checks.number("clip_threshold", clip_threshold, 1)
 
     def _plan(self, indices, weights, grads, states, rule, lazy=None, ordered=False):
-        pairs = [self._parts_of(index, *pair) for index, *pair in zip(indices, weights, states)]
-        # Plain SGD's rule has no state: the plan is of weights, masters and gradients.
-        return super()._plan(indices, weights, grads, pairs, kernels.RULES["sgd"], False)
+        found = [self._parts_of(index, *pair) for index, *pair in zip(indices, weights, states)]
+        columns = list(indices), list(weights), list(grads), [seen for seen, _ in found]
+        # Plain SGD's rule has no state: the plan of matrices is of weights, masters and gradients.
+        return Parted(self, super()._plan, columns, [turns for _, turns in found], kernels.RULES["sgd"], rule)
 
     def _parts_of(self, index, weight, state):
-        """What a plan needs to see of a state: the master, or nothing; raises for parts that do not fit."""
+        """What a plan needs to see of a state, and whether it is a matrix; raises if parts do not fit."""
         at, master = self.master_position, None
-        weight = as_array(weight, f"weight of {checks.who(self, index)}")
+        if not isinstance(weight, np.ndarray):
+            weight = as_array(weight, f"weight of {checks.who(self, index)}")
         if self.multi_precision and is_half(weight.dtype):
             if not isinstance(state, (tuple, list)) or len(state) != 2:
                 raise checks.refused(kernels.Refused("pair", 0, 2), self, [index], [weight], [None], [state])
@@ -119,21 +132,22 @@ class Adafactor(Optimizer):
             raise TypeError(
                 f"state of {checks.who(self, index)} must be (row, col, var); make it with create_state"
             )
-        for slot, part in zip(self.state_slots, state):
-            (shape, _) = slot.form.parts(weight.shape, None)[""]
-            if np.shape(part) != shape:
+        is_matrix = weight.ndim > 1 and weight.size > 0
+        for slot, part, shape in zip(self.state_slots, state, _shapes(weight.shape)):
+            if getattr(part, "shape", None) != shape:
                 raise ValueError(
                     f"{slot.name} of {checks.who(self, index)} must have shape {shape} for its weight "
                     f"of shape {weight.shape}, got {np.shape(part)}; make it with create_state"
                 )
-            if not part.flags.writeable:
+            if is_matrix and not part.flags.writeable:
                 raise ValueError(
                     f"{slot.name} of {checks.who(self, index)} is updated in place but is read-only; pass a "
                     "writable copy made by numpy.array(...)"
                 )
-        if master is None:
-            return None
-        return (master, None) if at == 0 else (None, master)
+        seen = None if is_matrix else state[2] if weight.ndim < 2 else np.empty(weight.shape, weight.dtype)
+        if master is not None:
+            seen = (master, seen) if at == 0 else (seen, master)
+        return seen, is_matrix
 
     def _numbers(self, real, t, lr):
         """(share, the smallest root of the moment, the relative step) of the t-th update."""
@@ -142,11 +156,8 @@ class Adafactor(Optimizer):
 
     def _fused(self, indices, weights, grads, states, lazy=None):
         each = _InPlace(self, indices, weights, grads, states)
-        for weight, grad, state, t, lr, wd in each:
-            if weight.ndim > 1 and weight.size:
-                each.add(weight, self._compiled(weight, grad, state, t, lr, wd))
-            else:
-                self._step(weight, grad, state, t, lr, wd)
+        for weight, *turn in each:
+            each.add(weight, self._compiled(weight, *turn))
 
     def _compiled(self, weight, grad, state, t, lr, wd):
         """What is left to do for one array of matrices: a pass that steps it."""
@@ -163,6 +174,24 @@ class Adafactor(Optimizer):
         step *= max(self.epsilon2, math.sqrt(weight_squares / weight.size))
         step /= max(1.0, math.sqrt(work.squares() / weight.size) / self.clip_threshold)
         return work.stepping(weight, 1.0 - lr * wd, step)
+
+    def scalars(self, t, lr, wd):
+        share, least, step = self._numbers(np.float64, t, lr)
+        return 1.0 - lr * wd, step, self._rescale, self._clip, share, least * least, 0.0, 0.0
+
+    def _rules_of_others(self, plan, rates):
+        """The rules of vectors and numbers, and their scalars."""
+        scalars = self._tabulated(rates, self.scalars).each(len(rates))
+        step, least = map(self.scalar_names.index, ("step", "least"))
+        scalars.singles[:, least] = self._numbers(np.float32, 1, 0.0)[1] ** 2
+        first, last = (kernels.RULES[name] for name in self.rules)
+        sums = plan.run(first, scalars.table, scalars.rows, scalars.singles)
+        with np.errstate(all="ignore"):
+            weight_rms, update_rms = np.sqrt(sums / np.maximum(plan.sizes, 1)[:, None]).T
+            scalars.table[:, step] *= np.fmax(self.epsilon2, weight_rms)
+            scalars.table[:, step] /= np.fmax(1.0, update_rms / self.clip_threshold)
+        scalars.singles[:, step] = scalars.table[:, step]
+        return [last], scalars
 
     def step(self, indices, weights, grads, states):
         for turn in self._each(indices, weights, grads, states):
@@ -188,7 +217,7 @@ class Adafactor(Optimizer):
         weight -= step * update
 
 
-class _InPlace(Turns):
+class _InPlace(PartedTurns):
     """Turns that pass on weights themselves where the compiled functions can step them, at the very end."""
 
     def __init__(self, *arguments):
@@ -196,8 +225,6 @@ class _InPlace(Turns):
         self.works, self.copy = [], None
 
     def _working(self, weight, main, pairs, dtype):
-        if main.ndim < 2 or not main.size:
-            return super()._working(weight, main, pairs, dtype)
         if main is weight and main.flags.c_contiguous and main.dtype in (np.float32, np.float64):
             return np.asarray(main)
         copy = np.array(main, np.float64 if main.dtype == np.float64 else np.float32, order="C")
@@ -211,9 +238,6 @@ class _InPlace(Turns):
             work.take()
         else:
             self.works.append(work)
-
-    def _write(self, targets, sources):
-        kernels.write_back(targets, sources, self.ledger, factored=self.works)
 
 
 def _mean(array, axis):

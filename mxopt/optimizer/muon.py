@@ -9,7 +9,7 @@ from .. import checks, kernels
 from ..arrays import interpolated, zeros_like
 from ..slots import Form, StateSlot, like
 from .optimizer import Optimizer, register
-from .turns import Turns
+from .turns import Parted, PartedTurns
 
 #: Coefficients of the Newton-Schulz iteration: the steepest slope at zero that keeps singular values near 1.
 SLOPE, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315
@@ -171,7 +171,13 @@ class Muon(Optimizer):
     # -- the two kinds of weights ----------------------------------------------------------------------
 
     def _plan(self, indices, weights, grads, states, rule, lazy=None, ordered=False):
-        return _Plans(self, super()._plan, indices, weights, grads, states, rule)
+        found = [self._pair_of(index, state) for index, state in zip(indices, states)]
+        turn = [_is_matrix(pair) for pair, _ in found]
+        seen = [rebuilt(pair[0]) if matrix else state
+                for (pair, rebuilt), matrix, state in zip(found, turn, states)]  # fmt: skip
+        columns = list(indices), list(weights), list(grads), seen
+        # Lion's rule takes what a matrix has: one state of the weight's shape.
+        return Parted(self, super()._plan, columns, turn, kernels.RULES["lion"], rule)
 
     def _pair_of(self, index, state):
         """(mean, var) of a state, and a function that puts something else in its place."""
@@ -186,7 +192,7 @@ class Muon(Optimizer):
         )
 
     def _fused(self, indices, weights, grads, states, lazy=None):
-        self._step_matrices(_Matrices(self, indices, weights, grads, states))
+        self._step_matrices(PartedTurns(self, indices, weights, grads, states))
 
     def step(self, indices, weights, grads, states):
         self._step_matrices(self._each(indices, weights, grads, states))
@@ -214,6 +220,10 @@ class Muon(Optimizer):
             return math.sqrt(max(1.0, rows / max(columns, 1)))
         return 0.2 * math.sqrt(max(rows, columns))
 
+    def _rules_of_others(self, plan, rates):
+        """The rules of the tensors that are no matrices, and their scalars."""
+        return [kernels.RULES[name] for name in self.rules], self._tabulated(rates, self.scalars)
+
     def scalars(self, t, lr, wd, *numbers):
         return (1.0 - lr * wd, lr / (1.0 - self.beta1**t), self._rescale, self._clip, self.beta1, self.beta2,
                 self.epsilon, math.sqrt(1.0 - self.beta2**t))  # fmt: skip
@@ -227,57 +237,3 @@ def _is_matrix(state):
     """Whether a state (mean, var) is that of a matrix."""
     mean, var = state
     return mean.ndim == 2 and var.ndim == 1 and not var.size
-
-
-class _Plans:
-    """The checked arrays of a call: matrices, whose products are NumPy's, and the rest, which the rule steps.
-
-    Attributes
-    ----------
-    matrices, others : list of int
-        Their positions in the call.
-    of_others : kernels.Plan
-    """
-
-    def __init__(self, optimizer, plan, indices, weights, grads, states, rule):
-        if not len(indices) == len(weights) == len(grads) == len(states):
-            error = kernels.Refused("lengths", -1, 0)
-            raise checks.refused(error, optimizer, indices, weights, grads, states)
-        found = [optimizer._pair_of(index, state) for index, state in zip(indices, states)]
-        self.matrices = [i for i, (pair, _) in enumerate(found) if _is_matrix(pair)]
-        self.others = [i for i, (pair, _) in enumerate(found) if not _is_matrix(pair)]
-        states = list(states)
-        for i in self.matrices:
-            (mean, _), rebuilt = found[i]
-            states[i] = rebuilt(mean)
-
-        def part(positions, rule):
-            columns = ([column[i] for i in positions] for column in (indices, weights, grads, states))
-            return plan(*columns, rule, False)
-
-        # Lion's rule takes what a matrix has, one state of the weight's shape: only its arrays matter.
-        self.of_matrices, self.of_others = (
-            part(self.matrices, kernels.RULES["lion"]),
-            part(self.others, rule),
-        )
-
-    def finite(self):
-        """Whether every element of every gradient is finite."""
-        return self.of_matrices.finite() and self.of_others.finite()
-
-
-class _Matrices(Turns):
-    """The matrices of a call one by one; the other weights are stepped as their results are written."""
-
-    @property
-    def positions(self):
-        return self.plan.matrices
-
-    def _write(self, targets, sources):
-        optimizer, others = self.optimizer, self.plan.others
-        if not others or not self.indices:
-            super()._write(targets, sources)
-            return
-        scalars = optimizer._tabulated([self.rates[i] for i in others], optimizer.scalars)
-        rules = [kernels.RULES[name] for name in optimizer.rules]
-        kernels.write_back(targets, sources, self.ledger, self.plan.of_others, rules, scalars)

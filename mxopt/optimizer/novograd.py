@@ -87,17 +87,21 @@ class NovoGrad(Optimizer):
     def _share(self):
         return 1.0 - self.beta1 if self.grad_averaging else 1.0
 
-    def scalars(self, t, lr, wd, *numbers):
-        (var,) = numbers or (0.0,)
+    def scalars(self, t, lr, wd):
         wd, before = (0.0, 1.0 - lr * wd) if self.decoupled_weight_decay else (wd, 1.0)
-        return lr, wd, self._rescale, self._clip, self.beta1, self._share, before, 1.0, var
+        return lr, wd, self._rescale, self._clip, self.beta1, self._share, before, 1.0, 0.0
+
+    def _scalars_from(self, rates, numbers):
+        scalars = self._tabulated(rates, self.scalars).each(len(numbers))
+        var = self.scalar_names.index("var")
+        scalars.table[:, var] = scalars.singles[:, var] = numbers[:, 0]
+        return scalars
 
     def _next_var(self, var, squares):
         """The running squared norm; numbers or arrays."""
         return np.where(var == 0, squares, self.beta2 * var + (1.0 - self.beta2) * squares)
 
     def between(self, indices, rule, sums, scalars):
-        scalars = scalars.each(len(sums))
         divisor, var = map(self.scalar_names.index, ("divisor", "var"))
         with np.errstate(all="ignore"):
             scalars.table[:, var] = self._next_var(scalars.table[:, var], sums[:, 0])

@@ -255,6 +255,8 @@ class Optimizer(Rates, RuleScalars):
         author = next(base for base in cls.__mro__ if method in vars(base))
         return vars(author).get("built_in", False)
 
+    #: The states that `rules` take, by name, where it is not all of them.
+    states_of_rules: tuple[str, ...] = ()
     #: Whether `update` is built in and handles state pairs itself.
     _runs_own_rules = False
     #: Whether none of `_PATH` is overridden.

@@ -79,9 +79,13 @@ class RuleScalars:
     _scalars = kernels.scalars_of
 
     def _scalars_from(self, rates, numbers):
-        """The scalars of tensors whose states hold `numbers`, a tuple for each."""
-        rates = rates * len(numbers) if len(rates) < len(numbers) else rates
-        return self._tabulated([(*rate, *held) for rate, held in zip(rates, numbers)], self.scalars)
+        """The scalars of tensors whose states hold `numbers`, a row for each."""
+        if len(rates) == 1 and (numbers == numbers[:1]).all():
+            numbers = numbers[:1]
+        elif len(rates) == 1:
+            rates = rates * len(numbers)
+        held = map(tuple, numbers.tolist())
+        return self._tabulated([(*rate, *one) for rate, one in zip(rates, held)], self.scalars)
 
     def _tabulated(self, rates, make):
         """`kernels.Scalars` of ``make(t, lr, wd)``, and numbers if there are any; equal rates share a row."""

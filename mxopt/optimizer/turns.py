@@ -112,6 +112,65 @@ class Turns:
             yield (copy, grad, state, t, optimizer._rate_of(index, copy, grad, lr, wd), wd), pairs
 
 
+class Parted:
+    """A checked call of which some tensors take turns, and rules step the others.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    plan : callable
+        The optimizer's `_plan`.
+    columns : tuple of list
+        Indices, weights, gradients, and what a plan needs to see of the states.
+    turn : list of bool
+        Which tensors take turns.
+    arrays_of : Rule
+        Any rule that has the arrays of those; it is not run.
+    rule : Rule
+        The last one of the others.
+
+    Attributes
+    ----------
+    turning, others : list of int
+        Their positions in the call.
+    of_others : kernels.Plan
+    """
+
+    def __init__(self, optimizer, plan, columns, turn, arrays_of, rule):
+        if len({*map(len, columns)}) > 1:
+            raise checks.refused(kernels.Refused("lengths", -1, 0), optimizer, *columns)
+        self.turning = [i for i, turns in enumerate(turn) if turns]
+        self.others = [i for i, turns in enumerate(turn) if not turns]
+
+        def part(positions, rule):
+            return plan(*([column[i] for i in positions] for column in columns), rule, False, True)
+
+        self.of_turning, self.of_others = part(self.turning, arrays_of), part(self.others, rule)
+
+    def finite(self):
+        """Whether every element of every gradient is finite."""
+        return self.of_turning.finite() and self.of_others.finite()
+
+
+class PartedTurns(Turns):
+    """Turns of a `Parted` call; its other tensors are stepped as the results of the turns are written."""
+
+    #: Further steps that belong to the change; see `kernels.write_back`.
+    works = None
+
+    @property
+    def positions(self):
+        return self.plan.turning
+
+    def _write(self, targets, sources):
+        others = self.plan.others
+        step = ()
+        if others and self.indices:
+            plan = self.plan.of_others
+            step = (plan, *self.optimizer._rules_of_others(plan, [self.rates[i] for i in others]))
+        kernels.write_back(targets, sources, self.ledger, *step, factored=self.works)
+
+
 def gradient(grad, optimizer, index):
     """A gradient as an array or a RowSparseArray."""
     if isinstance(grad, (np.ndarray, RowSparseArray)):

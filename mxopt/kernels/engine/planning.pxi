@@ -182,6 +182,11 @@ cdef class Plan:
         self.add_blocks = add_blocks
 
     @property
+    def sizes(self):
+        """How many elements each tensor has: int64 array (number of tensors,)."""
+        return np.array([self.tensors[i].size for i in range(self.ntensors)], np.int64)
+
+    @property
     def elements(self):
         """How many elements the rule visits."""
         return self.nelements
@@ -789,17 +794,18 @@ cdef class Plan:
         return 0
 
     def numbers(self):
-        """What the states of one number a tensor hold: a tuple of floats for each tensor."""
+        """What the states of one number a tensor hold: float64 array (number of tensors, number of such states)."""
         cdef Py_ssize_t i
         cdef int a
         cdef Tensor* t
-        cdef list found = [], held
+        found = np.empty((self.ntensors, bin(self.per_tensor).count("1")))
+        cdef double* to = <double*>cnp.PyArray_DATA(found)
         for i in range(self.ntensors):
-            t, held = &self.tensors[i], []
+            t = &self.tensors[i]
             for a in range(self.narrays):
                 if (self.per_tensor >> a) & 1:
-                    held.append((<double*>t.data[a])[0] if t.dtype[a] == F64 else <double>(<float*>t.data[a])[0])
-            found.append(tuple(held))
+                    to[0] = (<double*>t.data[a])[0] if t.dtype[a] == F64 else <double>(<float*>t.data[a])[0]
+                    to += 1
         return found
 
     cdef void keep_numbers(self, const Pass* c, const int* columns) noexcept:

@@ -1,7 +1,7 @@
 # Adafactor: a second moment that is the product of its mean over each row and over each column.
 #
 # Not rules as the others are: a matrix's sums run along both of its axes. Each function takes some whole rows of one
-# matrix; the engine (engine/factored.pxi) shares them out.
+# matrix; the engine (engine/factored.pxi) shares them out. Vectors keep a whole moment, and have rules: at the end.
 
 from libc.stddef cimport ptrdiff_t
 
@@ -121,3 +121,59 @@ FACTORED = (
     PyCapsule_New(<void*>factored_step_f32, "mxopt.rows", NULL),
     PyCapsule_New(<void*>factored_step_f64, "mxopt.rows", NULL),
 )
+
+
+cdef struct AdafactorScalars:
+    double kept, step, rescale_grad, clip_gradient, share, least, weight_size, update_size
+
+
+cdef inline real vector_update(real g, real var, real least) noexcept nogil:
+    return g * (<real>1 / root(var if var > least else least))
+
+
+cdef void adafactor_sizes(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const AdafactorScalars* s = <const AdafactorScalars*>scalars
+        const real* weight = arrays[0]
+        const real* grad = arrays[1]
+        const real* var = arrays[2]
+        double* sums = <double*>arrays[3]
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
+        real share = <real>s.share, least = <real>s.least
+        real updates[PIECE]
+        real g
+        Py_ssize_t i, p = 0, piece
+    while p < n:
+        piece = min(PIECE, n - p)
+        for i in range(piece):
+            g = clipped(grad[p + i] * rescale, clip)
+            updates[i] = vector_update(g, interpolated(var[p + i], g * g, share), least)
+        sums[0] += squares(weight + p, piece)
+        sums[1] += squares(<const real*>updates, piece)
+        p += PIECE
+
+
+cdef void adafactor_vector(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
+    cdef:
+        const AdafactorScalars* s = <const AdafactorScalars*>scalars
+        real* weight = arrays[0]
+        const real* grad = arrays[1]
+        real* var = arrays[2]
+        real kept = <real>s.kept, step = <real>s.step
+        real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient
+        real share = <real>s.share, least = <real>s.least
+        real g, v
+        Py_ssize_t i
+    for i in range(n):
+        g = clipped(grad[i] * rescale, clip)
+        v = interpolated(var[i], g * g, share)
+        var[i] = v
+        weight[i] = fused(-step, vector_update(g, v, least), weight[i] * kept)
+
+
+cdef str ADAFACTOR_SCALARS = "kept step rescale_grad clip_gradient share least weight_size update_size"
+
+register("adafactor_sizes", <rule_fn>adafactor_sizes[float], <rule_fn>adafactor_sizes[double], sizeof(AdafactorScalars),
+         "weight grad var", ADAFACTOR_SCALARS, "", "weight_size update_size")
+register("adafactor_vector", <rule_fn>adafactor_vector[float], <rule_fn>adafactor_vector[double],
+         sizeof(AdafactorScalars), "weight grad var", ADAFACTOR_SCALARS)

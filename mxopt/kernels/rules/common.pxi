@@ -78,13 +78,22 @@ cdef inline real decayed(real grad, real decay, real bound, bint clips_decay) no
     return clipped(grad + decay, bound) if clips_decay else clipped(grad, bound) + decay
 
 
+cdef extern from "fma.h" nogil:
+    float mxopt_fma(float x, float y, float z)
+
+
 cdef inline real fused(real x, real y, real z) noexcept nogil:
-    # x * y + z, rounded once for float, as libraries that use fused multiply-adds have it. The product of two floats
-    # is exact in double, so every instruction set gives the same bits. For double it is rounded as it is written.
+    # x * y + z, rounded once for float, as libraries that use fused multiply-adds have it. For double it is rounded as
+    # it is written.
     if real is float:
-        return <float>(<double>x * <double>y + <double>z)
+        return mxopt_fma(x, y, z)
     else:
         return x * y + z
+
+
+cdef inline real interpolated(real x, real y, real share) noexcept nogil:
+    # From the nearer end, as torch's lerp.
+    return fused(share, y - x, x) if share < <real>0.5 else fused(share - <real>1, y - x, y)
 
 
 # Division by what a whole loop shares. For float, x * (1 / divisor) in double lies within 2**-52 of the quotient, and

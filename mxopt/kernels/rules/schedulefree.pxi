@@ -8,11 +8,6 @@ cdef struct ScheduleFreeScalars:
     double weight_sum, lr_max, evaluating
 
 
-cdef inline real interpolated(real x, real y, real share) noexcept nogil:
-    # From the nearer end, as torch's lerp.
-    return fused(share, y - x, x) if share < <real>0.5 else fused(share - <real>1, y - x, y)
-
-
 cdef void schedulefreesgd(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
     cdef:
         const ScheduleFreeScalars* s = <const ScheduleFreeScalars*>scalars
