@@ -199,6 +199,30 @@ def composed(seconds, size=4_000_000):
         gc.collect()
 
 
+def later(seconds):
+    """The optimizers published since, beside the implementations that their numbers are taken from."""
+    names = [name for name in sorted(mxopt.optimizer.opt_registry)
+             if mxopt.optimizer.opt_registry[name].family == "later" and name != "muon"]  # fmt: skip
+    for name in names:
+        for case, shapes, bar in (("4M", [(2000, 2000)], 3.0), ("500 x 1024", 500 * [(1024,)], 10.0)):
+            weights, grads = drawn(shapes), drawn(shapes)
+            found, absent = contestants(name, weights, grads, (), limit=len(shapes) == 1)
+            try:
+                found["original"] = peers.original(name, weights, grads)
+            except peers.Absent as error:
+                absent["original"] = str(error)
+            times = race(found, seconds, (9, 200))
+            yield Row("later", f"{name} {case}", times, {"original": bar}, absent)
+            del weights, grads, found
+            gc.collect()
+    for shape in ((1024, 1024), (512, 2048), (256, 256)):
+        weights, grads = drawn([shape]), drawn([shape])
+        steps = mxopt.create("muon").ns_steps
+        found = {"mxopt": peers.ours("muon", weights, grads), "products": peers.products(steps, shape)}
+        times = race(found, seconds, (9, 200))
+        yield Row("later", f"muon {shape[0]} x {shape[1]}", times, {"products": 0.8})
+
+
 def lists(seconds):
     """Many tensors in one call."""
     cases = (
@@ -495,6 +519,7 @@ GROUPS = {
         linear,
         family,
         composed,
+        later,
         lists,
         sparse,
         dtypes,

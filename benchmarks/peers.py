@@ -5,6 +5,8 @@ A peer that is not installed, or cannot do a case, is reported as absent, with t
 
 import functools
 import importlib
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -215,6 +217,38 @@ def torch_sparse_adam(table, grads):
     def step():
         parameter.grad = gradients[next(turn) % len(gradients)]
         optimizer.step()
+
+    return step
+
+
+def original(name, weights, grads):
+    """The implementation that a later optimizer's numbers are taken from, at its defaults."""
+    _need("torch")
+    folder = str(Path(__file__).parents[1] / "tests" / "peers")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    peer = _need("implementations").PEERS[name]
+    if peer.missing():
+        raise Absent(peer.missing())
+    if peer.distribution == "optax":
+        raise Absent("optax's transformation is not compiled")
+    run = peer.start(peer, weights, {})
+    for parameter, grad in zip(run.parameters, grads):
+        parameter.grad = torch_tensor(run.torch, grad)
+    return run.optimizer.step
+
+
+def products(steps, shape):
+    """The matrix products of Muon's iteration alone."""
+    wide = min(shape), max(shape)
+    x, out = np.ones(wide, np.float32), np.empty(wide, np.float32)
+    gram, square = (np.ones((wide[0], wide[0]), np.float32) for _ in range(2))
+
+    def step():
+        for _ in range(steps):
+            np.matmul(x, x.T, out=gram)
+            np.matmul(gram, gram, out=square)
+            np.matmul(square, x, out=out)
 
     return step
 

@@ -78,10 +78,13 @@ def _zeros(size):
     return np.zeros(size, np.uint8)
 
 
-def interpolated(x: np.ndarray, y: np.ndarray, share: float) -> np.ndarray:
-    """A point between two arrays, computed from the nearer one, in their own type."""
+def interpolated(x: np.ndarray, y: np.ndarray, share: float, out: np.ndarray | None = None) -> np.ndarray:
+    """A point between two arrays, computed from the nearer one, in their own type; `out` may be `x`."""
     real = x.dtype.type
-    return x + real(share) * (y - x) if share < 0.5 else y - (y - x) * real(1.0 - real(share))
+    way = np.asarray(y - x)  # one array for all: new ones take longer to get than to fill
+    way *= real(share) if share < 0.5 else real(1.0 - real(share))
+    out = way if out is None else out
+    return np.add(x, way, out=out) if share < 0.5 else np.subtract(y, way, out=out)
 
 
 def as_array(x: Any, name: str = "array", writable: bool = True) -> np.ndarray:

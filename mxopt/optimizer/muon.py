@@ -208,11 +208,11 @@ class Muon(Optimizer):
                 divisor = np.sqrt(var) / math.sqrt(1.0 - self.beta2**t) + self.epsilon
                 weight -= lr / (1.0 - self.beta1**t) * mean / divisor
                 continue
-            mean[...] = interpolated(mean, grad, 1.0 - self.momentum)
+            interpolated(mean, grad, 1.0 - self.momentum, out=mean)
             ahead = interpolated(grad, mean, self.momentum) if self.nesterov else mean
-            weight -= (
-                lr * self._adjustment(*weight.shape) * orthogonalized(ahead, self.ns_steps, self.ns_epsilon)
-            )
+            direction = orthogonalized(ahead, self.ns_steps, self.ns_epsilon)
+            direction *= lr * self._adjustment(*weight.shape)
+            weight -= direction
 
     def _adjustment(self, rows, columns):
         """The factor of the learning rate that makes steps of matrices of all shapes alike."""
