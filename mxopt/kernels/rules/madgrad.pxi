@@ -9,23 +9,26 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
-    /* A third of the exponent's bits, and Halley's steps, each of which cubes the error (3% to begin with): bits that
-       depend on no library and no instruction set. */
+    /* Bits that depend on no library and no instruction set; for float no division, which would take twice as long. It is
+       x * y * y, where y is the inverse cube root: to 3% by a third of the exponent's bits, to 5e-5 by a series in
+       e = 1 - x * y**3, and the last series, in double, is that of the result. */
     static inline float mxopt_cube_root_float(float x) {
-        uint32_t bits;
-        float y;
-        double z, w = x, log2;
+        int32_t bits;
+        float y, e, log2;
+        double part, rest;
         memcpy(&bits, &x, 4);
-        /* PyTorch's exponent is the float nearest to a third, 9.9e-9 more: a few units in the last place. */
-        log2 = (double)(int32_t)bits / (1 << 23) - 127;
-        bits = (uint32_t)(((uint64_t)bits * 0x55555556u) >> 32) + 0x2a5119f2u;
+        log2 = (float)bits / (1 << 23) - 127;
+        bits = 0x54a1f400 - (int32_t)((float)bits * (1 / 3.f));
         memcpy(&y, &bits, 4);
-        z = y;
-        z = z * ((z * z * z + w + w) / (z * z * z + z * z * z + w));
-        z = z * ((z * z * z + w + w) / (z * z * z + z * z * z + w));
-        z = z * (1 + 9.934107e-9 * 0.6931471805599453 * log2);
-        return x > 0 && x < INFINITY ? (float)z : x;
+        e = 1 - x * y * y * y;
+        y = y + y * e * (1 / 3.f + e * (2 / 9.f + e * (14 / 81.f)));
+        part = (double)x * y * y;
+        /* PyTorch's exponent is the float nearest to a third, 9.934e-9 more: a few units in the last place. */
+        rest = 1 - part * y + 1.5f * 9.934107e-9f * 0.6931471805599453f * log2;
+        part = part + part * rest * (2 / 3. + rest * (5 / 9. + rest * (40 / 81.)));
+        return x > 0 && x < INFINITY ? (float)part : x;
     }
+    /* Halley's steps, each of which cubes the error. */
     static inline double mxopt_cube_root_double(double x) {
         uint64_t bits;
         double y;
