@@ -61,7 +61,9 @@ def number(
         or high is not None
         and (result >= high if open_high else result > high)
     ):
-        if high is None:
+        if high is None and open_low:
+            bounds = f"above {low:g}"
+        elif high is None:
             bounds = "0 or more" if low == 0 else f"at least {low:g}"
         else:
             bounds = f"within {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"

@@ -57,14 +57,15 @@ class LossScale:
                 f"{sorted(map(str, key))[:3]}; pass lists"
             )
         optimizer = updater.optimizer
-        rescale, checked, skipped = optimizer.rescale_grad, optimizer.skip_nonfinite, optimizer.skipped
-        optimizer.rescale_grad, optimizer.skip_nonfinite = rescale / self.scale, True
-        try:
+        own, rescale, skipped = vars(optimizer), optimizer.rescale_grad, optimizer.skipped
+        before = {name: own[name] for name in ("skip_nonfinite",) if name in own}
+        try:  # the changes too: an interrupt may come between them
+            optimizer.rescale_grad, optimizer.skip_nonfinite = rescale / self.scale, True
             kernels.step_of_updater(updater, index, grad, weight, lazy)
         finally:
             optimizer.rescale_grad = rescale
-            if not checked:  # as in instances that do not use it
-                del optimizer.skip_nonfinite
+            own.pop("skip_nonfinite", None)  # instances that do not use it have no such attribute
+            own.update(before)
         self._last = frozenset(key)
         if key and not updater._window:
             self._count(optimizer.skipped > skipped)

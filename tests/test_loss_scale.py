@@ -111,3 +111,34 @@ def test_tensors_one_by_one_are_refused_where_the_scale_moves():
     with pytest.raises(ValueError, match="all tensors of a step in one call"):
         one(1, gradients(0)[1], weights[1])
     assert weights[1].tobytes() == before and 1 not in one.states
+
+
+@pytest.mark.parametrize("own", [{}, {"skip_nonfinite": False}, {"skip_nonfinite": True}], ids=str)
+def test_an_interrupt_leaves_the_optimizer_as_it_was(own):
+    one, weights = updater(loss_scale=8.0), gradients(99)
+    vars(one.optimizer).update(own)
+    stepped(one, weights, [0])
+    before = {name: vars(one.optimizer).get(name) for name in ("rescale_grad", "skip_nonfinite")}
+
+    class Interrupted(dict):
+        def __getitem__(self, index):
+            raise KeyboardInterrupt
+
+    one.states = Interrupted(one.states)
+    with pytest.raises(KeyboardInterrupt):
+        stepped(one, weights, [1])
+    assert {name: vars(one.optimizer).get(name) for name in before} == before
+    assert ("skip_nonfinite" in vars(one.optimizer)) is bool(own)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: updater(loss_scale=0), "loss_scale"),
+        (lambda: mxopt.create("prodigy", d0=0), "d0"),
+        (lambda: mxopt.create("muon", ns_epsilon=0.0), "ns_epsilon"),
+    ],
+)
+def test_a_number_that_must_be_positive_says_so(make, named):
+    with pytest.raises(ValueError, match=f"{named} must be above 0, got 0"):
+        make()

@@ -153,7 +153,7 @@ class Muon(Optimizer):
         self.momentum = checks.number("momentum", momentum, 0, 1, open_high=True)
         self.nesterov = bool(nesterov)
         self.ns_steps = checks.count("ns_steps", ns_steps, low=1)
-        self.ns_epsilon = checks.number("ns_epsilon", ns_epsilon, 1e-30)
+        self.ns_epsilon = checks.number("ns_epsilon", ns_epsilon, 0, open_low=True)
         self.adjust_lr = checks.one_of("adjust_lr", adjust_lr, ("original", "match_rms_adamw"))
         names = (adamw_names,) if isinstance(adamw_names, str) else tuple(adamw_names)
         if not all(isinstance(name, str) for name in names):

@@ -124,7 +124,7 @@ class Prodigy(Optimizer):
         self.decouple = bool(decouple)
         self.bias_correction = bool(bias_correction)
         self.safeguard_warmup = bool(safeguard_warmup)
-        self.d0 = checks.number("d0", d0, 1e-30)
+        self.d0 = checks.number("d0", d0, 0, open_low=True)
         self.d_coef = checks.number("d_coef", d_coef, 0)
         self.growth_rate = checks.optional_number("growth_rate", growth_rate, low=1)
         self.d = self.d_max = self.d0
