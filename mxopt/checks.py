@@ -26,7 +26,7 @@ _HALVES = [name for name, itemsize in STORAGE_DTYPES.items() if itemsize == 2]
 LARGEST = (2 - 2**-23) * 2.0**127
 
 
-#: The smallest float32 that is not subnormal: kernels take numbers nearer to 0 for 0.
+#: The smallest float32 that is not subnormal. MXNet refuses numbers nearer to 0, and kernels take them for 0.
 SMALLEST = 2.0**-126
 
 
@@ -41,6 +41,7 @@ def number(
     high: float | None = None,
     open_high: bool = False,
     open_low: bool = False,
+    tiny: bool = False,
 ) -> float:
     """`value` as a finite Python float within bounds (NumPy scalars would widen float32 arithmetic).
 
@@ -51,10 +52,14 @@ def number(
     value : number
     low, high : float, optional
         Inclusive bounds; `open_high` excludes the upper one, `open_low` the lower.
+    tiny : bool, default False
+        Take numbers nearer to 0 than float32 holds, as products over many steps may be.
     """
     result = _number(name, value)
     if not abs(result) <= LARGEST:
         raise ValueError(f"{name} must be a finite number{_too_large(result)}, got {value!r}")
+    if 0 < abs(result) < SMALLEST and not tiny:
+        raise ValueError(f"{name} must be 0 or a number that float32 holds, at least 1.2e-38, got {value!r}")
     if (
         low is not None
         and (result <= low if open_low else result < low)

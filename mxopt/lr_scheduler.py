@@ -10,6 +10,7 @@ position.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import numbers
@@ -20,6 +21,9 @@ from .curves import schedule as plot
 
 #: a call with more decays due than this, more than any real run has, computes them in closed form
 _MOST_DECAYS = 1_000_000
+
+#: schedules are computed in double, and their rates may come nearer to 0 than float32 does
+_number = functools.partial(checks.number, tiny=True)
 
 __all__ = [
     "CosineRestartsScheduler",
@@ -49,7 +53,7 @@ def _integer(name, value, least):
 
 
 def _decay_factor(value):
-    factor = checks.number("factor", value)
+    factor = _number("factor", value)
     if factor > 1:
         raise ValueError(f"factor must be 1 or less, so that the learning rate does not grow, got {value!r}")
     return factor
@@ -57,7 +61,7 @@ def _decay_factor(value):
 
 def _interval(name, value):
     """A number of updates, 1 or more; fractions are allowed, as in MXNet, and integers stay integers."""
-    updates = checks.number(name, value, low=1)
+    updates = _number(name, value, low=1)
     return int(value) if isinstance(value, numbers.Integral) else updates
 
 
@@ -111,10 +115,10 @@ class LRScheduler:
         warmup_begin_lr: float = 0,
         warmup_mode: str = "linear",
     ) -> None:
-        self.base_lr = checks.number("base_lr", base_lr)
+        self.base_lr = _number("base_lr", base_lr)
         self.warmup_steps = _integer("warmup_steps", warmup_steps, least=0)
         self.warmup_final_lr = self.base_lr
-        self.warmup_begin_lr = checks.number("warmup_begin_lr", warmup_begin_lr)
+        self.warmup_begin_lr = _number("warmup_begin_lr", warmup_begin_lr)
         if self.warmup_begin_lr > self.warmup_final_lr:
             raise ValueError(
                 f"warmup_begin_lr must be at most base_lr, got {warmup_begin_lr!r} with base_lr {base_lr!r}"
@@ -189,7 +193,7 @@ class _AfterWarmup(LRScheduler):
 
     def __call__(self, num_update: int) -> float:
         # An infinite count would keep FactorScheduler looping forever.
-        checks.number("num_update", num_update)
+        _number("num_update", num_update)
         if num_update < self.warmup_steps:
             return self.get_warmup_lr(num_update)
         return self._decayed(num_update)
@@ -272,7 +276,7 @@ class FactorScheduler(_Decaying):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         self.step = _interval("step", step)
         self.factor = _decay_factor(factor)
-        self.stop_factor_lr = checks.number("stop_factor_lr", stop_factor_lr)
+        self.stop_factor_lr = _number("stop_factor_lr", stop_factor_lr)
         self.count = 0
 
     _moving = ("base_lr", "count")
@@ -359,7 +363,7 @@ class _ToFinal(_AfterWarmup):
         self.max_update = _integer("max_update", max_update, least=1)
         # Not base_lr: calls change it, and the optimizer may overwrite it.
         self.base_lr_orig = self.base_lr
-        self.final_lr = checks.number("final_lr", final_lr)
+        self.final_lr = _number("final_lr", final_lr)
         self.max_steps = self.max_update - self.warmup_steps
 
     def _decayed(self, num_update):
@@ -438,7 +442,7 @@ class PolyScheduler(_ToFinal):
     ) -> None:
         super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         # A negative power would end at an infinite learning rate.
-        self.power = checks.number("pwr", pwr, low=0)
+        self.power = _number("pwr", pwr, low=0)
 
     def _above_final(self, updates):
         if self.max_steps == 0:
@@ -493,7 +497,7 @@ class _Formula(LRScheduler):
     """
 
     def __call__(self, num_update: int) -> float:
-        checks.number("num_update", num_update)
+        _number("num_update", num_update)
         if num_update < self.warmup_steps:
             self.warmup_final_lr = self.base_lr
             return self.get_warmup_lr(num_update)
@@ -576,7 +580,7 @@ class WarmupStableDecayScheduler(_Formula):
     ) -> None:
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         self.max_update = _integer("max_update", max_update, least=1)
-        self.final_lr = checks.number("final_lr", final_lr)
+        self.final_lr = _number("final_lr", final_lr)
         if decay_steps is None:
             decay_steps = max(self.max_update // 10, 1)
         self.decay_steps = _integer("decay_steps", decay_steps, least=1)
@@ -674,9 +678,9 @@ class OneCycleScheduler(_Formula):
         super().__init__(base_lr)
         self.max_update = _integer("max_update", max_update, least=1)
         self.three_phase = bool(three_phase)
-        self.pct_start = checks.number("pct_start", pct_start, 0, 0.5 if self.three_phase else 1)
-        self.div_factor = checks.number("div_factor", div_factor, 1)
-        self.final_div_factor = checks.number("final_div_factor", final_div_factor, 1)
+        self.pct_start = _number("pct_start", pct_start, 0, 0.5 if self.three_phase else 1)
+        self.div_factor = _number("div_factor", div_factor, 1)
+        self.final_div_factor = _number("final_div_factor", final_div_factor, 1)
         self.decay = checks.one_of("decay", decay, ("cosine", "linear"))
 
     def _rate(self, num_update):
@@ -752,8 +756,8 @@ class CosineRestartsScheduler(_Formula):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         self.period = _integer("period", period, least=1)
         self.period_factor = _integer("period_factor", period_factor, least=1)
-        self.final_lr = checks.number("final_lr", final_lr)
-        self.restart_factor = checks.number("restart_factor", restart_factor, 0, 1)
+        self.final_lr = _number("final_lr", final_lr)
+        self.restart_factor = _number("restart_factor", restart_factor, 0, 1)
 
     def _rate(self, num_update):
         at, length, restarts = max(num_update - max(self.warmup_steps, 1), 0), self.period, 0

@@ -472,8 +472,9 @@ def test_a_constructor_takes_what_float32_holds(package):
     tried = 0
     for cls in package.optimizer.Optimizer.opt_registry.values():
         for name in [*numbers_of(cls), "learning_rate", "wd", "clip_gradient"]:
-            with pytest.raises(ValueError, match=f"{name} must be .*got 1e[+]39"):
-                cls(**{name: 1e39})
+            for value, words in ((1e39, "1e[+]39"), (1e-46, "1e-46"), (-1e-39, "-1e-39")):
+                with pytest.raises(ValueError, match=f"{name} must be .*got {words}"):
+                    cls(**{name: value})
             tried += 1
     assert tried > 60
     with pytest.raises(ValueError, match="learning_rate must be a finite number that float32 holds"):
@@ -489,6 +490,22 @@ def test_a_scheduled_rate_that_is_zero_in_float32_is_refused_where_it_divides(pa
     with pytest.raises(ValueError, match="got 1e-46"):
         package.get_updater(optimizer)(0, np.ones(3, np.float32), weight)
     assert (weight == 1).all()
+
+
+@BOTH
+def test_what_becomes_tiny_by_itself_is_taken(package):
+    weight, grad = np.ones(3, np.float32), np.ones(3, np.float32)
+    scheduled = package.create("sgd", learning_rate=None, lr_scheduler=lambda count: 1e-46)
+    scheduled.set_lr_mult({0: 1e-46})
+    package.get_updater(scheduled)(0, grad, weight)
+    assert (weight == 1).all()
+    nadam = package.get_updater(package.create("nadam", beta1=1e-9))
+    for _ in range(8):
+        nadam(0, grad, weight)
+    assert 0 < nadam.optimizer.m_schedule < 1e-46
+    again = package.get_updater(package.create("nadam"))
+    again.set_states(nadam.get_states(dump_optimizer=True))
+    assert again.optimizer.m_schedule == nadam.optimizer.m_schedule
 
 
 @BOTH

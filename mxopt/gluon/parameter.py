@@ -142,8 +142,8 @@ class Parameter:
         if isinstance(data, str):  # MXNet's second argument
             data, grad_req = None, data
         self.name = name
-        self.lr_mult = checks.number(f"lr_mult of parameter {name!r}", lr_mult)
-        self.wd_mult = checks.number(f"wd_mult of parameter {name!r}", wd_mult)
+        self.lr_mult = checks.number(f"lr_mult of parameter {name!r}", lr_mult, tiny=True)
+        self.wd_mult = checks.number(f"wd_mult of parameter {name!r}", wd_mult, tiny=True)
         self.stype, self.grad_stype = stype, grad_stype
         self.init = init
         self._shape = None if shape is None else (shape,) if np.isscalar(shape) else tuple(shape)

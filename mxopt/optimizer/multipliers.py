@@ -33,7 +33,7 @@ def checked(given, what):
     return {
         key: value
         if type(value) is float and -checks.LARGEST <= value <= checks.LARGEST
-        else checks.number(f"{what} of {key!r}", value)
+        else checks.number(f"{what} of {key!r}", value, tiny=True)
         for key, value in given.items()
     }
 

@@ -85,7 +85,7 @@ class Nadam(Optimizer):
     )
     text_scalars = ("clip_gradient",)
     scalars_differ = True
-    progress = {"m_schedule": functools.partial(checks.number, "m_schedule", low=0, high=1)}
+    progress = {"m_schedule": functools.partial(checks.number, "m_schedule", low=0, high=1, tiny=True)}
 
     def __init__(
         self,

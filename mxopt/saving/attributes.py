@@ -54,7 +54,7 @@ def count(name, value):
 def _multipliers(name, value):
     if not isinstance(value, dict):
         raise TypeError(f"{name} must be a dict, got {value!r}")
-    return {key: checks.number(f"multiplier of {key!r}", one) for key, one in value.items()}
+    return {key: checks.number(f"multiplier of {key!r}", one, tiny=True) for key, one in value.items()}
 
 
 def _names(name, value):
@@ -78,12 +78,13 @@ def _symbol(name, value):
             if not isinstance(own, dict):
                 raise TypeError(f"{name} must hold a dict of attributes for each name, got {own!r}")
             for key in ("__lr_mult__", "__wd_mult__"):
-                checks.number(key, float(own.get(key, 1)))
+                checks.number(key, float(own.get(key, 1)), tiny=True)
     return value
 
 
 def _number(name, value):
-    return checks.number(name, value) if not isinstance(value, np.ndarray) else value
+    # constructors judge their arguments themselves; what steps make of them may be tiny
+    return checks.number(name, value, tiny=True) if not isinstance(value, np.ndarray) else value
 
 
 def _not_nan(name, value):
@@ -457,7 +458,7 @@ def _judge_scheduler(own, attributes):
             raise ValueError(f"{name} must be {getattr(made, name)!r}, got {attributes[name]!r}")
     if not isinstance(attributes["base_lr"], (int, float, np.integer, np.floating)):
         raise TypeError(f"base_lr must be a number, got {attributes['base_lr']!r}")
-    checks.number("base_lr", attributes["base_lr"])
+    checks.number("base_lr", attributes["base_lr"], tiny=True)
     if "count" in attributes:
         done = checks.number("count", attributes["count"], low=0)
         if done >= _MOST:
@@ -468,7 +469,7 @@ def _judge_scheduler(own, attributes):
             raise ValueError(f"cur_step_ind must be at most {len(attributes['step'])}, got {at}")
     for name in ("base_lr_orig", "max_steps"):
         if name in attributes:
-            found = checks.number(name, attributes[name])
+            found = checks.number(name, attributes[name], tiny=True)
             if name == "max_steps" and found != made.max_steps:
                 raise ValueError(f"max_steps must be {made.max_steps}, got {found}")
 

@@ -1,5 +1,6 @@
 """What mxopt has around the optimizers beside MXNet's own: metrics, initializers, batches, callbacks."""
 
+import inspect
 import io
 import logging
 import re
@@ -12,9 +13,11 @@ import pytest
 import mxopt
 import mxopt.v1
 from oracle.comparison import dialects_here
+from oracle.driver import quiet
 
 V1 = "1.x" in dialects_here()
 OURS = mxopt.v1 if V1 else mxopt
+THEIR_OPTIMIZERS = dict(mxnet.optimizer.Optimizer.opt_registry)
 METRICS = mxnet.metric if V1 else mxnet.gluon.metric
 array = mxnet.nd.array if V1 else mxnet.np.array
 rng = np.random.RandomState(0)
@@ -313,3 +316,29 @@ def test_random_row_sparse_arrays_are_drawn_as_mxnet_draws_them(settings):
     np.testing.assert_array_equal(
         OURS.test_utils.rand_ndarray((6, 3), "row_sparse", **options).asnumpy(), one
     )
+
+
+@pytest.mark.parametrize("name", [n for n in OURS.list_optimizers() if n in THEIR_OPTIMIZERS])
+def test_numbers_that_mxnet_refuses(name):
+    """Each hyper-parameter that MXNet's kernels cannot read is refused here, when it is given."""
+    theirs = THEIR_OPTIMIZERS[name]
+    numbers = {
+        parameter.name
+        for base in theirs.__mro__
+        if "__init__" in vars(base)
+        for parameter in inspect.signature(base.__init__).parameters.values()
+        if isinstance(parameter.default, float)
+    }
+    refused = 0
+    for argument in sorted(numbers - {"rescale_grad"} | {"clip_gradient"}):
+        for value in (1e39, 1e-39, 1e-46):
+            try:
+                updater = mxnet.optimizer.get_updater(theirs(**{argument: value}))
+                with quiet():
+                    updater(0, mxnet.nd.ones((2, 3)), mxnet.nd.ones((2, 3)))
+            except (mxnet.base.MXNetError, ValueError, AssertionError):
+                refused += 1
+                with pytest.raises(ValueError, match=f"{argument} must be"):
+                    OURS.create(name, **{argument: value})
+        OURS.create(name, **{argument: 0.0625})
+    assert refused or name == "test"

@@ -71,8 +71,8 @@ class LARS(SGD, lars.LARS):
     decaying_names = ("_weight",)
     notes_rate = True
     progress = {
-        "last_lr": functools.partial(checks.optional_number, "last_lr"),
-        "cur_lr": functools.partial(checks.optional_number, "cur_lr"),
+        "last_lr": functools.partial(checks.optional_number, "last_lr", tiny=True),
+        "cur_lr": functools.partial(checks.optional_number, "cur_lr", tiny=True),
         "lr_update": lambda value: None if value is None else checks.count("lr_update", value, 0),
     }
 
