@@ -36,7 +36,10 @@ _ARRAYS = (
     "compute with NumPy (an NDArray is a numpy.ndarray), or with a library that computes gradients",
 )
 _IMAGES = ("image loading", _INPUTS)
-_AMP = ("automatic mixed precision", "use multi_precision=True, and scale the loss around the updater")
+_AMP = (
+    "graphs to cast",
+    "cast in the library that computes gradients; amp.init_trainer, scale_loss and unscale are here",
+)
 
 #: path below the package: (what it is, what to do instead); the longest prefix of a name wins
 INSTEAD = {

@@ -6,14 +6,15 @@ V1 = "mxopt.v1"
 
 #: MXNet's names of modules that are named differently here
 OTHER_NAMES = {
+    "contrib.amp": "amp", "amp.amp": "gluon.amp", "amp.loss_scaler": "gluon.amp", "amp": "gluon.amp",
     "device": "context", "gluon.metric": "metric", "init": "initializer", "kv": "kvstore", "mod": "module",
     "ndarray": "nd",
 }  # fmt: skip
 
 #: modules that both dialects share, with those below them: ``mxopt.v1.base`` is ``mxopt.base``
 SHARED = (
-    "base", "callback", "context", "gluon.data", "gluon.parameter", "gluon.utils", "initializer", "io",
-    "lr_scheduler", "nd.random", "nd.sparse", "random", "test_utils", "util",
+    "base", "callback", "context", "gluon.amp", "gluon.data", "gluon.parameter", "gluon.utils",
+    "initializer", "io", "lr_scheduler", "nd.random", "nd.sparse", "random", "test_utils", "util",
     "viz",
 )  # fmt: skip
 
@@ -40,5 +41,7 @@ def ours(dialect, path):
 
 def theirs(path):
     """MXNet's path for one of our modules."""
+    if _within(path, "gluon.amp"):
+        return path[len("gluon.") :]
     first, dot, rest = path.partition(".")
     return f"ndarray{dot}{rest}" if first == "nd" else path

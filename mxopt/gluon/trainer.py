@@ -47,6 +47,11 @@ class Trainer:
     accumulate : int, optional
         How many micro-batches make a step; call `step` once for each, and the weights change at the last.
         With several ranks, each rank calls it for its share of them.
+    loss_scale : float or 'dynamic', optional
+        What losses are multiplied by before their gradients are computed, as for `mxopt.get_updater`; read
+        the factor for the next loss from ``trainer.loss_scale``.
+    clip_global_norm : float, optional
+        Upper limit of the joint norm of a step's gradients, as for `mxopt.get_updater`.
     comm : mpi4py.MPI.Comm, optional
         The ranks, if not all of the job's.
     transport : {'windows', 'messages'}, optional
@@ -77,9 +82,12 @@ class Trainer:
         accumulate: int | None = None,
         comm: Any = None,
         transport: str | None = None,
+        loss_scale: float | str | None = None,
+        clip_global_norm: float | None = None,
     ) -> None:
         self._params = _parameters(params)
-        self._spread = {"comm": self._ranks_for(sharded, comm, kvstore), "accumulate": accumulate}
+        self._spread = {"comm": self._ranks_for(sharded, comm, kvstore), "accumulate": accumulate,
+                        "loss_scale": loss_scale, "clip_global_norm": clip_global_norm}  # fmt: skip
         if transport is not None:
             self._spread["transport"] = transport
         for parameter in self._params:
@@ -96,6 +104,9 @@ class Trainer:
         self._gathered = None
         self._looked = None
         self._told: set[Any] = set()
+
+    #: Set by ``amp.init_trainer``.
+    _amp_loss_scaler: Any = None
 
     def _ranks_for(self, sharded, comm, kvstore):
         """The ranks over which the states are spread; None: this process has them all."""
@@ -164,11 +175,18 @@ class Trainer:
             if self._compression_params:
                 self._kvstore.set_gradient_compression(self._compression_params)
             if self._update_on_kvstore:
+                self._refuse_in_a_store()
                 self._kvstore.set_optimizer(self._optimizer)
             for i, parameter in enumerate(self._params):
                 self._kvstore.broadcast(i, parameter.data(), parameter.list_data())
         self._share_weights()
         self._kv_initialized = True
+
+    def _refuse_in_a_store(self):
+        # The store has an updater of its own, which would leave these out in silence.
+        for name, value in self._spread.items():
+            if value is not None:
+                self._not_on_kvstore(f"{name}={value!r}")
 
     def _share_weights(self):
         """Copy rank 0's weights to all ranks, if the states are spread over ranks."""
@@ -218,6 +236,16 @@ class Trainer:
     def learning_rate(self) -> float:
         """The optimizer's learning rate now."""
         return self._optimizer.learning_rate
+
+    @property
+    def loss_scale(self) -> float | None:
+        """What the next loss must be multiplied by; None without `loss_scale`."""
+        return self._updaters[0].loss_scale
+
+    @property
+    def amp_loss_scale(self) -> float:
+        """As MXNet's: the scale of the scaler that ``amp.init_trainer`` gave this trainer."""
+        return self._amp_loss_scaler.loss_scale
 
     def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate; refused with a scheduler, which determines it.
@@ -486,7 +514,7 @@ class Trainer:
 
     def _update(self, ignore_stale_grad=False):
         gathered, self._gathered = self._gathered or self._gather(ignore_stale_grad), None
-        scaler = getattr(self, "_amp_loss_scaler", None)
+        scaler = self._amp_loss_scaler
         if scaler is not None and scaler.has_overflow(self._params):
             self._looked = None
             return
@@ -609,6 +637,8 @@ class _Before:
         self.updater, self.optimizer = updater, updater.optimizer
         self.states = {index: updater.states[index] for index in indices if index in updater.states}
         self.new = [index for index in indices if index not in self.states]
+        self.scaler = updater._scaler
+        self.scale = None if self.scaler is None else dict(vars(self.scaler))
         arrays = [*weights, *_arrays(list(self.states.values()))]
         self.kept = [(array, array.copy()) for array in arrays]
         self.counts = dict(self.optimizer._index_update_count)
@@ -623,6 +653,8 @@ class _Before:
             self.updater.states.pop(index, None)
             self.updater.states_synced.pop(index, None)
         self.updater.states.update(self.states)
+        if self.scaler is not None:
+            vars(self.scaler).update(self.scale)
         self.device_counts.clear()
         self.device_counts.update(self.counts)
         self.optimizer.num_update = self.num_update

@@ -20,12 +20,13 @@ _own_names = namespace.listing(__name__)
 
 
 def __getattr__(name):
-    # The dialects share whatever is not defined here, except 2.x's own optimizers, which 1.9 does not have.
-    if name.startswith("__") or name in namespace.LOADED_LATER or name in mxopt.optimizer.__all__:
+    # The dialects share whatever is not defined here, except the optimizers that 1.9 does not have, and
+    # mx.amp, which in 1.9 is mx.contrib.amp only.
+    if name.startswith("__") or name in namespace.LOADED_LATER or name in (*mxopt.optimizer.__all__, "amp"):
         return _lazy(name)
     shared = vars(mxopt).get(name)
     return _lazy(name) if shared is None or namespace.is_stand_in(shared) else shared
 
 
 def __dir__():
-    return sorted({*_own_names(), *dir(mxopt)} - {*mxopt.optimizer.__all__} | {*optimizer.__all__})
+    return sorted({*_own_names(), *dir(mxopt)} - {*mxopt.optimizer.__all__, "amp"} | {*optimizer.__all__})
