@@ -17,6 +17,7 @@ ORDER = (
             "porting",
             "pytorch",
             "looking",
+            "averages",
             "state-files",
             "many-processes",
         ),
@@ -153,7 +154,8 @@ def command_line_page():
 def write(folder):
     """Write the texts where they have changed."""
     folder.mkdir(exist_ok=True)
-    import gallery  # beside this file; it steps every optimizer
+    import averages  # beside this file
+    import gallery  # it steps every optimizer
 
     pages = {
         "contents.txt": contents_page(),
@@ -165,6 +167,7 @@ def write(folder):
         "dialects.txt": gallery.dialects(),
         "paths.svg": gallery.picture(),
         "schedules.svg": gallery.schedules(),
+        "averages.svg": averages.picture(),
     }
     for cls in optimizer_classes():
         name = cls.__name__.lower()

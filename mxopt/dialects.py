@@ -67,6 +67,7 @@ class Dialect:
         transport: str | None = None,
         clip_global_norm: float | None = None,
         loss_scale: float | str | None = None,
+        ema: float | None = None,
     ) -> Any:
         """An `Updater` for an optimizer.
 
@@ -91,14 +92,22 @@ class Dialect:
             step whose gradients are not finite is skipped. ``updater.loss_scale`` is the factor for the next
             loss. Dynamic: starts at 2**16, is halved after a skipped step and doubled, up to 2**24, after
             2,000 steps in a row, as MXNet's. Saved with the states. Not over several ranks.
+        ema : float, optional
+            Keep running averages of the weights, which every step moves by
+            ``average += (1 - ema) * (weight - average)``, from the weights before the first step on. They are
+            float32 (float64 for float64 weights) and saved with the states. ``updater.eval(index, weight)``
+            puts them in the weights' place, `train` puts the weights back, and ``average_parameters`` is a
+            context that does both. Not over several ranks.
 
         Returns
         -------
         Updater
         """
         if comm is None:
-            return self.updater(optimizer, accumulate, clip_global_norm, loss_scale)
-        return self._over(comm, self.updater, optimizer, accumulate, transport, clip_global_norm, loss_scale)
+            return self.updater(optimizer, accumulate, clip_global_norm, loss_scale, ema)
+        return self._over(
+            comm, self.updater, optimizer, accumulate, transport, clip_global_norm, loss_scale, ema
+        )
 
 
 #: the classes of both dialects and their bases: mxopt's own, as opposed to classes derived from them

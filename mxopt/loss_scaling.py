@@ -23,6 +23,8 @@ class LossScale:
     optimizer : Optimizer
     scale : float or 'dynamic'
         Dynamic: starts at 2**16, is halved after an overflow, and doubled after 2,000 steps without one.
+    averages : mxopt.optimizer.averages.Averages, optional
+        Moved with the weights.
 
     Attributes
     ----------
@@ -34,7 +36,7 @@ class LossScale:
         How many have been skipped.
     """
 
-    def __init__(self, optimizer, scale):
+    def __init__(self, optimizer, scale, averages=None):
         if isinstance(scale, str) and scale != "dynamic":
             raise ValueError(f"loss_scale must be a positive number or 'dynamic', got {scale!r}")
         if not hasattr(optimizer, "_skips"):
@@ -44,6 +46,7 @@ class LossScale:
             )
         self.dynamic = scale == "dynamic"
         self.scale = FIRST if self.dynamic else checks.number("loss_scale", scale, 0, open_low=True)
+        self.averages = averages
         self.steps = self.skipped = 0
         self._last = frozenset()
 
@@ -61,7 +64,7 @@ class LossScale:
         before = {name: own[name] for name in ("skip_nonfinite",) if name in own}
         try:  # the changes too: an interrupt may come between them
             optimizer.rescale_grad, optimizer.skip_nonfinite = rescale / self.scale, True
-            kernels.step_of_updater(updater, index, grad, weight, lazy)
+            kernels.step_of_updater(updater, index, grad, weight, lazy, self.averages)
         finally:
             optimizer.rescale_grad = rescale
             own.pop("skip_nonfinite", None)  # instances that do not use it have no such attribute

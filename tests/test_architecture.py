@@ -36,6 +36,7 @@ LAYERS = [
     {"mxopt.optimizer.optimizer"},
     {"mxopt.optimizer.*"},  # the optimizers, one a file
     {
+        "mxopt.optimizer.averages",
         "mxopt.optimizer.updater",
         "mxopt.optimizer.describe",
         "mxopt.optimizer.package",

@@ -31,12 +31,23 @@ TRANSPORTS = {"messages": Messages, "windows": Windows}
 
 
 def updater_over(
-    comm, updater, optimizer, accumulate=None, transport=None, clip_global_norm=None, loss_scale=None
+    comm,
+    updater,
+    optimizer,
+    accumulate=None,
+    transport=None,
+    clip_global_norm=None,
+    loss_scale=None,
+    ema=None,
 ):
     """A sharded updater over the ranks of a communicator; with one rank, an `updater`. See `get_updater`."""
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
-        return updater(optimizer, accumulate, clip_global_norm, loss_scale)
+        return updater(optimizer, accumulate, clip_global_norm, loss_scale, ema)
+    if ema is not None:
+        raise ValueError(
+            f"ema must be left out over several ranks, got {ema!r}; keep averages in the rank that evaluates"
+        )
     if loss_scale is not None:
         raise ValueError(
             f"loss_scale must be left out over several ranks, got {loss_scale!r}; divide the gradients by "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -52,6 +53,9 @@ class Trainer:
         the factor for the next loss from ``trainer.loss_scale``.
     clip_global_norm : float, optional
         Upper limit of the joint norm of a step's gradients, as for `mxopt.get_updater`.
+    ema : float, optional
+        The decay of running averages of the parameters, as for `mxopt.get_updater`; evaluate them within
+        ``with trainer.average_parameters():``.
     comm : mpi4py.MPI.Comm, optional
         The ranks, if not all of the job's.
     transport : {'windows', 'messages'}, optional
@@ -84,10 +88,16 @@ class Trainer:
         transport: str | None = None,
         loss_scale: float | str | None = None,
         clip_global_norm: float | None = None,
+        ema: float | None = None,
     ) -> None:
         self._params = _parameters(params)
-        self._spread = {"comm": self._ranks_for(sharded, comm, kvstore), "accumulate": accumulate,
-                        "loss_scale": loss_scale, "clip_global_norm": clip_global_norm}  # fmt: skip
+        self._spread = {
+            "comm": self._ranks_for(sharded, comm, kvstore),
+            "accumulate": accumulate,
+            "loss_scale": loss_scale,
+            "clip_global_norm": clip_global_norm,
+            "ema": ema,
+        }
         if transport is not None:
             self._spread["transport"] = transport
         for parameter in self._params:
@@ -346,8 +356,17 @@ class Trainer:
         """Move the parameters back to the point at which they are trained, before the next step."""
         self._move(False)
 
+    @contextlib.contextmanager
+    def average_parameters(self) -> Iterator[None]:
+        """A context in which the parameters are where a model is evaluated: `eval`, at its end `train`."""
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train()
+
     def _move(self, evaluating):
-        if not getattr(self._optimizer, "has_two_points", False):
+        if self._spread["ema"] is None and not getattr(self._optimizer, "has_two_points", False):
             return
         self._ready()
         self._not_on_kvstore("eval()" if evaluating else "train()")
@@ -639,6 +658,7 @@ class _Before:
         self.new = [index for index in indices if index not in self.states]
         self.scaler = updater._scaler
         self.scale = None if self.scaler is None else dict(vars(self.scaler))
+        self.averages = updater._averages and updater._averages.backup(indices)
         arrays = [*weights, *_arrays(list(self.states.values()))]
         self.kept = [(array, array.copy()) for array in arrays]
         self.counts = dict(self.optimizer._index_update_count)
@@ -655,6 +675,8 @@ class _Before:
         self.updater.states.update(self.states)
         if self.scaler is not None:
             vars(self.scaler).update(self.scale)
+        if self.averages is not None:
+            self.updater._averages.restore(self.averages)
         self.device_counts.clear()
         self.device_counts.update(self.counts)
         self.optimizer.num_update = self.num_update

@@ -24,6 +24,7 @@ from ._engine import (
     Refused,
     Rule,
     Stream,
+    catch_up,
     fused_step,
     get_num_threads,
     get_num_threads_setting,
@@ -33,6 +34,7 @@ from ._engine import (
     plan_of,
     set_num_threads,
     set_tuning,
+    step_and_average,
     step_of_updater,
     tuning_words,
     write_back,
@@ -57,11 +59,11 @@ from ._scalars import (
 
 __all__ = [
     "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Factored", "Ledger", "Plan", "Refused",
-    "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "clip_of",
-    "corrected", "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back",
-    "group_rows", "normals", "openmp_version", "plan_of", "put_back", "read_row", "reduce_rows", "remember",
-    "rescale_of", "restore", "scalars_of", "set_num_threads", "set_tuning", "step_of_updater", "sum_rows",
-    "take_control", "tuning_words", "write_back",
+    "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "catch_up",
+    "clip_of", "corrected", "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning",
+    "give_back", "group_rows", "normals", "openmp_version", "plan_of", "put_back", "read_row",
+    "reduce_rows", "remember", "rescale_of", "restore", "scalars_of", "set_num_threads", "set_tuning",
+    "step_and_average", "step_of_updater", "sum_rows", "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.

@@ -100,6 +100,7 @@ def get_updater(
     transport: str | None = ...,
     clip_global_norm: float | None = ...,
     loss_scale: float | str | None = ...,
+    ema: float | None = ...,
 ) -> Updater: ...
 
 class ADOPT(_adopt.ADOPT):

@@ -41,6 +41,9 @@ class Momentum(Optimizer):
         kept = [self._has_momentum(*pair) for pair in zip(weights, states)]
         if not any(kept):
             return False
+        averages = getattr(states, "averages", None)
+        if averages is not None:
+            averages.step_apart()
         # A schedule has set momentum to 0. As in MXNet, existing states stay in use: multiplied by 0, or
         # untouched until momentum is back.
         if self.rests:
@@ -51,7 +54,7 @@ class Momentum(Optimizer):
             part = [call for call, has in zip(zip(indices, weights, grads, states), kept) if has == there]
             if part:
                 *columns, own = map(list, zip(*part))
-                if not there:  # new states are among these
+                if not (there and False in kept):  # the last part, which new states are in
                     own = NewStates(own, getattr(states, "added", []))
                 by_rows = lazy
                 if isinstance(lazy, list):

@@ -641,7 +641,11 @@ class NewStates(list):
     ----------
     added : list of (dict, dict)
         Where to store the new ones once the step is made, as in `kernels.Ledger`.
+    averages : mxopt.optimizer.averages.Step or None
+        The averages of the weights, which move with them.
     """
+
+    averages = None
 
     def __init__(self, states, added):
         super().__init__(states)

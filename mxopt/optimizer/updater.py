@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from ..microbatches import Window, copied
 from ..saving import rows
 from ..saving.background import Saving
 from ..sparse import RowSparseArray, all_finite, as_gradient
+from .averages import Averages
 from .optimizer import NewStates
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ class Updater:
         Scale the gradients of a step down to this joint norm, if theirs is larger.
     loss_scale : float or 'dynamic', optional
         What the loss was multiplied by; see `mxopt.get_updater`.
+    ema : float, optional
+        The decay of running averages of the weights; see `mxopt.get_updater`.
 
     Attributes
     ----------
@@ -63,6 +68,7 @@ class Updater:
         accumulate: int | None = None,
         clip_global_norm: float | None = None,
         loss_scale: float | str | None = None,
+        ema: float | None = None,
     ) -> None:
         checks.optimizer(optimizer)
         self.optimizer = optimizer
@@ -76,11 +82,15 @@ class Updater:
         if clip_global_norm is not None:
             self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
             self._window = Window(1) if self._window is None else self._window
+        if ema is not None:
+            self._averages = self._stepping = Averages(optimizer, ema)
         if loss_scale is not None:
-            self._stepping = LossScale(optimizer, loss_scale)
+            self._stepping = LossScale(optimizer, loss_scale, self._averages)
 
     #: How a call is made, with the updater and the call's arguments.
     _stepping: Any = staticmethod(kernels.step_of_updater)
+    #: The averages of the weights, if they are kept.
+    _averages: Averages | None = None
     #: Upper limit of the joint norm of a step's gradients; longer ones are scaled down.
     max_norm: float | None = None
     #: Held during a step, and while states are copied, saved or loaded: none of these sees another half done.
@@ -119,8 +129,10 @@ class Updater:
     def eval(self, index: Any, weight: Any) -> None:
         """Move weights to the point at which a model is evaluated; `train` moves them back.
 
-        Only Schedule-Free optimizers have such a point, the average of their iterates. With all others, and
-        for weights that lie there already, nothing happens. Files remember where the weights lie.
+        With `ema` it is the averages of the weights; until `train` they can be neither stepped nor saved.
+        Schedule-Free optimizers have such a point of their own, the average of their iterates, and files
+        remember where the weights lie. With all others, and for weights that lie there already, nothing
+        happens.
 
         Parameters
         ----------
@@ -141,8 +153,25 @@ class Updater:
         """
         self._move(index, weight, False)
 
+    @contextlib.contextmanager
+    def average_parameters(self, index: Any, weight: Any) -> Iterator[None]:
+        """A context in which the weights are where a model is evaluated: `eval`, and at its end `train`.
+
+        Parameters
+        ----------
+        index : int, str, or list of them
+        weight : ndarray or list of ndarray
+            Written in place, and written back at the end.
+        """
+        self.eval(index, weight)
+        try:
+            yield
+        finally:
+            self.train(index, weight)
+
     def _move(self, index, weight, evaluating):
-        if not getattr(self.optimizer, "has_two_points", False):
+        averages = self._averages
+        if averages is None and not getattr(self.optimizer, "has_two_points", False):
             return
         indices, weights = (index, weight) if isinstance(index, (list, tuple)) else ([index], [weight])
         if len(indices) != len(weights):
@@ -153,6 +182,9 @@ class Updater:
         with self._lock:
             self._within_a_step("weights cannot be moved")
             self._ready_for(indices, weights)
+            if averages is not None:
+                averages.move(self.optimizer, self.states, indices, weights, evaluating)
+                return
             changed = []
             for i, one in zip(indices, weights):
                 who = f"weight of {checks.who(self.optimizer, i)}"
@@ -238,6 +270,12 @@ class Updater:
         if self._window:
             self._window.refuse_within(what)
 
+    def _refuse_now(self, what):
+        """Raise for what a file could not hold: half a step, or weights that are away."""
+        self._within_a_step(what)
+        if self._averages is not None:
+            self._averages.refuse_moved(self.optimizer, self._averages.kept, what)
+
     #: Indices whose states come from a file and have not been used yet.
     _loaded: frozenset = frozenset()
 
@@ -284,7 +322,7 @@ class Updater:
         for callback in self.optimizer.step_callbacks:
             callback(self.optimizer, tuple(indices))
 
-    def _update_slowly(self, indices, grads, weights, lazy=None):
+    def _update_slowly(self, indices, grads, weights, lazy=None, averages=None):
         # New indices, bytes keys, custom classes.
         if not len(indices) == len(grads) == len(weights):
             raise _lengths(indices, grads, weights)
@@ -322,12 +360,21 @@ class Updater:
                 seen = {i: w for i, w in zip(indices, weights) if i in made}
                 added = [(self.states, made), (self.states_synced, synced), (young, seen)]
                 states = NewStates(states, added)
-            if lazy is not None:
+            if averages is not None:
+                states = averages.step_of(optimizer, tuple(indices), weights, states)
+                kernels.step_and_average(optimizer, indices, weights, grads, states, lazy)
+            elif lazy is not None:
                 optimizer._fused(indices, weights, grads, states, lazy)
             else:
                 optimizer.update_multi_precision(indices, weights, grads, states)
         else:
+            step, skipped = None, getattr(optimizer, "skipped", 0)
+            if averages is not None:
+                states = [made[i] if i in made else self.states[i] for i in indices]
+                step = averages.step_of(optimizer, tuple(indices), weights, states).averages
             self._step_own_class(indices, weights, grads, made)
+            if step is not None and getattr(optimizer, "skipped", 0) == skipped:
+                step.finish()
         if getattr(optimizer, "step_callbacks", ()):
             self._report(indices)
 
@@ -413,7 +460,7 @@ class Updater:
         from ..saving import writing
 
         with self._lock:
-            self._within_a_step("states cannot be saved")
+            self._refuse_now("states cannot be saved")
             return writing.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states: bytes, **options: Any) -> LoadReport:
@@ -421,7 +468,7 @@ class Updater:
         from ..saving import loading
 
         with self._lock:
-            self._within_a_step("states cannot be loaded")
+            self._refuse_now("states cannot be loaded")
             return self._taken(loading.set_states(self, states, **options))
 
     def save_states(
@@ -441,7 +488,7 @@ class Updater:
         if self._saving is not None and not options.get("background"):
             self._saving.settle()  # files are written in call order
         with self._lock:
-            self._within_a_step("states cannot be saved")
+            self._refuse_now("states cannot be saved")
             return writing.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path: str | os.PathLike[str], **options: Any) -> LoadReport:
@@ -457,7 +504,7 @@ class Updater:
         if self._saving is not None:
             self._saving.settle()
         with self._lock:
-            self._within_a_step("states cannot be loaded")
+            self._refuse_now("states cannot be loaded")
             return self._taken(loading.load_states(self, path, **options))
 
     def _taken(self, report):
@@ -482,7 +529,7 @@ class Updater:
         with self._lock:
             state = {name: vars(self)[name] for name in self._copied()}
             memo = {id(self.optimizer): self.optimizer}
-            for name in ("states", "_undecided", "_window", "_stepping"):
+            for name in ("states", "_undecided", "_window", "_stepping", "_averages"):
                 if name in state:
                     state[name] = copy.deepcopy(state[name], memo)
             state["_counts"] = loading.counts_of(self.optimizer)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .. import checks, dialects, loss_scaling
 from .._version import __version__
 from ..states import ForeignStateFile, StateMismatch, native
@@ -48,7 +50,7 @@ def describe(updater, dump_optimizer=False):
     counts, selected = optimizer._all_index_update_counts, optimizer._index_update_count
     counts, device = attributes.linked_counts(counts, selected)
     check_states(updater)
-    undecided, scaler = still_undecided(updater), updater._scaler
+    undecided, scaler, averages = still_undecided(updater), updater._scaler, updater._averages
     return {
         "writer": f"mxopt {__version__}",
         "optimizer": described,
@@ -62,6 +64,7 @@ def describe(updater, dump_optimizer=False):
         "states": rows.of_updater(updater),
         **({"undecided": undecided.described()} if undecided else {}),
         **({"loss_scale": scaler.described()} if scaler is not None else {}),
+        **({"averages": averages.described()} if averages is not None else {}),
     }
 
 
@@ -96,6 +99,9 @@ def array_names(updater):
     for key, state in updater.states.items():
         for path, name in own.leaf_names(state).items():
             names[("states", key, *path)] = "states", owners.get(key, key), name
+    for part in ("arrays", "marks"):
+        for key in getattr(updater._averages, part, ()):
+            names["averages", part, key] = "averages", part, owners.get(key, key)
     return names
 
 
@@ -128,6 +134,8 @@ class Document:
         The dialects whose order the states may be in.
     loss_scale : dict or None
         See `mxopt.loss_scaling.LossScale.described`.
+    averages : dict or None
+        See `mxopt.optimizer.averages.Averages.described`.
     """
 
     writer: str
@@ -145,6 +153,7 @@ class Document:
     undecided: list = field(default_factory=list)
     readings: list = field(default_factory=list)
     loss_scale: dict | None = None
+    averages: dict | None = None
 
 
 _PARTS = {"writer": str, "optimizer": dict, "names": dict, "counts": dict, "progress": dict, "states": dict}
@@ -152,6 +161,7 @@ _OPTIMIZER = {"name": str, "dialect": str}
 _COUNTS = {"num_update": int, "device": int, "devices": dict}
 _SCHEDULER = {"class": str, "attributes": dict}
 _UNDECIDED = {"states": list, "readings": list}
+_AVERAGES = {"decay": float, "arrays": dict, "steps": dict, "marks": dict}
 
 
 def _check(part, types, where, optional=()):
@@ -172,7 +182,7 @@ def read_1(tree):
     StateFileError
         Names the faulty part.
     """
-    _check(tree, _PARTS, "the document", ("undecided", "loss_scale"))
+    _check(tree, _PARTS, "the document", ("undecided", "loss_scale", "averages"))
     described, counts = tree["optimizer"], tree["counts"]
     _check(described, _OPTIMIZER, "the document's optimizer", ("attributes", "attached", "scheduler"))
     _check(counts, _COUNTS, "the document's counts")
@@ -209,9 +219,30 @@ def read_1(tree):
                 "the document's 'loss_scale' must have dynamic, a positive scale, and the counts steps and "
                 "skipped"
             )
+    if "averages" in tree:
+        found.averages = _read_averages(tree["averages"])
     if tree.get("undecided") is not None:
         _read_undecided(found, tree["undecided"])
     return found
+
+
+def _read_averages(averages):
+    _check(averages, _AVERAGES, "the document's 'averages'")
+    arrays, steps, marks = (averages[name] for name in ("arrays", "steps", "marks"))
+    counted = arrays.keys() == steps.keys() and all(type(n) is int and 0 <= n < 2**31 for n in steps.values())
+    wide = all(getattr(array, "dtype", None) in (np.float32, np.float64) for array in arrays.values())
+    if not counted or not wide or not 0 <= averages["decay"] < 1:
+        raise ForeignStateFile(
+            "the document's 'averages' must have a decay within [0, 1), arrays of float32 or float64, and "
+            "the count of steps of each"
+        )
+    for key, mark in marks.items():
+        fits = getattr(mark, "dtype", None) == np.int32 and mark.shape == np.shape(arrays.get(key))[:1]
+        if not fits or ((mark < 0) | (mark > steps[key])).any():
+            raise ForeignStateFile(
+                "the document's 'averages' must have marks of each row of a table, none above its steps"
+            )
+    return averages
 
 
 def _read_undecided(found, undecided):

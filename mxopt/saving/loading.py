@@ -126,7 +126,7 @@ class _Loading:
         self.states = self.names = None
         self.counts = self.device = self.number = None
         self.progress = {}
-        self.loss_scale = None
+        self.loss_scale = self.averages = None
         #: What is kept elsewhere than in the optimizer's own attributes: SGLD's place in the stream of noise.
         self.elsewhere = {}
         self.ignored = ()
@@ -189,6 +189,13 @@ class _Loading:
         self._arrange({dialect: source}, True)
         self.undecided, self.readings = found.undecided, found.readings
         self._take_loss_scale(found.loss_scale)
+        self.averages = found.averages
+        if self.averages is not None and self.updater._averages is None and self.strict:
+            cure = f"ema={self.averages['decay']!r}"
+            raise StateMismatch(
+                f"the file was saved with {cure}, and this updater has none; create it with {cure}, or pass "
+                "strict=False to leave the averages out"
+            )
 
     def _take_loss_scale(self, described):
         scaler = self.updater._scaler
@@ -507,6 +514,8 @@ class _Loading:
             setattr(optimizer, name, value)
         if self.loss_scale is not None:
             updater._scaler.take(self.loss_scale)
+        if updater._averages is not None:
+            updater._averages.take(self.averages, keys)
         updater.optimizer = optimizer
         updater.states = states
         updater.states_synced = dict.fromkeys(states, True)

@@ -100,6 +100,12 @@ def _pieces(updater, dump_optimizer, format):
             UserWarning,
             stacklevel=checks.outside(),
         )
+    if updater._averages is not None:
+        warnings.warn(
+            f"{format} has no place for ema: the averages of the weights are left out of the file",
+            UserWarning,
+            stacklevel=checks.outside(),
+        )
     optimizer = updater.optimizer
     target = orders.as_in(optimizer, dialect)
     if target is None:

@@ -63,7 +63,7 @@ def test_no_gradient_yet_means_no_step():
 
 
 def test_wrong_hyper_parameters_are_refused():
-    for wrong, message in (({"d0": 0}, "d0 must be at least"), ({"growth_rate": 0.5}, "growth_rate must be")):
+    for wrong, message in (({"d0": 0}, "d0 must be above 0"), ({"growth_rate": 0.5}, "growth_rate must be")):
         with pytest.raises(ValueError, match=message):
             mx.create("prodigy", **wrong)
     with pytest.raises(ValueError, match="lazy_update"):

@@ -97,6 +97,8 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
             rules, scalars, columns = optimizer._with_norms(indices, whole, scalars, ledger)
         if type(states) is not list and optimizer._are_new(states):
             ledger.more = [*ledger.added, *states.added]
+            if states.averages is not None:
+                states.averages.join(plan)
         if not ledger.by_our_code or not optimizer.built_in:
             plan.compare()  # the user's code may have run since
             ledger.compare()
@@ -116,8 +118,12 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
         mxopt_give_back(control)
 
 
-def step_of_updater(updater, index, grad, weight, lazy):
-    """Step one weight or a list of them by an updater; arguments as for its call. The updater holds its lock."""
+def step_of_updater(updater, index, grad, weight, lazy, averages=None):
+    """Step one weight or a list of them by an updater; arguments as for its call. The updater holds its lock.
+
+    averages : Averages, optional
+        Moved with the weights.
+    """
     cdef bint single = not isinstance(index, (list, tuple))
     cdef tuple indices
     cdef list states
@@ -141,7 +147,10 @@ def step_of_updater(updater, index, grad, weight, lazy):
         except (KeyError, TypeError):
             pass
         else:
-            if optimizer.use_fused_step and optimizer._runs_own_rules:
+            if averages is not None:
+                step_and_average(optimizer, indices, weights, grads, averages.step_of(optimizer, indices, weights, states),
+                                 lazy)
+            elif optimizer.use_fused_step and optimizer._runs_own_rules:
                 if optimizer._usual_path:
                     fused_step(optimizer, indices, weights, grads, states, lazy)
                 else:
@@ -151,4 +160,21 @@ def step_of_updater(updater, index, grad, weight, lazy):
             if optimizer.step_callbacks:
                 updater._report(indices)
             return
-    updater._update_slowly(indices, grads, weights, lazy)
+    updater._update_slowly(indices, grads, weights, lazy, averages)
+
+
+def step_and_average(optimizer, indices, weights, grads, states, lazy=None):
+    """Step by a built-in optimizer, and move the averages that `states` brings along.
+
+    No Python code runs between the step and the averages that it does not move itself, so that no interrupt can come in
+    between.
+    """
+    cdef object averages = states.averages
+    try:
+        if lazy is not None or optimizer.use_fused_step and optimizer._runs_own_rules:
+            optimizer._fused(indices, weights, grads, states, lazy)
+        else:
+            optimizer.update_multi_precision(indices, weights, grads, states)
+    finally:
+        if not averages.joined and averages.steps.get(averages.last) == averages.number:  # the ledger was written
+            (<Plan>averages.plan).run(averages.rule, averages.scalars)

@@ -73,4 +73,6 @@ cdef void run_cautious(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
                     move(t, a, p, n, <char*>arrays[a], raw, True)
             if c.mirrored and t.data[MIRROR] != NULL:
                 move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
+            if c.average != NULL:
+                blend(c, t, p, n, arrays[WEIGHT], scratch + AVERAGE * stride, raw)
         p += n

@@ -23,7 +23,8 @@ cdef enum:
     GRAD = 1
     MAX_ARRAYS = 7  # weight, gradient and states, or fewer states and one more input
     MIRROR = 7      # the low-precision weight that is written from its float32 master
-    SLOTS = 8
+    AVERAGE = 8     # the running average of the weights: see averages.pxi
+    SLOTS = 9
     POINTERS = 11   # the arrays, and what rules with sums are given
     MAX_DIMS = 32
     MAX_SCALARS = 24
@@ -136,6 +137,8 @@ cdef struct Pass:
     Py_ssize_t scratch_items
     bint far     # the arrays are larger than the caches
     const Cautious* cautious  # not NULL: only steps down the gradient count
+    const double* average     # not NULL: how far averages go towards the new weights
+    rule_fn blend[2]          # and what moves them, by type of the arithmetic
     int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 # The table of storage dtypes, by number: of the chosen instruction set (see storage.h).

@@ -85,6 +85,10 @@ cdef class Plan:
     cdef Py_ssize_t nranges
     cdef bint any_strided
     cdef object add_blocks  # not None: adds the partial sums, of tensors that are parts of larger ones
+    cdef list averages  # of each tensor: see `average`
+    cdef list marks
+    cdef double rate
+    cdef Rule blending
 
     def __cinit__(self):
         self.tensors = NULL
@@ -540,7 +544,7 @@ cdef class Plan:
         cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
         c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
         c.by_row, c.nsums, c.narrays, c.far = False, 0, 1, False
-        c.noisy, c.cautious = 0, NULL
+        c.noisy, c.cautious, c.average = 0, NULL, NULL
         self.compare()
         with nogil:
             run_threads(&c, 0, self.total, threads, NULL, 0)
@@ -623,6 +627,8 @@ cdef class Plan:
         s.is_cautious = False
         if s.npasses == 1:  # the common call
             one = self.ready(rules[0], scalars.table, scalars.singles, noise, &s, 0)
+            if self.averages is not None:
+                self.blend_too(&s)
             if cautious is not None:
                 held = self.beware(&s, cautious)
             self.go(&s, draw, ledger)
@@ -646,6 +652,8 @@ cdef class Plan:
                         raise ValueError("columns must name scalars")
         if s.npasses > 1 and self.ntensors:
             s.table[0], s.table[1], s.width = &table[0, 0], &single[0, 0], table.shape[1]
+        if self.averages is not None:
+            self.blend_too(&s)
         if cautious is not None:
             held = self.beware(&s, cautious)
         self.go(&s, draw, ledger)
@@ -742,7 +750,7 @@ cdef class Plan:
             c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
-        c.cautious = NULL
+        c.cautious, c.average = NULL, NULL
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
         c.sums_weight = rule.sums_weight
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
@@ -789,8 +797,80 @@ cdef class Plan:
                         note_time(s.choices[p], s.second[p], (mxopt_now() - begin) / self.nelements)
                     else:
                         run_threads(&s.passes[p], 0, self.total, threads, scratch, per_thread)
+            if self.marks is not None:
+                self.mark_rows()
         finally:
             free(scratch)
+        return 0
+
+    def rows_of(self, Py_ssize_t i):
+        """The rows that the rule visits in a tensor, int64 array (number of rows,); None: it visits all elements."""
+        cdef Tensor* t = &self.tensors[i]
+        if t.layout == NULL or not t.layout.lazy or t.layout.rows == NULL:
+            return None
+        found = np.empty(t.layout.nrows, np.int64)
+        memcpy(cnp.PyArray_DATA(found), t.layout.rows, t.layout.nrows * sizeof(int64_t))
+        return found
+
+    def average(self, Rule rule not None, list averages not None, list marks not None, double rate):
+        """Have the step move averages of the weights towards the new ones.
+
+        Parameters
+        ----------
+        rule : Rule
+            Of the name 'average'.
+        averages : list of ndarray
+            For each tensor, an array of the weight's shape in the type of the arithmetic.
+        marks : list of (None or (int32 array, int))
+            For each tensor of which the rule visits some rows, an element for each of its rows, and the number that the
+            step writes to those visited.
+        rate : float
+            How far they move: 1 minus the decay.
+        """
+        cdef Py_ssize_t i
+        cdef cnp.ndarray array, weight
+        cdef Tensor* t
+        if PyList_GET_SIZE(averages) != self.ntensors or PyList_GET_SIZE(marks) != self.ntensors:
+            raise ValueError("every tensor needs its average")
+        for i in range(self.ntensors):
+            t = &self.tensors[i]
+            weight, array = self.owners[0][i], averages[i]
+            if not same_shape(array, weight) or dtype_of(array) != t.compute or not cnp.PyArray_ISBEHAVED(array):
+                raise ValueError(f"average {i} is no array of its weight's shape in the type of the arithmetic")
+            if t.layout == NULL and cnp.PyArray_IS_F_CONTIGUOUS(weight) and not cnp.PyArray_IS_C_CONTIGUOUS(weight):
+                array = array.T  # elements are visited in the order of memory
+            t.data[AVERAGE], t.dtype[AVERAGE], t.kind[AVERAGE] = <char*>cnp.PyArray_DATA(array), t.compute, FLAT
+            if t.layout == NULL and not cnp.PyArray_IS_C_CONTIGUOUS(array):
+                t.layout = <Layout*>calloc(1, sizeof(Layout))
+                if t.layout == NULL:
+                    raise MemoryError
+                t.layout.width = max(t.size, 1)
+            if t.layout != NULL:
+                self.lay(i, AVERAGE, array, t.layout.lazy)
+            if t.kind[AVERAGE] != FLAT:
+                t.plain, self.staged = False, True
+                if self.by_row:
+                    self.widest = max(self.widest, t.layout.width)
+        self.averages, self.marks, self.rate, self.blending = list(averages), list(marks), rate, rule
+
+    cdef void blend_too(self, Stepping* s) noexcept:
+        # Let the last rule of a step move the averages too.
+        cdef Pass* c = &s.passes[s.npasses - 1]
+        c.average, c.blend[0], c.blend[1] = &self.rate, self.blending.single, self.blending.double_
+        s.choices[s.npasses - 1] = NULL  # of a step with other arrays
+        c.far = self.nelements >= FAR_FROM and tuning != TUNE_PLAIN
+
+    cdef int mark_rows(self) except -1:
+        cdef Py_ssize_t i, k
+        cdef cnp.ndarray array
+        cdef int number
+        cdef int* to
+        for i in range(self.ntensors):
+            if self.marks[i] is not None:
+                array, number = self.marks[i]
+                to = <int*>cnp.PyArray_DATA(array)
+                for k in range(self.tensors[i].layout.nrows):
+                    to[self.tensors[i].layout.rows[k]] = number
         return 0
 
     def numbers(self):

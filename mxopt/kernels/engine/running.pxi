@@ -72,6 +72,7 @@ cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end)
     cdef Py_ssize_t width = t.layout.width, itemsize = STORAGE[t.dtype[WEIGHT]].itemsize, length = width * itemsize
     cdef Py_ssize_t row = p // width, last = (end - 1) // width, asked = row, part = p - row * width, n
     cdef Py_ssize_t head = min(length, ROW_HEAD)
+    cdef void* pair[2]
     cdef int a, count = 0
     for a in range(c.narrays):
         arrays[a] = NULL
@@ -86,9 +87,13 @@ cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end)
         while asked <= min(row + ROWS_AHEAD, last):
             for a in range(count):
                 ask_for(table[a] + rows[asked] * length, head)
+            if c.average != NULL:
+                ask_for(t.data[AVERAGE] + rows[asked] * length, head)
             asked += 1
         for a in range(count):
             arrays[mapped[a]] = table[a] + rows[row] * length + part * itemsize
+        if c.average != NULL:
+            pair[0] = t.data[AVERAGE] + rows[row] * length + part * itemsize
         n = width - part
         part = 0
         row += 1
@@ -97,6 +102,9 @@ cdef void run_rows(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end)
             row += 1
         n = min(n, end - p)
         rule(arrays, n, scalars)
+        if c.average != NULL:
+            pair[1] = arrays[WEIGHT]
+            c.blend[t.compute](pair, n, c.average)
         for a in range(c.narrays):
             if t.kind[a] != ROWS and arrays[a] != NULL:
                 arrays[a] = <char*>arrays[a] + n * itemsize
@@ -201,7 +209,8 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
 cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
     # A long contiguous part that comes from main memory.
     cdef void* arrays[POINTERS]
-    cdef char* at[MAX_ARRAYS]
+    cdef void* pair[2]
+    cdef char* at[MAX_ARRAYS + 1]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
     cdef rule_fn rule = c.rules[t.compute]
     cdef Py_ssize_t itemsize = STORAGE[t.compute].itemsize, length = PART * itemsize, k
@@ -211,6 +220,9 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
         if arrays[a] != NULL or (a == WEIGHT and c.sums_weight):
             at[count] = t.data[a] + p * itemsize + FAR_AHEAD * length
             count += 1
+    if c.average != NULL:
+        at[count] = t.data[AVERAGE] + p * itemsize + FAR_AHEAD * length
+        count += 1
     while p < end:
         for k in range(0, length, 64):
             for a in range(count):
@@ -218,6 +230,9 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
         if c.nsums:
             point_to_sums(c, t, p, arrays, t.data[WEIGHT] + p * itemsize)
         rule(arrays, min(<Py_ssize_t>PART, end - p), scalars)
+        if c.average != NULL:
+            pair[0], pair[1] = t.data[AVERAGE] + p * itemsize, arrays[WEIGHT]
+            c.blend[t.compute](pair, min(<Py_ssize_t>PART, end - p), c.average)
         for a in range(c.narrays):
             if arrays[a] != NULL:
                 arrays[a] = <char*>arrays[a] + length
@@ -241,7 +256,7 @@ cdef void ask_for_block(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t
     cdef Py_ssize_t step[SLOTS]
     cdef int a, count = 0
     for a in range(SLOTS):
-        if t.data[a] == NULL or a == c.noisy and a or not (a == MIRROR or (c.uses >> a) & 1):
+        if t.data[a] == NULL or a == c.noisy and a or not (a >= MIRROR or (c.uses >> a) & 1):
             continue
         itemsize = STORAGE[t.dtype[a]].itemsize
         if t.kind[a] == FLAT:
@@ -290,6 +305,18 @@ cdef inline void* reach(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char
     return scratch
 
 
+cdef void blend(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, void* weight, char* scratch,
+                char* raw) noexcept nogil:
+    # Move a block of the averages towards the weights that a rule has left there.
+    cdef void* pair[2]
+    if t.dtype[WEIGHT] != t.compute:  # as they are stored: rounded
+        move(t, WEIGHT, p, n, <char*>weight, raw, False)
+    pair[0], pair[1] = reach(t, AVERAGE, p, n, scratch, raw), weight
+    c.blend[t.compute](pair, n, c.average)
+    if pair[0] == scratch:
+        move(t, AVERAGE, p, n, scratch, raw, True)
+
+
 cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end, char* scratch) noexcept nogil:
     cdef void* arrays[POINTERS]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
@@ -302,10 +329,11 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         run_cautious(c, t, p, end, scratch)
         return
     if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and (
-            not t.narrow or c.narrow[t.narrow - 1] != NULL):
+            not t.narrow or c.narrow[t.narrow - 1] != NULL and c.average == NULL) and (
+            c.average == NULL or t.kind[AVERAGE] == ROWS):
         run_rows(c, t, p, end)
         return
-    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL:
+    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL and c.average == NULL:
         run_narrow(c, t, p, end)
         return
     if c.far and t.plain and t.layout == NULL and not c.noisy and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
@@ -316,7 +344,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if t.plain:  # all at once
             rows = (end - p) // step
         arrays[c.narrays] = &rows
-    elif t.plain and not c.noisy:
+    elif t.plain and not c.noisy and c.average == NULL:
         step = end - p
     else:
         step = BLOCK
@@ -347,6 +375,8 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
                     move(t, a, p, n, <char*>arrays[a], raw, True)
         if c.mirrored and t.data[MIRROR] != NULL:
             move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
+        if c.average != NULL:
+            blend(c, t, p, n * rows, arrays[WEIGHT], scratch + AVERAGE * stride, raw)
         p += n * rows
 
 
