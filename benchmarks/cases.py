@@ -300,6 +300,54 @@ def lazy_rows(rng, kind, data, picked, shape, seconds):
     return Row("sparse", f"lazy adam, {kind}", race(found, seconds, (16, 200)), bars, absent)
 
 
+def exact(seconds, rows=1_000_000, width=64, count=8192, steps=2000):
+    """Exact rows beside lazy and standard updates, on one thread; ids by Zipf's law, late in training."""
+    mxopt.set_num_threads(1)
+    shape, rng = (rows, width), np.random.default_rng(1)
+    shares = np.cumsum(1 / np.arange(1, rows + 1))
+    places, data = rng.permutation(rows), peers.sized(rng, (count, width)) * np.float32(0.1)
+    hardly, thrice, momentum = {"lazy": 1 / 1.2}, {"lazy": 1 / 3}, {"momentum": 0.9}
+    cases = (
+        *(("sgd", {}, hardly), ("adagrad", {}, hardly), ("ftrl", {}, hardly)),
+        *(("sgd", momentum, thrice), ("nag", momentum, thrice), ("rmsprop", {}, thrice)),
+        ("adadelta", {}, thrice),
+        ("adam", {}, {"lazy": 1 / 10, "standard": 5.0}),
+        ("adam", {"wd": 1e-4}, {"standard": 2.5}),
+    )
+
+    def step_of(name, lazy, options):
+        options = {"wd": 0.0, **options}
+        updater = mxopt.get_updater(mxopt.create(name, learning_rate=0.01, lazy_update=lazy, **options))
+        table, draw = peers.sized(np.random.default_rng(2), shape), np.random.default_rng(3)
+
+        def step():
+            ids = np.searchsorted(shares, draw.random(count) * shares[-1])
+            at = np.unique(places[np.minimum(ids, rows - 1)])
+            return lambda: updater(0, mxopt.RowSparseArray(data[: len(at)], at, shape), table)
+
+        return step
+
+    try:
+        for name, options, bars in cases:
+            times = {}
+            kinds = (("mxopt", "exact", steps, 100), ("lazy", True, 100, 100), ("standard", False, 2, 5))
+            for kind, lazy, before, timed in kinds:
+                step, found = step_of(name, lazy, options), []
+                for number in range(before + timed):
+                    call = step()
+                    begin = time.process_time()
+                    call()
+                    if number >= before:
+                        found.append(time.process_time() - begin)
+                times[kind] = Times(found)
+                del step, call
+                gc.collect()
+            words = "".join(f", {key} {value}" for key, value in options.items())
+            yield Row("exact", f"exact {name}{words}", times, bars)
+    finally:
+        mxopt.set_num_threads(None)
+
+
 def touched_rows(rng, count, shape, seconds):
     table, data = peers.sized(rng, shape), peers.sized(rng, (count, shape[1]))
     updater = mxopt.get_updater(mxopt.create("adam", learning_rate=1e-3, lazy_update=True))
@@ -522,6 +570,7 @@ GROUPS = {
         later,
         lists,
         sparse,
+        exact,
         dtypes,
         clipping,
         guard,

@@ -19,6 +19,7 @@ ORDER = (
             "looking",
             "averages",
             "state-files",
+            "exact-rows",
             "many-processes",
         ),
     ),
@@ -168,6 +169,7 @@ def write(folder):
         "paths.svg": gallery.picture(),
         "schedules.svg": gallery.schedules(),
         "averages.svg": averages.picture(),
+        "rows.svg": gallery.rows(),
     }
     for cls in optimizer_classes():
         name = cls.__name__.lower()

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import spelling
 from .kernels import STORAGE_DTYPES
 
@@ -499,13 +501,19 @@ def duplicate_index(optimizer, indices):
     return None
 
 
-def lazy_update(optimizer, value):
-    """`lazy_update` as a bool, raising where True is impossible; None means the class's default."""
+def lazy_update(optimizer, value, strict=True):
+    """`lazy_update` as a bool or "exact", raising where it is impossible; None means the class's default.
+
+    Not `strict`: as MXNet 1.x, which ignores True where the step is not compiled.
+    """
     if value is None:
         return optimizer.lazy_by_default and optimizer.use_fused_step
-    if not value:
-        return False
+    value = lazy_word(value)
     kind = type(optimizer).__name__
+    if value == "exact":
+        exact_rows(optimizer)
+    if value is False or value == "exact" or not strict:
+        return value
     if optimizer.not_lazy_because:
         raise ValueError(f"{kind} cannot update lazily: {optimizer.not_lazy_because}; leave lazy_update out")
     if not optimizer.use_fused_step:
@@ -523,6 +531,33 @@ def cautious(optimizer: Any, value: Any) -> bool:
             f"cautious must be False for {type(optimizer).__name__}, got {value!r}: {reason}; leave it out"
         )
     return bool(value)
+
+
+def exact_rows(optimizer):
+    """Raise if an optimizer cannot keep rows exact."""
+    reason = optimizer.not_exact_because or optimizer.not_lazy_because
+    if reason:
+        raise not_exact(optimizer, reason)
+    if optimizer.cautious:
+        raise not_exact(optimizer, "cautious=True counts over whole tensors")
+    if not optimizer.use_fused_step:
+        raise ValueError(f'{type(optimizer).__name__} with lazy_update="exact" needs use_fused_step=True')
+
+
+def not_exact(optimizer, reason):
+    """The error for exact rows where they cannot be."""
+    return ValueError(
+        f'{type(optimizer).__name__} cannot take lazy_update="exact": {reason}; leave lazy_update out'
+    )
+
+
+def lazy_word(value):
+    """`lazy_update` as a bool or "exact"."""
+    if isinstance(value, str) and value == "exact":
+        return "exact"
+    if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
+        return bool(value)
+    raise ValueError(f'lazy_update must be True, False or "exact", got {value!r}')
 
 
 def gradient_shape(optimizer, index, weight, grad):

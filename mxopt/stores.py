@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections import deque
@@ -404,7 +405,7 @@ class KVStore(KVStoreBase):
         """The copies that a pull to `out` makes, from `values` if given, else from the store."""
         writes = []
         for one, arrays in pairs_of(key, out):
-            stored = self._find(one) if values is None else None
+            stored = self._current(one) if values is None else None
             for array in arrays:
                 if ignore_sparse and getattr(array, "stype", "default") == "row_sparse":
                     continue
@@ -502,8 +503,18 @@ class KVStore(KVStoreBase):
                 raise TypeError(f"{name} must be row-sparse, got {type(array).__name__}; use pull")
             if stored.stype != "row_sparse":
                 raise TypeError(f"key {one!r} has a dense value, which has no rows to pull; use pull")
-            writes.append(_Write(array, stored.some(row_ids_of(rows, f"row_ids for key {one!r}")), name))
+            some = stored.some(
+                row_ids_of(rows, f"row_ids for key {one!r}"), functools.partial(self._current, one)
+            )
+            writes.append(_Write(array, some, name))
         _commit(writes)
+
+    def _current(self, key, rows=None):
+        """A stored value whose rows, or some of them, have been caught up (`lazy_update="exact"`)."""
+        stored = self._find(key)
+        if isinstance(self._updater, Updater):
+            self._updater.catch_up(key, rows)
+        return stored
 
     def _find(self, key):
         stored = self._stored.get(key)
@@ -598,9 +609,11 @@ class Stored:
             return RowSparseArray.from_dense(self.array)
         return self.some(np.arange(len(self.array)) if self.rows is None else self.rows)
 
-    def some(self, rows):
-        """Rows of the value, in any order."""
+    def some(self, rows, before=None):
+        """Rows of the value, in any order; `before` is called with them before they are read."""
         wanted = RowSparseArray(np.zeros((rows.size, 0), np.float32), rows, (len(self.array), 0)).indices
+        if before is not None:
+            before(wanted)
         return RowSparseArray._trusted(self.array[wanted], wanted, self.array.shape)
 
 

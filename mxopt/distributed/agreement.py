@@ -65,6 +65,11 @@ def refuse_what_needs_whole_tensors(optimizer):
             f"cautious=True of {cls.__name__} counts over whole tensors, which no rank has; leave "
             "sharded=True and comm= out and use kvstore='dist_sync'"
         )
+    if optimizer.lazy_update == "exact":
+        raise ValueError(
+            'lazy_update="exact" keeps a log for whole tables, which no rank has; leave sharded=True and '
+            "comm= out and use kvstore='dist_sync', or pass lazy_update=False"
+        )
     if optimizer.not_sharded_because:
         raise ValueError(
             f"states of {cls.__name__} cannot be sharded: {optimizer.not_sharded_because}; leave "

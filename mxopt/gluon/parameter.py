@@ -302,6 +302,7 @@ class Parameter:
 
     def list_data(self) -> list[Any]:
         """The weight's copies, one per context."""
+        self._catch_up()
         return list(self._held())
 
     def data(self, ctx: Any = None) -> Any:
@@ -312,7 +313,14 @@ class Parameter:
         ctx : Context, optional
             Which copy, of a parameter that has several.
         """
+        self._catch_up()
         return self._held()[self._position(ctx)]
+
+    def _catch_up(self, rows=None):
+        """Bring rows that ``lazy_update="exact"`` left behind up to date, before these or all are read."""
+        trainer = self._trainer() if self._trainer is not None else None
+        if trainer is not None:
+            trainer._catch_up(self, rows)
 
     def list_ctx(self) -> list[Context]:
         """The contexts of the copies."""
@@ -344,6 +352,7 @@ class Parameter:
             raise ValueError(
                 f"data of parameter {self.name!r} must have shape {self._shape}, got {values.shape}"
             )
+        self._catch_up()  # the steps that rows have missed are those of the old values
         for array in self._data:
             array[...] = values
         trainer = self._trainer() if self._trainer is not None else None
@@ -353,7 +362,8 @@ class Parameter:
     def row_sparse_data(self, row_id):
         """The rows of the weight named by `row_id`, as a row-sparse array."""
         rows = np.unique(np.asarray(row_id).astype(np.int64))
-        return RowSparseNDArray(np.asarray(self.data())[rows], rows, self._shape)
+        self._catch_up(rows)
+        return RowSparseNDArray(np.asarray(self._held()[0])[rows], rows, self._shape)
 
     def list_row_sparse_data(self, row_id):
         """As `row_sparse_data`, for each copy.

@@ -225,6 +225,11 @@ class Trainer:
         else:
             self._reset_kvstore()
 
+    def _catch_up(self, parameter, rows):
+        index = self._param2idx.get(parameter.name)
+        for updater in self._updaters if index is not None else ():
+            updater.catch_up(index, rows)
+
     def _ready(self):
         if not self._kv_initialized:
             self._init_kvstore()
@@ -458,7 +463,7 @@ class Trainer:
             pairs = [(i, p) for i, p in enumerate(self._params) if p.is_trained()]
             self._trained_params = [p for _, p in pairs]
             self._indices = [i for i, _ in pairs]
-            self._weights = [list(column) for column in zip(*[p.list_data() for _, p in pairs])]
+            self._weights = [list(column) for column in zip(*[p._held() for _, p in pairs])]
             self._watch = stale_gradients.Watch(self._trained_params)
             self._unsettled = [array for _, p in pairs for array in p.unsettled()]
             self._version = version
@@ -523,7 +528,7 @@ class Trainer:
             if gradients is None:
                 continue
             if self._update_on_kvstore:
-                self._kvstore.pushpull(i, gradients, out=parameter.list_data(), priority=-i)
+                self._kvstore.pushpull(i, gradients, out=parameter._held(), priority=-i)
             elif isinstance(gradients[0], RowSparseArray) and getattr(self._kvstore, "keeps_values", False):
                 # pushpull leaves them as they are
                 self._kvstore.push(i, gradients, priority=-i)
@@ -663,6 +668,7 @@ class _Before:
         self.kept = [(array, array.copy()) for array in arrays]
         self.counts = dict(self.optimizer._index_update_count)
         self.device_counts, self.num_update = self.optimizer._index_update_count, self.optimizer.num_update
+        self.tables = updater._tables.backup(indices)
         self.schedule = getattr(self.optimizer.lr_scheduler, "__dict__", None)
         self.scheduled = dict(self.schedule or ())
 
@@ -677,6 +683,7 @@ class _Before:
             vars(self.scaler).update(self.scale)
         if self.averages is not None:
             self.updater._averages.restore(self.averages)
+        self.updater._tables.restore(self.tables)
         self.device_counts.clear()
         self.device_counts.update(self.counts)
         self.optimizer.num_update = self.num_update

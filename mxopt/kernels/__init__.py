@@ -32,6 +32,7 @@ from ._engine import (
     normals,
     openmp_version,
     plan_of,
+    replay_steps,
     set_num_threads,
     set_tuning,
     step_and_average,
@@ -62,8 +63,9 @@ __all__ = [
     "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "catch_up",
     "clip_of", "corrected", "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning",
     "give_back", "group_rows", "normals", "openmp_version", "plan_of", "put_back", "read_row",
-    "reduce_rows", "remember", "rescale_of", "restore", "scalars_of", "set_num_threads", "set_tuning",
-    "step_and_average", "step_of_updater", "sum_rows", "take_control", "tuning_words", "write_back",
+    "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of", "set_num_threads",
+    "set_tuning", "step_and_average", "step_of_updater", "sum_rows", "take_control", "tuning_words",
+    "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.

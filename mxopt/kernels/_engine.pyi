@@ -49,6 +49,8 @@ class Rule:
     numbers: Any
     only_reads: Any
     scalars: Any
+    settles: Any
+    still: Any
     streams: Any
     sums: Any
     sums_weight: Any
@@ -80,6 +82,9 @@ def plan_of(
     rule: Any,
     lazy: Any = ...,
     ordered: Any = ...,
+) -> Any: ...
+def replay_steps(
+    plan: Any, rule: Any, scalars: Any, singles: Any, until: Any, since: Any, first: Any
 ) -> Any: ...
 def set_num_threads(n: Any) -> Any: ...
 def set_tuning(word: Any) -> Any: ...

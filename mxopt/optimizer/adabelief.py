@@ -38,7 +38,7 @@ class AdaBelief(BiasCorrected):
         Correct the rate for moments that started at zero.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`. ``aggregate_num`` is ignored, as in MXNet.

@@ -36,7 +36,7 @@ class AdaDelta(Optimizer):
         Starts the steps, and keeps the division finite.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`.
@@ -73,7 +73,7 @@ class AdaDelta(Optimizer):
         rho: float = 0.9,
         epsilon: float = 1e-6,
         use_fused_step: bool = True,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)

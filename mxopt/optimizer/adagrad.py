@@ -31,7 +31,7 @@ class AdaGrad(Optimizer):
         Keeps the division finite. ``eps`` is accepted with a warning.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, optional
+    lazy_update : bool or 'exact', optional
         Touch only the rows of a row-sparse gradient; False lets the absent rows decay. Not given: True with
         ``use_fused_step``, as MXNet's kernel does, and False without.
     **kwargs
@@ -73,7 +73,7 @@ class AdaGrad(Optimizer):
         learning_rate: float | None = 0.01,
         epsilon: float = 1e-6,
         use_fused_step: bool = True,
-        lazy_update: bool | None = None,
+        lazy_update: bool | str | None = None,
         **kwargs: Any,
     ) -> None:
         epsilon = checks.renamed(kwargs, "eps", "epsilon", epsilon)

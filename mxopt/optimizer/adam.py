@@ -37,7 +37,7 @@ class Adam(Optimizer):
         Decay of the second moment.
     epsilon : float, default 1e-8
         Keeps the division finite.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
@@ -78,7 +78,7 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         use_fused_step: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -89,7 +89,7 @@ class Adam(Optimizer):
     @property
     def states_have_rows(self):
         """Whether states of a row-sparse weight are row-sparse: they are if its updates are lazy."""
-        return self.lazy_update
+        return self.lazy_update not in (False, "exact")
 
     def _corrected(self, t, lr):
         # In double: 1 - beta2**t cancels in float32 while t is small.

@@ -28,7 +28,7 @@ class BiasCorrected(Optimizer):
         epsilon: float = 1e-6,
         correct_bias: bool = True,
         use_fused_step: bool = True,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         aggregate_num: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -80,7 +80,7 @@ class AdamW(BiasCorrected):
         Correct the rate for moments that started at zero.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`. ``aggregate_num`` is ignored, as in MXNet.

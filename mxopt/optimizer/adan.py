@@ -44,7 +44,7 @@ class Adan(Optimizer):
         Keeps the division finite.
     proximal : bool, default True
         Decay by a proximal step, as in the paper.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.

@@ -38,7 +38,7 @@ class AdEMAMix(Optimizer):
         `beta1`, during the first part of training.
     epsilon : float, default 1e-8
         Keeps the division finite.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.

@@ -67,7 +67,7 @@ class GroupAdaGrad(AdaGrad):
         Keeps the division finite. ``eps`` is accepted with a warning.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, optional
+    lazy_update : bool or 'exact', optional
         Touch only the rows of a row-sparse gradient. Not given: True with ``use_fused_step``, as MXNet's
         kernel does, and False without. Rows without a gradient do not change in either case.
     **kwargs

@@ -66,6 +66,9 @@ class Description:
     lazy : bool
         Whether ``lazy_update=True`` is accepted.
     not_lazy_because : str or None
+    exact : bool
+        Whether ``lazy_update="exact"`` is accepted.
+    not_exact_because : str or None
     rules : tuple of str
         The compiled rules that `fused_step` runs.
     differences : dict of str to dict
@@ -84,6 +87,8 @@ class Description:
     update: str
     lazy: bool
     not_lazy_because: str | None
+    exact: bool
+    not_exact_because: str | None
     rules: tuple
     differences: dict
     other_formula: str | None
@@ -100,6 +105,7 @@ class Description:
             ("signature", self.signature),
             ("state", self.state),
             ("lazy", "yes" if self.lazy else f"no: {self.not_lazy_because}"),
+            ("exact rows", "yes" if self.exact else f"no: {self.not_exact_because}"),
             *((f"{name} in the dialects", str(values)) for name, values in self.differences.items()),
         ]
         formula = f"<pre>{html.escape(self.update)}</pre>"
@@ -107,6 +113,7 @@ class Description:
 
     def __str__(self):
         lazy = "yes" if self.lazy else f"no: {self.not_lazy_because}"
+        exact = "yes" if self.exact else f"no: {self.not_exact_because}"
         lines = [
             f"{self.name} ({self.dialect}): {self.summary}",
             "",
@@ -116,6 +123,7 @@ class Description:
             "",
             f"state:  {self.state}",
             f"lazy:   {lazy}",
+            f"exact:  {exact}",
             f"rules:  {', '.join(self.rules) or 'none'}",
             f"family: {self.family}",
         ]
@@ -175,6 +183,8 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
         update=update,
         lazy=not cls.not_lazy_because,
         not_lazy_because=cls.not_lazy_because,
+        exact=not (cls.not_exact_because or cls.not_lazy_because),
+        not_exact_because=cls.not_exact_because or cls.not_lazy_because,
         rules=tuple(_of(cls, "rules")),
         differences={} if other is None else _differences(parameters, _parameters(other), dialect),
         other_formula=_update(other) if other is not None and _update(other) != update else None,

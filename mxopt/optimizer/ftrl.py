@@ -36,7 +36,7 @@ class Ftrl(Optimizer):
         Keeps the first steps small.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``. A KVStore or Trainer does
         so for weights that it stores as row-sparse, as in MXNet.
     **kwargs
@@ -77,7 +77,7 @@ class Ftrl(Optimizer):
         lamda1: float = 0.01,
         beta: float = 1.0,
         use_fused_step: bool = True,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)

@@ -34,7 +34,7 @@ class LaProp(Optimizer):
         Decay of the mean of squares.
     epsilon : float, default 1e-15
         Keeps the division finite.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.

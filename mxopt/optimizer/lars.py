@@ -82,6 +82,8 @@ class LARS(SGD):
     # update.
     scalar_names = (*SGD.scalar_names, "norm_rescale")
 
+    not_exact_because = "its step length depends on the norms of the whole tensor"
+
     def __init__(
         self,
         learning_rate: float | None = 0.1,

@@ -114,6 +114,8 @@ class LBSGD(Momentum):
     not_cautious_because = "it gathers the gradients of several calls"
     progress = {"cumgrads": _checked_gradients}
 
+    not_exact_because = "it gathers the gradients of several calls"
+
     def __init__(
         self,
         momentum: float = 0.0,

@@ -29,7 +29,7 @@ class Lion(Optimizer):
         The momentum's share of the direction.
     beta2 : float, default 0.99
         Decay of the momentum.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.

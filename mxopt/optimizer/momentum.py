@@ -44,6 +44,8 @@ class Momentum(Optimizer):
         averages = getattr(states, "averages", None)
         if averages is not None:
             averages.step_apart()
+        if lazy is not None and type(lazy) is not list:
+            lazy = lazy.given_up(indices)
         # A schedule has set momentum to 0. As in MXNet, existing states stay in use: multiplied by 0, or
         # untouched until momentum is back.
         if self.rests:

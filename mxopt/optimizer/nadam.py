@@ -44,7 +44,7 @@ class Nadam(Optimizer):
         How fast the momentum rises.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`.
@@ -95,7 +95,7 @@ class Nadam(Optimizer):
         epsilon: float = 1e-8,
         schedule_decay: float = 0.004,
         use_fused_step: bool = True,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)

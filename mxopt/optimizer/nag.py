@@ -30,7 +30,7 @@ class NAG(Momentum):
         Keep a float32 master copy of 16-bit weights.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, optional
+    lazy_update : bool or 'exact', optional
         Touch only the rows of a row-sparse gradient. None: as MXNet, which does so without momentum and with
         ``use_fused_step=True``.
     **kwargs
@@ -68,7 +68,7 @@ class NAG(Momentum):
         momentum: float = 0.9,
         multi_precision: bool = False,
         use_fused_step: bool = True,
-        lazy_update: bool | None = None,
+        lazy_update: bool | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, multi_precision=multi_precision,

@@ -74,6 +74,8 @@ class NovoGrad(Optimizer):
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "share", "before", "divisor", "var")
     unchecked = ("rescale_grad", "var")
 
+    not_exact_because = "it divides by the norm of the whole tensor"
+
     def __init__(self, learning_rate=0.001, beta1=0.95, beta2=0.98, epsilon=1e-8, grad_averaging=False,
                  decoupled_weight_decay=False, lazy_update=False, use_fused_step=True,
                  **kwargs):  # fmt: skip

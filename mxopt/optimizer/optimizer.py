@@ -120,6 +120,9 @@ class Optimizer(Rates, RuleScalars):
     #: Why lazy_update=True is refused, for classes with updates that cross rows.
     not_lazy_because: str | None = None
 
+    #: Why lazy_update="exact" is refused, for other classes than these.
+    not_exact_because: str | None = None
+
     #: Whether weights are evaluated at another point than they are trained at; `move` then gets them from one
     #: to the other (`mxopt.optimizer.schedulefree`).
     has_two_points = False
@@ -237,6 +240,8 @@ class Optimizer(Rates, RuleScalars):
             judge_change(self, name, value)
         elif name == "cautious":
             checks.cautious(self, value)
+        elif name == "lazy_update":
+            value = checks.lazy_word(value)
         object.__setattr__(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

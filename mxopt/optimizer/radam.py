@@ -43,7 +43,7 @@ class RAdam(Optimizer):
         Keeps the division finite.
     decoupled_weight_decay : bool, default False
         Decay the weight itself rather than through the gradient.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.

@@ -47,7 +47,7 @@ class RMSProp(Optimizer):
         Limit every element of the new weight to [-clip_weights, clip_weights]. None, 0: no limit.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`.
@@ -97,7 +97,7 @@ class RMSProp(Optimizer):
         centered: bool = False,
         clip_weights: float | None = None,
         use_fused_step: bool = True,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         **kwargs: Any,
     ) -> None:
         rho = checks.renamed(kwargs, "gamma1", "rho", rho)

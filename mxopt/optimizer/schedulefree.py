@@ -139,7 +139,7 @@ class ScheduleFreeSGD(ScheduleFree):
         Power of t by which late iterates count more.
     weight_lr_power : float, default 2.0
         Power of the largest learning rate so far by which iterates count.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
@@ -232,7 +232,7 @@ class ScheduleFreeAdamW(ScheduleFree):
         Power of t by which late iterates count more.
     weight_lr_power : float, default 2.0
         Power of the largest learning rate so far by which iterates count.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.

@@ -30,7 +30,7 @@ class SGD(Momentum):
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.0
         0 or more; 0 keeps no state.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     multi_precision : bool, default False
         Keep a float32 master copy of 16-bit weights.
@@ -68,7 +68,7 @@ class SGD(Momentum):
         self,
         learning_rate: float | None = 0.1,
         momentum: float = 0.0,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         multi_precision: bool = False,
         use_fused_step: bool = True,
         aggregate_num: float | None = 1,
@@ -87,7 +87,7 @@ class SGD(Momentum):
     @property
     def states_have_rows(self):
         """Whether states of a row-sparse weight are row-sparse: they are if its updates are lazy."""
-        return self.lazy_update
+        return self.lazy_update not in (False, "exact")
 
     @property
     def _read_as_text(self):
@@ -123,7 +123,7 @@ class ccSGD(SGD):  # noqa: N801  MXNet's name
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.0
         0 or more; 0 keeps no state.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     multi_precision : bool, default False
         Keep a float32 master copy of 16-bit weights.

@@ -82,6 +82,8 @@ class SGLD(Optimizer):
         if position is not None and self.generator is None:
             stream.move_to(*stream.checked_position(position))
 
+    not_exact_because = "its noise is drawn in the order of all elements"
+
     def __init__(
         self,
         learning_rate: float | None = 0.1,

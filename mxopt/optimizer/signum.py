@@ -33,7 +33,7 @@ class Signum(Momentum):
         Decoupled weight decay, as in [2]_; `wd` instead goes into the sign.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`.
@@ -74,7 +74,7 @@ class Signum(Momentum):
         momentum: float = 0.9,
         wd_lh: float = 0.0,
         use_fused_step: bool = True,
-        lazy_update: bool = False,
+        lazy_update: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, use_fused_step=use_fused_step, **kwargs)

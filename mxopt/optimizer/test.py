@@ -21,7 +21,7 @@ class Test(Optimizer):
     ----------
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`; `clip_gradient` is not applied.
@@ -50,7 +50,7 @@ class Test(Optimizer):
     state_slots = (StateSlot("state", "float32"),)
     scalar_names = ("lr", "wd", "rescale_grad")
 
-    def __init__(self, use_fused_step: bool = True, lazy_update: bool = False, **kwargs: Any) -> None:
+    def __init__(self, use_fused_step: bool = True, lazy_update: bool | str = False, **kwargs: Any) -> None:
         super().__init__(use_fused_step=use_fused_step, **kwargs)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 

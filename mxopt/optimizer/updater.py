@@ -21,7 +21,9 @@ from ..saving import rows
 from ..saving.background import Saving
 from ..sparse import RowSparseArray, all_finite, as_gradient
 from .averages import Averages
+from .exact import Tables, own
 from .optimizer import NewStates
+from .turns import gradient
 
 if TYPE_CHECKING:
     from ..saving.loading import LoadReport
@@ -77,6 +79,7 @@ class Updater:
         self._undecided = {}
         self._loaded = frozenset()
         self._lock = threading.RLock()
+        self._tables = Tables()
         if accumulate is not None and checks.count("accumulate", accumulate) > 1:
             self._window = Window(accumulate)
         if clip_global_norm is not None:
@@ -101,6 +104,8 @@ class Updater:
     _window: Window | None = None
     #: The state arrays that were row-sparse in a file, and are written as such again.
     _row_sparse: dict = {}
+    #: Where rows lag behind (`lazy_update="exact"`).
+    _tables = Tables()
     #: What a file left open about the states, until the weights decide it (`mxopt.saving.undecided`).
     _undecided: Any = {}
 
@@ -181,6 +186,7 @@ class Updater:
         indices = [checks.key(i) for i in indices]
         with self._lock:
             self._within_a_step("weights cannot be moved")
+            self.flush()
             self._ready_for(indices, weights)
             if averages is not None:
                 averages.move(self.optimizer, self.states, indices, weights, evaluating)
@@ -261,6 +267,59 @@ class Updater:
         """How many micro-batches make a step."""
         return 1 if self._window is None else self._window.count
 
+    # -- exact rows: mxopt.optimizer.exact -----------------------------------------------------------
+
+    def _step_exactly(self, indices, grads, weights):
+        """Step weights so that no row is touched before it has been caught up."""
+        optimizer = self.optimizer
+        checks.exact_rows(optimizer)  # what it depends on may have been set since
+        if self._averages is not None:
+            self._averages.refuse_exact(optimizer)
+        if not len(indices) == len(grads) == len(weights):
+            raise _lengths(indices, grads, weights)
+        indices = [checks.key(i) for i in indices]
+        grads = [own(gradient(g, optimizer, i)) for g, i in zip(grads, indices)]
+        late = self._tables.late(optimizer, indices, grads)
+        try:
+            self._update_slowly(indices, grads, weights, late)
+        finally:
+            late.settle()
+
+    def catch_up(self, index: Any, rows: Any = None) -> None:
+        """Catch up rows of a weight before they are read; for ``lazy_update="exact"``.
+
+        Parameters
+        ----------
+        index : int or str
+        rows : integer array, optional
+            In any order, repeats allowed. Not given: all.
+        """
+        with self._lock:
+            self._tables.catch_up(checks.key(index), rows)
+
+    def flush(self) -> None:
+        """Catch up all rows of all weights; for ``lazy_update="exact"``.
+
+        Afterwards weights and states have the bits that standard updates would have given. Saving, loading
+        and copying do it themselves.
+        """
+        with self._lock:
+            self._tables.flush()
+
+    def pending(self, index: Any) -> np.ndarray:
+        """The rows of a weight that lag behind, in order; for ``lazy_update="exact"``.
+
+        Parameters
+        ----------
+        index : int or str
+
+        Returns
+        -------
+        int64 array
+        """
+        with self._lock:
+            return self._tables.pending(checks.key(index))
+
     def drop_micro_batches(self):
         """Forget the micro-batches of an unfinished step."""
         if self._window is not None:
@@ -331,6 +390,8 @@ class Updater:
         optimizer = self.optimizer
         indices = [checks.key(i) for i in indices]
         built_in = is_built_in(optimizer)
+        if not built_in and getattr(optimizer, "lazy_update", False) == "exact":
+            raise checks.not_exact(optimizer, "it steps by methods of its own")
         if any(isinstance(w, RowSparseArray) for w in weights):
             from ..nd import stored_rows
 
@@ -461,6 +522,7 @@ class Updater:
 
         with self._lock:
             self._refuse_now("states cannot be saved")
+            self.flush()
             return writing.get_states(self, dump_optimizer, **options)
 
     def set_states(self, states: bytes, **options: Any) -> LoadReport:
@@ -469,6 +531,7 @@ class Updater:
 
         with self._lock:
             self._refuse_now("states cannot be loaded")
+            self.flush()
             return self._taken(loading.set_states(self, states, **options))
 
     def save_states(
@@ -489,6 +552,7 @@ class Updater:
             self._saving.settle()  # files are written in call order
         with self._lock:
             self._refuse_now("states cannot be saved")
+            self.flush()
             return writing.save_states(self, path, dump_optimizer, **options)
 
     def load_states(self, path: str | os.PathLike[str], **options: Any) -> LoadReport:
@@ -505,10 +569,11 @@ class Updater:
             self._saving.settle()
         with self._lock:
             self._refuse_now("states cannot be loaded")
+            self.flush()
             return self._taken(loading.load_states(self, path, **options))
 
     def _taken(self, report):
-        self._young = {}
+        self._young, self._tables = {}, Tables()
         self._loaded = frozenset(self.states)
         return report
 
@@ -516,10 +581,12 @@ class Updater:
 
     def __copy__(self):
         with self._lock:
+            self.flush()
             return self._with(vars(self))
 
     def __deepcopy__(self, memo):
         with self._lock:
+            self.flush()
             return self._with({name: copy.deepcopy(vars(self)[name], memo) for name in self._copied()})
 
     def __getstate__(self):
@@ -527,6 +594,7 @@ class Updater:
         from ..saving import loading
 
         with self._lock:
+            self.flush()
             state = {name: vars(self)[name] for name in self._copied()}
             memo = {id(self.optimizer): self.optimizer}
             for name in ("states", "_undecided", "_window", "_stepping", "_averages"):
@@ -540,16 +608,16 @@ class Updater:
 
         counts = state.pop("_counts", None)
         vars(self).update(state)
-        self._lock = threading.RLock()
+        self._lock, self._tables = threading.RLock(), Tables()
         loading.give_counts(self.optimizer, counts)
 
     def _copied(self):
-        return [name for name in vars(self) if name not in ("_lock", "_saving")]
+        return [name for name in vars(self) if name not in ("_lock", "_saving", "_tables")]
 
     def _with(self, attributes):
         new = type(self).__new__(type(self))
         vars(new).update({name: value for name, value in attributes.items() if name != "_saving"})
-        new._lock = threading.RLock()
+        new._lock, new._tables = threading.RLock(), Tables()
         return new
 
 

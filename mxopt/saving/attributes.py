@@ -119,6 +119,8 @@ _KINDS = {
 
 def _judged(name, value, default):
     """A value checked as an attribute; errors name the attribute."""
+    if name == "lazy_update":
+        return checks.lazy_word(value)
     if name in _RULES:
         value = _RULES[name](name, value)
     kinds, must_be = _KINDS.get(type(default), (object, ""))
@@ -227,8 +229,9 @@ def _judge(cls, attributes, attached, exact, whose):
             if attributes[name] is not None or name not in arguments:  # the constructor judges None
                 attributes[name] = _judged(name, attributes[name], known[name])
         new = own(**_arguments(own, attributes, default))
-        if attributes.get("lazy_update") and own.not_lazy_because:
-            checks.lazy_update(new, True)
+        lazy = attributes.get("lazy_update")
+        if isinstance(lazy, str) or (lazy and own.not_lazy_because):
+            checks.lazy_update(new, lazy)
         for name, rule in rules_of_progress(cls).items():
             if name in attributes and rule is not None:
                 attributes[name] = rule(attributes[name])

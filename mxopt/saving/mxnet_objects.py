@@ -167,6 +167,8 @@ def to_record(optimizer, dialect):
     values["allow_np_array"] = dialect.name == "2.x"
     if name in _NOT_FUSED:
         values["use_fused_step"] = False
+    if values.get("lazy_update") == "exact":
+        values["lazy_update"] = False  # whose bits it gives
     if optimizer.lr_scheduler is not None:
         values["lr_scheduler"] = _scheduler_record(optimizer.lr_scheduler)
     found = {}

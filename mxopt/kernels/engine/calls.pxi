@@ -68,7 +68,7 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
     cdef Rule rule
     cdef object draw = None
     cdef tuple cautious = None
-    cdef bint usual = optimizer._usual_path
+    cdef bint exact, usual = optimizer._usual_path
     try:
         # First everything that can fail, which changes nothing...
         indices = tuple(indices)  # the caller's list may change while a scheduler or another thread runs
@@ -87,7 +87,8 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
             scalars = scalars_of(optimizer, rates, ledger)
         else:
             scalars = optimizer._scalars(rates, ledger)
-        if plan.sparse is not None and plan.by_rows:
+        exact = lazy is not None and type(lazy) is not list  # `optimizer.exact.Late`: rows with the scalars of all
+        if plan.sparse is not None and not exact and plan.by_rows:
             scalars = optimizer._scalars_by_rows(plan.by_rows, scalars)
         rules = [rule]
         if len(names) > 1:
@@ -99,6 +100,8 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
             ledger.more = [*ledger.added, *states.added]
             if states.averages is not None:
                 states.averages.join(plan)
+        if exact:
+            lazy.before_step(indices, weights, grads, states, rule, scalars, ledger)
         if not ledger.by_our_code or not optimizer.built_in:
             plan.compare()  # the user's code may have run since
             ledger.compare()
@@ -142,6 +145,9 @@ def step_of_updater(updater, index, grad, weight, lazy, averages=None):
         updater._look_again(indices, grads, weights)
     optimizer, known = updater.optimizer, updater.states
     if getattr(type(optimizer), "built_in", False):
+        if type(optimizer.lazy_update) is str:
+            updater._step_exactly(indices, grads, weights)
+            return
         try:
             states = [known[index]] if single else [known[i] for i in indices]
         except (KeyError, TypeError):

@@ -113,7 +113,7 @@ cdef class Plan:
         if isinstance(lazy, list):
             self.lazies = list(lazy)
         else:
-            self.lazy = lazy
+            self.lazy = lazy is not False and lazy != "exact"  # by itself a step keeps rows exact by visiting all
         # A drawn input and sums follow the elements, not the memory.
         self.ordered = ordered or self.ndrawn
         # From here on only these copies are read: the caller's lists may change at any time.

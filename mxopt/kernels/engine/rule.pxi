@@ -85,6 +85,8 @@ cdef class Rule:
     cdef readonly bint sums_weight  # it is handed the weights as they are stored
     cdef readonly bint by_row
     cdef readonly bint drawn
+    cdef readonly tuple still
+    cdef readonly bint settles
 
     def __init__(self, str name, dict entry):
         self.name = name
@@ -104,6 +106,7 @@ cdef class Rule:
         self.nsums = len(self.sums)
         self.sums_weight = "weight_squares" in self.sums
         self.by_row = entry["by_row"]
+        self.still, self.settles = entry["still"], entry["settles"]
         self.drawn = entry["arrays"][len(self.arrays) - 1].endswith("/drawn")
         if self.drawn and (self.by_row or self.nsums):
             raise ValueError(f"{name}: a rule with a drawn input has neither rows nor sums")

@@ -35,5 +35,6 @@ cdef void adagrad_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcep
 
 register("adagrad", <rule_fn>adagrad[float], <rule_fn>adagrad[double], sizeof(AdaGradScalars),
          "weight grad history", "lr wd rescale_grad clip_gradient epsilon")
+keeps_still("adagrad", "wd")
 register("adagrad_v1", <rule_fn>adagrad_v1[float], <rule_fn>adagrad_v1[double], sizeof(AdaGradScalars),
          "weight grad history", "lr wd rescale_grad clip_gradient epsilon")

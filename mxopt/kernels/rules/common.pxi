@@ -152,7 +152,19 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
         "writes": None if writes is None else tuple(writes.split()),
         "sums": tuple(sums.split()),
         "by_row": "/row" in arrays,
+        "still": None,
+        "settles": False,
     }
+
+
+cdef keeps_still(str name, str scalars):
+    """Say that with these scalars zero, a gradient of zeros changes no bit of what an earlier step has written."""
+    RULES[name]["still"] = tuple(scalars.split())
+
+
+cdef settles(str name):
+    """Say that after one gradient of zeros, another with the same scalars changes nothing."""
+    RULES[name]["settles"] = True
 
 
 cdef register_narrow(str name, rule_fn f16, rule_fn bf16):

@@ -45,3 +45,5 @@ register("ftrl", <rule_fn>ftrl[float], <rule_fn>ftrl[double], sizeof(FtrlScalars
          "weight grad z n", "lr wd rescale_grad clip_gradient lamda1 beta")
 register("ftrl_v1", <rule_fn>ftrl_v1[float], <rule_fn>ftrl_v1[double], sizeof(FtrlScalars),
          "weight grad z n", "lr wd rescale_grad clip_gradient lamda1 beta")
+settles("ftrl")
+settles("ftrl_v1")

@@ -89,6 +89,7 @@ cdef void sgd_single_v1(real** arrays, Py_ssize_t n, const double* scalars) noex
 
 register("sgd", <rule_fn>sgd[float], <rule_fn>sgd[double], sizeof(SgdScalars),
          "weight grad", "lr wd rescale_grad clip_gradient")
+keeps_still("sgd", "wd")
 register("sgd_mom", <rule_fn>sgd_mom[float], <rule_fn>sgd_mom[double], sizeof(SgdMomScalars),
          "weight grad mom", "lr wd rescale_grad clip_gradient momentum")
 register("sgd_v1", <rule_fn>sgd_v1[float], <rule_fn>sgd_v1[double], sizeof(SgdScalars),

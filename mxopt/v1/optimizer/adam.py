@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import checks
 from ...optimizer import adam
 from .optimizer import Optimizer, register
 
@@ -24,7 +25,7 @@ class Adam(Optimizer, adam.Adam):
     ----------
     learning_rate, beta1, beta2, epsilon
         As in 2.x.
-    lazy_update : bool, default True
+    lazy_update : bool or 'exact', default True
     **kwargs
         Arguments of `Optimizer`.
 
@@ -56,8 +57,8 @@ class Adam(Optimizer, adam.Adam):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        lazy_update: bool = True,
+        lazy_update: bool | str = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon, **kwargs)
-        self.lazy_update = bool(lazy_update)
+        self.lazy_update = checks.lazy_update(self, lazy_update, strict=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import checks
 from ...optimizer import lbsgd
 from .optimizer import Optimizer, register
 
@@ -75,4 +76,4 @@ class LBSGD(Optimizer, lbsgd.LBSGD):
     ) -> None:
         super().__init__(momentum, multi_precision, warmup_strategy, warmup_epochs, batch_scale,
                          updates_per_epoch, begin_epoch, num_epochs, **kwargs)  # fmt: skip
-        self.lazy_update = bool(lazy_update)
+        self.lazy_update = checks.lazy_update(self, lazy_update, strict=False)

@@ -25,7 +25,7 @@ class Nadam(Optimizer, nadam.Nadam):
         As in 2.x.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`; MXNet has no kernel here, so both do the same arithmetic.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`.

@@ -24,7 +24,7 @@ class NAG(Optimizer, nag.NAG):
     Parameters
     ----------
     momentum : float, default 0.0
-    lazy_update : bool, optional
+    lazy_update : bool or 'exact', optional
         As in 2.x.
     **kwargs
         Arguments of `Optimizer`; ``learning_rate`` defaults to 0.01.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import config
+from ... import checks, config
 from ...optimizer import sgd
 from .optimizer import Optimizer, register
 
@@ -22,7 +22,7 @@ class SGD(Optimizer, sgd.SGD):
     Parameters
     ----------
     momentum : float, default 0.0
-    lazy_update : bool, default True
+    lazy_update : bool or 'exact', default True
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     aggregate_num : int, default 1
@@ -60,7 +60,7 @@ class SGD(Optimizer, sgd.SGD):
     def __init__(
         self,
         momentum: float = 0.0,
-        lazy_update: bool = True,
+        lazy_update: bool | str = True,
         *,
         learning_rate: float | None = None,
         use_fused_step: bool = True,
@@ -71,7 +71,7 @@ class SGD(Optimizer, sgd.SGD):
             aggregate_num = config.aggregation_size()
         super().__init__(learning_rate=learning_rate, momentum=momentum, use_fused_step=use_fused_step,
                          aggregate_num=aggregate_num, **kwargs)  # fmt: skip
-        self.lazy_update = bool(lazy_update)
+        self.lazy_update = checks.lazy_update(self, lazy_update, strict=False)
 
     def _momentum_of(self, ledger):
         """The momentum of a step."""
@@ -102,7 +102,7 @@ class ccSGD(SGD):  # noqa: N801  MXNet's name
     Parameters
     ----------
     momentum : float, default 0.0
-    lazy_update : bool, default True
+    lazy_update : bool or 'exact', default True
     learning_rate : float, optional
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     use_fused_step : bool, default True

@@ -18,7 +18,7 @@ class Test(Optimizer, test.Test):
     ----------
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
-    lazy_update : bool, default False
+    lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
     **kwargs
         Arguments of `Optimizer`; learning rate, weight decay and clipping are not applied, and updates are
