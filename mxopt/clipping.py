@@ -12,6 +12,7 @@ import numpy as np
 
 from . import checks, kernels
 from .arrays import as_array
+from .microbatches import copied
 from .sparse import RowSparseArray
 
 __all__ = ["clip_global_norm"]
@@ -92,6 +93,13 @@ def limited(sums, max_norm, check_isfinite=True):
 def scale(plan, factor):
     """Multiply the arrays of a plan, in place."""
     plan.run(kernels.RULES["scale"], [(float(factor),)])
+
+
+def scaled(grads, factor):
+    """Copies of some gradients, multiplied."""
+    copies = [copied(gradient) for gradient in grads]
+    scale(planned(list(map(_stored, copies))), factor)
+    return copies
 
 
 def _is_infinite(max_norm):

@@ -9,11 +9,12 @@ order as one process that holds everything.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
-from . import checks
+from . import checks, kernels
 from .sparse import RowSparseArray
 
 
@@ -85,6 +86,11 @@ def _parents(count):
     return found
 
 
+#: Sums of at least so many bytes are added to by several threads, and their memory is used again: new memory
+#: costs as much as a sum.
+LARGE = 1 << 18
+
+
 class Window:
     """The micro-batches of a step in one process: sums gradients until the last one arrives.
 
@@ -97,6 +103,11 @@ class Window:
     def __init__(self, count):
         self.count = checks.count("accumulate", count)
         self._open = {}
+        self._spare = {}  # arrays of finished sums, by shape and dtype
+        self._given = None  # the caller's gradients, while they are added
+
+    def __getstate__(self):
+        return {**vars(self), "_spare": {}}
 
     def __bool__(self):
         """Whether a step is under way: some of its micro-batches have arrived, but not all."""
@@ -127,17 +138,45 @@ class Window:
                         "all micro-batches of a step must be given in calls for the same indices: one has "
                         f"come for {_listed(other)}, now one for {_listed(key)}"
                     )
-            stack = self._open[key] = Stack(self.count, merge=merge_lists)
+            stack = self._open[key] = Stack(self.count, merge=self._merge)
         for _, _, known in stack.nodes[:1]:
             for index, one, other in zip(key, known, gradients):
                 check_alike(index, one, other)
-        if not stack.joins(stack.end + 1):
-            gradients = [copied(gradient) for gradient in gradients]
+        self._given = gradients if stack.joins(stack.end + 1) else None
+        if self._given is None:
+            gradients = [self._copied(gradient) for gradient in gradients]
         stack.add(gradients, stack.end + 1)
         if stack.end < self.count:
             return None
         del self._open[key]
-        return stack.nodes[0][2]
+        sums = stack.nodes[0][2]
+        self._keep(sums)
+        return sums
+
+    def _copied(self, gradient):
+        """As `copied`, into the memory of an earlier sum that nobody else holds, if there is one."""
+        spare = None
+        if isinstance(gradient, np.ndarray):
+            spare = self._spare.get((gradient.shape, summed_dtype(gradient.dtype)))
+        while spare:
+            array = spare.pop()
+            if sys.getrefcount(array) <= 2:  # `array`, and the call's own
+                if not kernels.sum_into(array, gradient, False):
+                    np.copyto(array, gradient)
+                return array
+        return copied(gradient)
+
+    def _merge(self, left, right):
+        merged = merge_lists(left, right)
+        if right is not self._given:
+            self._keep(right)
+        self._given = None
+        return merged
+
+    def _keep(self, arrays):
+        for array in arrays:
+            if type(array) is np.ndarray and array.base is None and array.nbytes >= LARGE:
+                self._spare.setdefault((array.shape, array.dtype), []).append(array)
 
     def refuse_within(self, what):
         """Raise if a step is under way, for what cannot be done between its micro-batches."""
@@ -152,6 +191,7 @@ class Window:
     def drop(self):
         """Forget what has been summed."""
         self._open.clear()
+        self._spare.clear()
 
 
 def check_alike(index, first, gradient):
@@ -193,6 +233,8 @@ def merge(left, right):
     """The sum of two gradients: a dense one in `left`, row-sparse ones by rows."""
     if isinstance(left, RowSparseArray):
         return _merged_rows(left, right)
+    if left.nbytes >= LARGE and kernels.sum_into(left, right, True):
+        return left
     return np.add(left, right, out=left, casting="same_kind")
 
 

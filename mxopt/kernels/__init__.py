@@ -19,6 +19,7 @@ except ImportError:
     ) from None
 from ._engine import (
     WHOLE_SUM,
+    Clipped,
     Factored,
     Plan,
     Refused,
@@ -37,6 +38,7 @@ from ._engine import (
     set_tuning,
     step_and_average,
     step_of_updater,
+    sum_into,
     tuning_words,
     write_back,
 )
@@ -59,13 +61,13 @@ from ._scalars import (
 )
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Factored", "Ledger", "Plan", "Refused",
-    "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets", "catch_up",
-    "clip_of", "corrected", "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning",
-    "give_back", "group_rows", "normals", "openmp_version", "plan_of", "put_back", "read_row",
-    "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of", "set_num_threads",
-    "set_tuning", "step_and_average", "step_of_updater", "sum_rows", "take_control", "tuning_words",
-    "write_back",
+    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Clipped", "Factored", "Ledger", "Plan",
+    "Refused", "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets",
+    "catch_up", "clip_of", "corrected", "fused_step", "get_num_threads", "get_num_threads_setting",
+    "get_tuning", "give_back", "group_rows", "normals", "openmp_version", "plan_of", "put_back",
+    "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of",
+    "set_num_threads", "set_tuning", "step_and_average", "step_of_updater", "sum_into", "sum_rows",
+    "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.

@@ -3,6 +3,7 @@
 import contextlib
 
 from .. import kernels
+from ..clipping import scaled
 from ..slots import NONE, StateSlot
 from .optimizer import NewStates, Optimizer, is_half
 
@@ -41,6 +42,8 @@ class Momentum(Optimizer):
         kept = [self._has_momentum(*pair) for pair in zip(weights, states)]
         if not any(kept):
             return False
+        if type(grads) is kernels.Clipped:
+            grads = scaled(grads, grads.factor)
         averages = getattr(states, "averages", None)
         if averages is not None:
             averages.step_apart()

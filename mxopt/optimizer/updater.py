@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ import numpy as np
 
 from .. import checks, kernels, reprs
 from ..arrays import as_array
-from ..clipping import clip_global_norm
+from ..clipping import clip_global_norm, limited, planned, scaled, squares
 from ..dialects import V2, is_built_in
 from ..loss_scaling import LossScale
-from ..microbatches import Window, copied
+from ..microbatches import Window
 from ..saving import rows
 from ..saving.background import Saving
 from ..sparse import RowSparseArray, all_finite, as_gradient
@@ -237,16 +238,34 @@ class Updater:
             if grad.shape != np.shape(weight):
                 raise checks.gradient_shape(optimizer, index, np.asarray(weight), grad)
         sums = self._window.add(key, grads)
-        if sums is None or self.max_norm is None:
+        if sums is None or self.max_norm is None or not sums:
             return sums
-        if self.accumulate == 1:  # the caller's own
-            sums = [copied(gradient) for gradient in sums]
         scaler = self._scaler
-        if scaler is None:
-            clip_global_norm(sums, self.max_norm)
-        else:  # an overflow is no surprise: the step is skipped
-            clip_global_norm(sums, self.max_norm * scaler.scale, check_isfinite=False)
-        return sums
+        # an overflow is no surprise where the step is skipped
+        limit = self.max_norm if scaler is None else self.max_norm * scaler.scale
+        if self.accumulate > 1:
+            clip_global_norm(sums, limit, check_isfinite=scaler is None)
+            return sums
+        return self._clipped(sums, weights, limit, scaler is None)
+
+    def _clipped(self, grads, weights, limit, check_isfinite):
+        """The caller's own gradients, which stay as they are, or what stands for them with a limited norm."""
+        optimizer = self.optimizer
+        plan = planned([g.data if isinstance(g, RowSparseArray) else g for g in grads])
+        norm, factor = limited(squares(plan), limit, check_isfinite and not self._checks_finite)
+        if not math.isfinite(norm) and self._checks_finite:
+            return grads  # the step is skipped
+        # The engine multiplies them on the way, 16-bit ones in float32, unless a cast would come before.
+        alike = all((g.dtype == np.float64) == _is_double(w) for g, w in zip(grads, weights))
+        usual = is_built_in(optimizer) and optimizer.use_fused_step and optimizer._usual_path
+        by_engine = alike and usual and not isinstance(optimizer.lazy_update, str)
+        if by_engine and math.isfinite(norm):
+            return kernels.Clipped(grads, min(float(factor), 1.0))
+        return grads if factor >= 1 else scaled(grads, factor)
+
+    @property
+    def _checks_finite(self):
+        return self._scaler is not None or getattr(self.optimizer, "skip_nonfinite", False)
 
     @property
     def loss_scale(self) -> float | None:
@@ -627,6 +646,11 @@ def _lengths(*columns):
             *map(len, columns)
         )
     )
+
+
+def _is_double(weight):
+    known = weight if isinstance(weight, (np.ndarray, RowSparseArray)) else np.asarray(weight)
+    return known.dtype == np.float64
 
 
 def _viewed(state, kind):

@@ -11,6 +11,14 @@ def use_rules(dict rules not None):
     every_rule = rules
 
 
+class Clipped(list):
+    """Gradients whose norm is finite, and the factor by which the engine multiplies them before a rule sees them."""
+
+    def __init__(self, grads, factor):
+        super().__init__(grads)
+        self.factor = factor
+
+
 cdef bint are_arrays(object arrays) except -1:
     # Whether all of a list are ndarrays.
     cdef PyObject* array
@@ -38,6 +46,7 @@ cpdef Plan plan_of(optimizer, indices, weights, grads, states, Rule rule, lazy=N
     cdef Plan plan = Plan.__new__(Plan)
     cdef list rows = None
     cdef object refused, whole
+    cdef double factor = grads.factor if type(grads) is Clipped else 1
     if type(states) is not list or not are_plain(weights, grads, states, len(indices)):
         if lazy is None and optimizer.lazy_on_stored_rows and not optimizer.lazy_update:
             lazy = [getattr(weight, "stype", "default") == "row_sparse" for weight in weights]
@@ -53,6 +62,8 @@ cpdef Plan plan_of(optimizer, indices, weights, grads, states, Rule rule, lazy=N
         whole = optimizer._whole
         if whole is not None:
             plan.are_parts(whole.sizes, whole.sums)
+        if factor != 1:
+            plan.shrink(every_rule["scale"], factor)
         return plan
     raise refused
 
@@ -78,7 +89,7 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
             plan = plan_of(optimizer, indices, weights, grads, states, rule, lazy, len(names) > 1)
         else:
             plan = optimizer._plan(indices, weights, grads, states, rule, lazy, len(names) > 1)
-        if not indices or (optimizer.skip_nonfinite and optimizer._skips(plan.finite())):
+        if not indices or (optimizer.skip_nonfinite and optimizer._skips(type(grads) is Clipped or plan.finite())):
             return
         rates, ledger = ahead(optimizer, indices) if usual else optimizer._ahead(indices)
         if plan.per_tensor:

@@ -54,6 +54,8 @@ cdef void run_cautious(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
             arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
             if arrays[a] == scratch + a * stride:
                 staged |= 1u << a
+            if a == GRAD and c.shrink != NULL:
+                shrink(c, t, arrays, n, scratch + a * stride)
             trial[a] = copies + a * stride
             if t.compute == F64:
                 memcpy(trial[a], arrays[a], n * sizeof(double))

@@ -139,6 +139,8 @@ cdef struct Pass:
     const Cautious* cautious  # not NULL: only steps down the gradient count
     const double* average     # not NULL: how far averages go towards the new weights
     rule_fn blend[2]          # and what moves them, by type of the arithmetic
+    const double* shrink      # not NULL: what gradients are multiplied by before the rule sees them
+    rule_fn scale[2]
     int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 # The table of storage dtypes, by number: of the chosen instruction set (see storage.h).

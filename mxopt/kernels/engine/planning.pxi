@@ -87,8 +87,8 @@ cdef class Plan:
     cdef object add_blocks  # not None: adds the partial sums, of tensors that are parts of larger ones
     cdef list averages  # of each tensor: see `average`
     cdef list marks
-    cdef double rate
-    cdef Rule blending
+    cdef double rate, factor
+    cdef Rule blending, scaling
 
     def __cinit__(self):
         self.tensors = NULL
@@ -544,7 +544,7 @@ cdef class Plan:
         cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
         c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
         c.by_row, c.nsums, c.narrays, c.far = False, 0, 1, False
-        c.noisy, c.cautious, c.average = 0, NULL, NULL
+        c.noisy, c.cautious, c.average, c.shrink = 0, NULL, NULL, NULL
         self.compare()
         with nogil:
             run_threads(&c, 0, self.total, threads, NULL, 0)
@@ -750,7 +750,9 @@ cdef class Plan:
             c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
-        c.cautious, c.average = NULL, NULL
+        c.cautious, c.average, c.shrink = NULL, NULL, NULL
+        if self.scaling is not None:
+            c.shrink, c.scale[0], c.scale[1] = &self.factor, self.scaling.single, self.scaling.double_
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
         c.sums_weight = rule.sums_weight
         c.uses, c.writes, c.by_row = rule.uses, rule.writes, self.by_row
@@ -852,6 +854,18 @@ cdef class Plan:
                 if self.by_row:
                     self.widest = max(self.widest, t.layout.width)
         self.averages, self.marks, self.rate, self.blending = list(averages), list(marks), rate, rule
+
+    cdef int shrink(self, Rule rule, double factor) except -1:
+        # Have all rules see the gradients multiplied, by a rule that scales an array, in the type of the arithmetic.
+        cdef Py_ssize_t i
+        for i in range(self.ntensors):
+            if (self.tensors[i].dtype[GRAD] == F64) != (self.tensors[i].compute == F64):
+                raise ValueError(f"gradient {i} would be rounded before or after it is multiplied")
+            if self.by_row:
+                self.tensors[i].plain = False
+                self.widest = max(self.widest, self.tensors[i].layout.width)
+        self.staged, self.scaling, self.factor = True, rule, factor
+        return 0
 
     cdef void blend_too(self, Stepping* s) noexcept:
         # Let the last rule of a step move the averages too.

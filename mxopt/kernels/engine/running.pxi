@@ -206,10 +206,22 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
             scratch += run * size
 
 
+cdef inline void shrink(const Pass* c, const Tensor* t, void** arrays, Py_ssize_t n, char* scratch) noexcept nogil:
+    # Have a rule see a block of a gradient multiplied; the caller's own stays as it is.
+    cdef void* copy = scratch
+    if arrays[GRAD] != NULL:
+        if arrays[GRAD] != scratch:
+            memcpy(scratch, arrays[GRAD], n * STORAGE[t.compute].itemsize)
+        c.scale[t.compute](&copy, n, c.shrink)
+        arrays[GRAD] = scratch
+
+
 cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
     # A long contiguous part that comes from main memory.
     cdef void* arrays[POINTERS]
     cdef void* pair[2]
+    cdef char[PART * 8] block
+    cdef void* grad = NULL
     cdef char* at[MAX_ARRAYS + 1]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
     cdef rule_fn rule = c.rules[t.compute]
@@ -229,7 +241,12 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
                 mxopt_prefetch(at[a] + k)
         if c.nsums:
             point_to_sums(c, t, p, arrays, t.data[WEIGHT] + p * itemsize)
+        if c.shrink != NULL:
+            grad = arrays[GRAD]
+            shrink(c, t, arrays, min(<Py_ssize_t>PART, end - p), block)
         rule(arrays, min(<Py_ssize_t>PART, end - p), scalars)
+        if c.shrink != NULL:
+            arrays[GRAD] = grad
         if c.average != NULL:
             pair[0], pair[1] = t.data[AVERAGE] + p * itemsize, arrays[WEIGHT]
             c.blend[t.compute](pair, min(<Py_ssize_t>PART, end - p), c.average)
@@ -328,12 +345,12 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     if c.cautious != NULL:
         run_cautious(c, t, p, end, scratch)
         return
-    if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and (
+    if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and c.shrink == NULL and (
             not t.narrow or c.narrow[t.narrow - 1] != NULL and c.average == NULL) and (
             c.average == NULL or t.kind[AVERAGE] == ROWS):
         run_rows(c, t, p, end)
         return
-    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL and c.average == NULL:
+    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL and c.average == NULL and c.shrink == NULL:
         run_narrow(c, t, p, end)
         return
     if c.far and t.plain and t.layout == NULL and not c.noisy and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
@@ -344,7 +361,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if t.plain:  # all at once
             rows = (end - p) // step
         arrays[c.narrays] = &rows
-    elif t.plain and not c.noisy and c.average == NULL:
+    elif t.plain and not c.noisy and c.average == NULL and c.shrink == NULL:
         step = end - p
     else:
         step = BLOCK
@@ -364,6 +381,8 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
                 arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
                 if arrays[a] == scratch + a * stride:
                     staged |= 1u << a
+        if c.shrink != NULL:
+            shrink(c, t, arrays, n, scratch + GRAD * stride)
         if staged and not c.by_row:
             run_parts(c, t, p, n, end, arrays, rule, scalars)
         else:

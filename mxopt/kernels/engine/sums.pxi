@@ -1,0 +1,56 @@
+# Sums of micro-batches: plain additions and copies of large arrays, shared among the threads. Unlike in a rule, the
+# caller's rounding holds and no small number becomes zero: the bits are those of NumPy.
+
+cdef enum:
+    # Elements from which more threads than one gain.
+    SHARED_FROM = 1 << 15
+
+
+cdef bint is_alike(cnp.ndarray a, cnp.ndarray b) noexcept:
+    # Whether both are float32 or both float64, of one shape, in C order.
+    return (cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b) and cnp.PyArray_ISBEHAVED(a)
+            and cnp.PyArray_ISALIGNED(b) and dtype_of(a) == dtype_of(b) and 0 <= dtype_of(a) <= F64 and same_shape(a, b))
+
+
+cdef void add_part(void* to, const void* other, Py_ssize_t begin, Py_ssize_t end, bint wide) noexcept nogil:
+    cdef Py_ssize_t i
+    if wide:
+        for i in range(begin, end):
+            (<double*>to)[i] += (<const double*>other)[i]
+    else:
+        for i in range(begin, end):
+            (<float*>to)[i] += (<const float*>other)[i]
+
+
+cdef void each_part(void* to, const void* other, Py_ssize_t size, bint wide, bint adding, int threads) noexcept nogil:
+    cdef Py_ssize_t part = round_up((size + threads - 1) // threads, LINE), itemsize = 8 if wide else 4, begin, length
+    cdef int k
+    for k in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+        begin = min(k * part, size)
+        length = min(part, size - begin)
+        if adding:
+            add_part(to, other, begin, begin + length, wide)
+        else:
+            memcpy(<char*>to + begin * itemsize, <const char*>other + begin * itemsize, length * itemsize)
+
+
+def sum_into(cnp.ndarray to not None, cnp.ndarray other not None, bint adding):
+    """Add an array to another, or copy it there.
+
+    Returns
+    -------
+    bool
+        False: nothing was done, since they are not alike, float32 or float64, in C order, large, and apart.
+    """
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(to)
+    cdef char* first = <char*>cnp.PyArray_DATA(to)
+    cdef char* second = <char*>cnp.PyArray_DATA(other)
+    cdef Py_ssize_t length = size * cnp.PyArray_ITEMSIZE(to)
+    cdef bint wide
+    cdef int threads
+    if size < SHARED_FROM or not is_alike(to, other) or (first < second + length and second < first + length):
+        return False
+    wide, threads = dtype_of(to) == F64, get_num_threads()
+    with nogil:
+        each_part(first, second, size, wide, adding, threads)
+    return True
