@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from . import namespace
+from . import namespace, random
 from .context import Context, current_context
 
 __all__ = [
     "almost_equal", "assert_allclose", "assert_almost_equal", "assert_exception", "compare_ndarray_tuple",
-    "compare_optimizer", "default_context", "default_device", "default_dtype", "environment", "list_gpus",
+    "compare_optimizer", "compare_optimizer_noise_seeded", "default_context", "default_device", "default_dtype",
+    "environment", "list_gpus",
     "rand_ndarray", "rand_shape_2d", "rand_shape_3d", "rand_shape_nd", "rand_sparse_ndarray", "random_arrays",
     "same", "set_default_context",
 ]  # fmt: skip
@@ -81,7 +82,7 @@ def get_tols(x, y, rtol, atol):
     x, y : array or number
     rtol, atol : float, dict of dtype to float, or None
     """
-    dtypes = [np.dtype(getattr(value, "dtype", np.asarray(value).dtype)) for value in (x, y)]
+    dtypes = [np.dtype(_dense(value).dtype) for value in (x, y)]
     return tuple(
         given if isinstance(given, numbers.Number)
         else max((given or {}).get(dtype, default.get(dtype, 0)) for dtype in dtypes)
@@ -284,28 +285,46 @@ def compare_optimizer(opt1, opt2, shapes, dtype, w_stype="default", g_stype="def
     Parameters
     ----------
     opt1, opt2 : Optimizer
-        The first steps dense arrays, the second arrays of the given storage types.
+        The first steps dense arrays, the second arrays of the given storage types. One whose ``update`` takes
+        a single tensor is handed several one by one.
     shapes : tuple of int, or list of them
         One tensor's, or those of several, which are stepped together.
     dtype : dtype
     w_stype, g_stype : {'default', 'row_sparse'}
         Storage of weights and gradients.
     """
+    _compare(opt1, opt2, shapes, dtype, w_stype, g_stype, rtol, atol, compare_states)
+
+
+def compare_optimizer_noise_seeded(opt1, opt2, shapes, dtype, noise_seed, w_stype="default",
+                                   g_stype="default", rtol=1e-4, atol=1e-5, compare_states=True):  # fmt: skip
+    """As `compare_optimizer`, with the same noise for both: `mx.random` is seeded before each of them steps."""
+    _compare(opt1, opt2, shapes, dtype, w_stype, g_stype, rtol, atol, compare_states, noise_seed)
+
+
+def _compare(opt1, opt2, shapes, dtype, w_stype, g_stype, rtol, atol, compare_states, noise_seed=None):
     many = isinstance(shapes, list)
     sides: Any = [{}, {}]
     for index, shape in enumerate(shapes if many else [shapes]):
-        weight = rand_ndarray(shape, w_stype, density=1, dtype=dtype)
-        grad = rand_ndarray(shape, g_stype, dtype=dtype)
+        weight, grad = (
+            random.uniform(shape=shape, dtype=dtype)
+            if storage == "default"
+            else rand_ndarray(shape, storage, density=density, dtype=dtype)
+            for storage, density in ((w_stype, 1), (g_stype, None))
+        )
         for side, storage in zip(sides, (_copied_dense, lambda x: x.copy())):
             side[index] = storage(weight), storage(grad)
     states = []
     for optimizer, side in zip((opt1, opt2), sides):
         made = [optimizer.create_state_multi_precision(i, weight) for i, (weight, _) in side.items()]
         weights, grads = (list(column) for column in zip(*side.values()))
-        if many:
+        if noise_seed is not None:
+            random.seed(noise_seed)
+        if many and optimizer.takes_lists:
             optimizer.update_multi_precision(list(side), weights, grads, made)
         else:
-            optimizer.update_multi_precision(0, weights[0], grads[0], made[0])
+            for call in zip(side, weights, grads, made):
+                optimizer.update_multi_precision(*call)
         states.append(made)
     if compare_states:
         compare_ndarray_tuple(*states, rtol, atol)

@@ -349,6 +349,34 @@ def test_optimizers_are_compared():
         compare(mxopt.create("sgd"), mxopt.create("adam"), (3, 4), np.float32)
 
 
+@dialects
+def test_optimizers_of_one_tensor_are_compared_with_those_of_lists(mx):
+    class Plain(mx.optimizer.Optimizer):
+        def create_state(self, index, weight):
+            return None
+
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+            weight[:] = weight - self._get_lr(index) * (grad.tostype("default") + self._get_wd(index) * weight)
+
+    settings = {"learning_rate": 0.5, "wd": 0.25}
+    compare = mx.test_utils.compare_optimizer
+    compare(Plain(**settings), mx.optimizer.SGD(**settings), [(3, 4), (5,)], np.float32, ntensors=2)
+    compare(Plain(**settings), mx.optimizer.SGD(lazy_update=False, **settings), (3, 4), np.float32,
+            w_stype="row_sparse", g_stype="row_sparse")  # fmt: skip
+
+
+@dialects
+def test_optimizers_with_noise_are_compared(mx):
+    one, other, drift = (mx.optimizer.create("sgld", learning_rate=rate) for rate in (0.5, 0.5, 0.25))
+    names = {}
+    exec(f"from {mx.__name__}.test_utils import *", names)
+    compare = names["compare_optimizer_noise_seeded"]
+    compare(one, other, [(3, 4), (5,)], np.float32, 7)
+    with pytest.raises(AssertionError):
+        compare(one, drift, [(3, 4), (5,)], np.float32, 7)
+
+
 def test_uneven_slices_are_mxnets():
     split = mxopt.gluon.utils.split_data
     assert [len(part) for part in split(nd.zeros((7, 1)), 3, even_split=False)] == [3, 2, 2]
