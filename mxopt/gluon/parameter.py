@@ -556,7 +556,18 @@ class Parameter:
     _trainer = None
 
     def _set_trainer(self, trainer):
-        self._trainer = weakref.ref(trainer)
+        known = self._trainer() if self._trainer is not None else None
+        if self.stype != "default" and trainer is not None and known not in (None, trainer):
+            raise RuntimeError(
+                f"parameter {self.name!r} is row-sparse and has a trainer, which knows the rows in use; go on "
+                "with that one, or call _set_trainer(None) first"
+            )
+        self._trainer = None if trainer is None else weakref.ref(trainer)
+
+    def _reduce(self):
+        """The mean of the copies, as MXNet's modules save it."""
+        copies = self.list_data()
+        return copies[0].copy() if len(copies) == 1 else ops.add_n(*copies) / len(copies)
 
     @staticmethod
     def _check_and_get(arrays, ctx):

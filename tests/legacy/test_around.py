@@ -357,7 +357,8 @@ def test_optimizers_of_one_tensor_are_compared_with_those_of_lists(mx):
 
         def update(self, index, weight, grad, state):
             self._update_count(index)
-            weight[:] = weight - self._get_lr(index) * (grad.tostype("default") + self._get_wd(index) * weight)
+            decayed = grad.tostype("default") + self._get_wd(index) * weight
+            weight[:] = weight - self._get_lr(index) * decayed
 
     settings = {"learning_rate": 0.5, "wd": 0.25}
     compare = mx.test_utils.compare_optimizer

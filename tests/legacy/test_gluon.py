@@ -568,3 +568,29 @@ def test_a_step_that_fails_at_one_copy_changes_none(first):
         trainer._updaters[1].states[1] = whole
     step()
     assert all((copy < 0).all() for param in params for copy in param.list_data())
+
+
+@dialects
+def test_a_row_sparse_parameter_has_one_trainer(mx):
+    parameter = mx.gluon.Parameter("table", shape=(3, 2), stype="row_sparse", grad_stype="row_sparse")
+    parameter.initialize(init="zeros")
+    trainer = mx.gluon.Trainer([parameter], "sgd")
+    with pytest.raises(RuntimeError, match="'table' is row-sparse and has a trainer"):
+        mx.gluon.Trainer([parameter], "sgd")
+    assert parameter._trainer() is trainer
+    parameter._set_trainer(None)
+    assert parameter._trainer is None
+    mx.gluon.Trainer([parameter], "sgd")
+
+
+@dialects
+def test_the_mean_of_the_copies_is_what_modules_save(mx):
+    contexts = [mx.cpu(0), mx.cpu(1)]
+    parameter = mx.gluon.Parameter("w", shape=(2,))
+    parameter.initialize(ctx=contexts, init="zeros")
+    parameter.data(contexts[1])[:] = 3
+    assert parameter._reduce().asnumpy().tolist() == [1.5, 1.5]
+    single = mx.gluon.Parameter("w", shape=(2,))
+    single.initialize(init="zeros")
+    single._reduce()[:] = 1
+    assert single.data().asnumpy().tolist() == [0, 0]
