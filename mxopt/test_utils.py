@@ -14,10 +14,9 @@ from .context import Context, current_context
 
 __all__ = [
     "almost_equal", "assert_allclose", "assert_almost_equal", "assert_exception", "compare_ndarray_tuple",
-    "compare_optimizer", "compare_optimizer_noise_seeded", "default_context", "default_device", "default_dtype",
-    "environment", "list_gpus",
-    "rand_ndarray", "rand_shape_2d", "rand_shape_3d", "rand_shape_nd", "rand_sparse_ndarray", "random_arrays",
-    "same", "set_default_context",
+    "compare_optimizer", "compare_optimizer_noise_seeded", "default_context", "default_device",
+    "default_dtype", "environment", "list_gpus", "rand_ndarray", "rand_shape_2d", "rand_shape_3d",
+    "rand_shape_nd", "rand_sparse_ndarray", "random_arrays", "same", "set_default_context",
 ]  # fmt: skip
 
 _WHOLE = [np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "uint32", "int64", "uint64")]
@@ -298,7 +297,7 @@ def compare_optimizer(opt1, opt2, shapes, dtype, w_stype="default", g_stype="def
 
 def compare_optimizer_noise_seeded(opt1, opt2, shapes, dtype, noise_seed, w_stype="default",
                                    g_stype="default", rtol=1e-4, atol=1e-5, compare_states=True):  # fmt: skip
-    """As `compare_optimizer`, with the same noise for both: `mx.random` is seeded before each of them steps."""
+    """As `compare_optimizer`, with the same noise for both: `mx.random` is seeded before each steps."""
     _compare(opt1, opt2, shapes, dtype, w_stype, g_stype, rtol, atol, compare_states, noise_seed)
 
 

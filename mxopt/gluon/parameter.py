@@ -559,8 +559,8 @@ class Parameter:
         known = self._trainer() if self._trainer is not None else None
         if self.stype != "default" and trainer is not None and known not in (None, trainer):
             raise RuntimeError(
-                f"parameter {self.name!r} is row-sparse and has a trainer, which knows the rows in use; go on "
-                "with that one, or call _set_trainer(None) first"
+                f"parameter {self.name!r} is row-sparse and has a trainer, which knows the rows in use; go "
+                "on with that one, or call _set_trainer(None) first"
             )
         self._trainer = None if trainer is None else weakref.ref(trainer)
 
