@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from . import checks, kernels
+from . import checks, dialects, kernels
+from .slots import NewStates
 
 #: MXNet's: the first scale, the largest one, and how many steps without an overflow double it.
 FIRST, LARGEST, PATIENCE = 2.0**16, 2.0**24, 2000
@@ -64,24 +65,33 @@ class LossScale:
         before = {name: own[name] for name in ("skip_nonfinite",) if name in own}
         try:  # the changes too: an interrupt may come between them
             optimizer.rescale_grad, optimizer.skip_nonfinite = rescale / self.scale, True
-            kernels.step_of_updater(updater, index, grad, weight, lazy, self.averages)
+            kernels.step_of_updater(updater, index, grad, weight, lazy, self)
         finally:
             optimizer.rescale_grad = rescale
             own.pop("skip_nonfinite", None)  # instances that do not use it have no such attribute
             own.update(before)
-        self._last = frozenset(key)
-        if key and not updater._window:
-            self._count(optimizer.skipped > skipped)
+        if not dialects.is_built_in(optimizer) and key and not updater._window:  # whose step wrote no ledger
+            vars(self).update(self._after(optimizer.skipped > skipped, key))
 
-    def _count(self, skipped):
-        self.skipped += skipped
-        self.steps = 0 if skipped else self.steps + 1
-        if not self.dynamic:
-            return
-        if skipped:
-            self.scale = max(self.scale / 2, LEAST)
-        elif self.steps == PATIENCE:
-            self.scale, self.steps = min(self.scale * 2, LARGEST), 0
+    def step_of(self, optimizer, indices, weights, states):
+        """The states of a call, with what it changes here, as for `kernels.step_of_updater`."""
+        if self.averages is not None:
+            states = self.averages.step_of(optimizer, indices, weights, states)
+        key = {checks.key(index) for index in indices}
+        made = (vars(self), self._after(False, key))
+        joined = NewStates(states, [*getattr(states, "added", ()), made])
+        joined.averages = getattr(states, "averages", None)
+        joined.skipped = vars(self), self._after(True, key)
+        return joined
+
+    def _after(self, skipped, key):
+        """What the attributes become with a step of these indices."""
+        scale, steps = self.scale, 0 if skipped else self.steps + 1
+        if self.dynamic and skipped:
+            scale = max(scale / 2, LEAST)
+        elif self.dynamic and steps == PATIENCE:
+            scale, steps = min(scale * 2, LARGEST), 0
+        return {"scale": scale, "steps": steps, "skipped": self.skipped + skipped, "_last": frozenset(key)}
 
     # -- files ---------------------------------------------------------------------------------------
 

@@ -110,6 +110,26 @@ def like(weight, array):
     return array if type(array) is kind else array.view(kind)
 
 
+class NewStates(list):
+    """States of a call that brings more to its step.
+
+    Attributes
+    ----------
+    added : list of (dict, dict)
+        What to store in which dicts once the step is made, as in `kernels.Ledger`: states that are new.
+    averages : mxopt.optimizer.averages.Step or None
+        The averages of the weights, which move with them.
+    skipped : (dict, dict) or None
+        What to store where if the step is skipped.
+    """
+
+    averages = skipped = None
+
+    def __init__(self, states, added):
+        super().__init__(states)
+        self.added = added
+
+
 @dataclass(frozen=True)
 class Leaf:
     """The place of one array in a state; it holds None unless `present`."""

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -142,3 +143,68 @@ def test_an_interrupt_leaves_the_optimizer_as_it_was(own):
 def test_a_number_that_must_be_positive_says_so(make, named):
     with pytest.raises(ValueError, match=f"{named} must be above 0, got 0"):
         make()
+
+
+@pytest.mark.parametrize("mx", MODULES)
+def test_exact_rows_count_steps_too(mx):
+    one = mx.get_updater(mx.create("adam", lazy_update="exact"), loss_scale="dynamic")
+    weight = np.zeros((5, 2), np.float32)
+    for number in (1.0, np.nan, 1.0):
+        rows = mxopt.RowSparseArray(np.full((1, 2), number, np.float32), [3], (5, 2))
+        one(0, rows, weight)
+    assert (one._stepping.steps, one.skipped, one.loss_scale) == (1, 1, 2.0**15)
+
+
+class Interrupter:
+    """Raises KeyboardInterrupt at the n-th line of mxopt that runs."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self, frame, event, _argument):
+        if not frame.f_globals.get("__name__", "").startswith("mxopt"):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self)
+
+    def __exit__(self, *_):
+        sys.settrace(self.before)
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}], ids=str)
+@pytest.mark.parametrize("bad", [False, True])
+def test_an_interrupt_leaves_counts_and_weights_of_one_step(options, bad):
+    def made():
+        one, weights = updater(loss_scale="dynamic", **options), gradients(99)
+        stepped(one, weights, [0])
+        grads = gradients(1)
+        if bad:
+            grads[0][0] = np.inf
+        return one, grads, weights
+
+    def picture(one, weights):
+        scaler = one._stepping
+        described = {**scaler.described(), "in optimizer": one.optimizer.skipped}
+        return described, [weight.tobytes() for weight in weights], dict(one.optimizer._index_update_count)
+
+    one, grads, weights = made()
+    before = picture(one, weights)
+    one([0, 1], grads, weights)
+    after = picture(one, weights)
+    for at in range(1, 1000):
+        one, grads, weights = made()
+        try:
+            with Interrupter(at):
+                one([0, 1], grads, weights)
+        except KeyboardInterrupt:
+            assert picture(one, weights) in (before, after), f"interrupted at line {at}"
+        else:
+            assert picture(one, weights) == after and at > 10
+            break

@@ -36,7 +36,7 @@ from ._engine import (
     replay_steps,
     set_num_threads,
     set_tuning,
-    step_and_average,
+    step_joined,
     step_of_updater,
     sum_into,
     tuning_words,
@@ -66,7 +66,7 @@ __all__ = [
     "catch_up", "clip_of", "corrected", "fused_step", "get_num_threads", "get_num_threads_setting",
     "get_tuning", "give_back", "group_rows", "normals", "openmp_version", "plan_of", "put_back",
     "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of",
-    "set_num_threads", "set_tuning", "step_and_average", "step_of_updater", "sum_into", "sum_rows",
+    "set_num_threads", "set_tuning", "step_joined", "step_of_updater", "sum_into", "sum_rows",
     "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 

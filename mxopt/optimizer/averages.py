@@ -43,7 +43,7 @@ class Averages:
                 f"ema must be left out with {type(optimizer).__name__.lower()!r}, which averages its weights "
                 f"itself (eval() and train()), got {decay!r}"
             )
-        self.refuse_exact(optimizer)
+        self._refuse_exact(optimizer)
         self.arrays, self.steps, self.marks, self.kept = {}, {}, {}, {}
 
     def __call__(self, updater, index, grad, weight, lazy):
@@ -51,7 +51,7 @@ class Averages:
         kernels.step_of_updater(updater, index, grad, weight, lazy, self)
 
     @staticmethod
-    def refuse_exact(optimizer):
+    def _refuse_exact(optimizer):
         if isinstance(getattr(optimizer, "lazy_update", False), str):
             raise ValueError(
                 "ema must be left out with lazy_update='exact', whose rows are behind their weights' true "
@@ -66,7 +66,7 @@ class Averages:
         NewStates
             Its `averages` is the `Step`.
         """
-        self.refuse_exact(optimizer)
+        self._refuse_exact(optimizer)
         step = Step(self, optimizer, indices, weights, states)
         states = NewStates(states, [*getattr(states, "added", ()), *step.added])
         states.averages = step

@@ -16,6 +16,7 @@ from ..arrays import as_array, is_half, zeros_like
 from ..dialects import V2
 from ..lr_scheduler import LRScheduler
 from ..saving.attributes import hyper_parameters, judge_change
+from ..slots import NewStates
 from ..sparse import RowSparseArray
 from .rates import Rates
 from .scalars import RuleScalars
@@ -637,24 +638,6 @@ def _view(array, name, optimizer, index):
     if isinstance(array, np.ndarray):
         return array
     return as_array(array, f"{name} of {checks.who(optimizer, index)}")
-
-
-class NewStates(list):
-    """States of a call, some of them new.
-
-    Attributes
-    ----------
-    added : list of (dict, dict)
-        Where to store the new ones once the step is made, as in `kernels.Ledger`.
-    averages : mxopt.optimizer.averages.Step or None
-        The averages of the weights, which move with them.
-    """
-
-    averages = None
-
-    def __init__(self, states, added):
-        super().__init__(states)
-        self.added = added
 
 
 def _takes_lists(cls):

@@ -288,19 +288,17 @@ class Updater:
 
     # -- exact rows: mxopt.optimizer.exact -----------------------------------------------------------
 
-    def _step_exactly(self, indices, grads, weights):
+    def _step_exactly(self, indices, grads, weights, joined=None):
         """Step weights so that no row is touched before it has been caught up."""
         optimizer = self.optimizer
         checks.exact_rows(optimizer)  # what it depends on may have been set since
-        if self._averages is not None:
-            self._averages.refuse_exact(optimizer)
         if not len(indices) == len(grads) == len(weights):
             raise _lengths(indices, grads, weights)
         indices = [checks.key(i) for i in indices]
         grads = [own(gradient(g, optimizer, i)) for g, i in zip(grads, indices)]
         late = self._tables.late(optimizer, indices, grads)
         try:
-            self._update_slowly(indices, grads, weights, late)
+            self._update_slowly(indices, grads, weights, late, joined)
         finally:
             late.settle()
 
@@ -400,7 +398,7 @@ class Updater:
         for callback in self.optimizer.step_callbacks:
             callback(self.optimizer, tuple(indices))
 
-    def _update_slowly(self, indices, grads, weights, lazy=None, averages=None):
+    def _update_slowly(self, indices, grads, weights, lazy=None, joined=None):
         # New indices, bytes keys, custom classes.
         if not len(indices) == len(grads) == len(weights):
             raise _lengths(indices, grads, weights)
@@ -440,18 +438,18 @@ class Updater:
                 seen = {i: w for i, w in zip(indices, weights) if i in made}
                 added = [(self.states, made), (self.states_synced, synced), (young, seen)]
                 states = NewStates(states, added)
-            if averages is not None:
-                states = averages.step_of(optimizer, tuple(indices), weights, states)
-                kernels.step_and_average(optimizer, indices, weights, grads, states, lazy)
+            if joined is not None:
+                states = joined.step_of(optimizer, tuple(indices), weights, states)
+                kernels.step_joined(optimizer, indices, weights, grads, states, lazy)
             elif lazy is not None:
                 optimizer._fused(indices, weights, grads, states, lazy)
             else:
                 optimizer.update_multi_precision(indices, weights, grads, states)
         else:
             step, skipped = None, getattr(optimizer, "skipped", 0)
-            if averages is not None:
+            if self._averages is not None:
                 states = [made[i] if i in made else self.states[i] for i in indices]
-                step = averages.step_of(optimizer, tuple(indices), weights, states).averages
+                step = self._averages.step_of(optimizer, tuple(indices), weights, states).averages
             self._step_own_class(indices, weights, grads, made)
             if step is not None and getattr(optimizer, "skipped", 0) == skipped:
                 step.finish()

@@ -132,11 +132,11 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
         mxopt_give_back(control)
 
 
-def step_of_updater(updater, index, grad, weight, lazy, averages=None):
+def step_of_updater(updater, index, grad, weight, lazy, joined=None):
     """Step one weight or a list of them by an updater; arguments as for its call. The updater holds its lock.
 
-    averages : Averages, optional
-        Moved with the weights.
+    joined : Averages or LossScale, optional
+        What changes with the weights: its `step_of` is given the call's states and returns `slots.NewStates`.
     """
     cdef bint single = not isinstance(index, (list, tuple))
     cdef tuple indices
@@ -157,16 +157,15 @@ def step_of_updater(updater, index, grad, weight, lazy, averages=None):
     optimizer, known = updater.optimizer, updater.states
     if getattr(type(optimizer), "built_in", False):
         if type(optimizer.lazy_update) is str:
-            updater._step_exactly(indices, grads, weights)
+            updater._step_exactly(indices, grads, weights, joined)
             return
         try:
             states = [known[index]] if single else [known[i] for i in indices]
         except (KeyError, TypeError):
             pass
         else:
-            if averages is not None:
-                step_and_average(optimizer, indices, weights, grads, averages.step_of(optimizer, indices, weights, states),
-                                 lazy)
+            if joined is not None:
+                step_joined(optimizer, indices, weights, grads, joined.step_of(optimizer, indices, weights, states), lazy)
             elif optimizer.use_fused_step and optimizer._runs_own_rules:
                 if optimizer._usual_path:
                     fused_step(optimizer, indices, weights, grads, states, lazy)
@@ -177,21 +176,25 @@ def step_of_updater(updater, index, grad, weight, lazy, averages=None):
             if optimizer.step_callbacks:
                 updater._report(indices)
             return
-    updater._update_slowly(indices, grads, weights, lazy, averages)
+    updater._update_slowly(indices, grads, weights, lazy, joined)
 
 
-def step_and_average(optimizer, indices, weights, grads, states, lazy=None):
-    """Step by a built-in optimizer, and move the averages that `states` brings along.
+def step_joined(optimizer, indices, weights, grads, states, lazy=None):
+    """Step by a built-in optimizer, with all that `states`, a `slots.NewStates`, brings along.
 
-    No Python code runs between the step and the averages that it does not move itself, so that no interrupt can come in
-    between.
+    No Python code runs between the step and what follows from it here, so that no interrupt can come in between.
     """
-    cdef object averages = states.averages
+    cdef object averages = states.averages, if_skipped = states.skipped, before = None
+    if if_skipped is not None:
+        before = optimizer.skipped
     try:
         if lazy is not None or optimizer.use_fused_step and optimizer._runs_own_rules:
             optimizer._fused(indices, weights, grads, states, lazy)
         else:
             optimizer.update_multi_precision(indices, weights, grads, states)
     finally:
-        if not averages.joined and averages.steps.get(averages.last) == averages.number:  # the ledger was written
+        # whether the ledger was written
+        if averages is not None and not averages.joined and averages.steps.get(averages.last) == averages.number:
             (<Plan>averages.plan).run(averages.rule, averages.scalars)
+        if if_skipped is not None and optimizer.skipped > before:
+            (<dict?>if_skipped[0]).update(if_skipped[1])
