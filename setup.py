@@ -295,7 +295,7 @@ def report_folder():
 def extension(name):
     texts = ["prefetch.h", "dtypes.h", "control.h"]
     if "_rules_" in name:
-        texts += ["storage.h", "lanes.h", "noise.h", "fma.h", "factored.h", "moves.h"]
+        texts += ["storage.h", "lanes.h", "noise.h", "fma.h", "fade.h", "factored.h", "moves.h"]
         texts += [f"rules/{p.name}" for p in RULES]
     elif name == "_engine":
         texts += ["threads.h", "clock.h", "factored.h", "moves.h", *(f"engine/{p.name}" for p in ENGINE)]

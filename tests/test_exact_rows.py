@@ -110,6 +110,49 @@ def test_every_step_missed_had_its_own_rate_and_decay(name, scheduler, wd):
     assert_same_bits(*both(name, 60, scheduler=scheduler, wd=wd))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adam", {}),
+        ("adam", {"beta1": 0.999, "beta2": 0.9}),  # whose steps grow while its moments fade
+        ("adam", {"epsilon": 0.0}),
+        ("adam", {"learning_rate": 10.0}),
+        ("sgd", {"momentum": 0.9}),
+        ("sgd", {"momentum": 0.99}),
+        ("nag", {"momentum": 0.9}),
+        ("rmsprop", {}),
+        ("rmsprop", {"clip_weights": 0.5}),
+        ("adadelta", {}),
+        ("adagrad", {"learning_rate": 0.5}),
+        ("ftrl", {}),
+    ],
+)
+def test_rows_that_rest_lose_no_bit(name, options, scheduler, dtype):
+    """Long after their gradients, with weights of all sizes: zeros of both signs, tiny, huge, not finite."""
+    made, rule = [], None
+    for lazy in ("exact", False):
+        weight = table(dtype)
+        weight[2] *= 1e-30
+        weight[3] *= 1e-41  # no normal number, in float32
+        weight[4] *= 1e30
+        weight[5], weight[6] = 0.0, -0.0
+        weight[7, ::2], weight[8, 3] = -0.0, np.nan
+        updater = updater_of(name, lazy, lr_scheduler=SCHEDULERS[scheduler](), wd=0.0, **options)
+        rule = mx.kernels.RULES[updater.optimizer.passes[-1]]
+        if rule.still is None and not rule.settles:
+            weight[9, 1] = np.inf
+        with np.errstate(all="ignore"):
+            for step in range(900):
+                rows = [step % 13] if step < 40 or step > 800 else [20]
+                grad = np.random.default_rng(step).standard_normal((1, WIDTH)).astype(dtype)
+                updater("table", mx.RowSparseArray(grad, rows, weight.shape), weight)
+        made.append(results(updater, weight))
+    assert rule.can_rest or rule.still is not None or rule.settles
+    assert_same_bits(*made)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if keeps_exact(name, mxopt.v1)])
 def test_in_1x_too(name):
     assert_same_bits(*both(name, package=mxopt.v1))

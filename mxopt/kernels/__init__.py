@@ -113,6 +113,7 @@ _module = importlib.import_module(f"{__name__}._rules_{INSTRUCTION_SET}")
 _engine.use_normals(_module.NORMALS)
 _engine.use_factored(_module.FACTORED)
 _engine.use_moves(_module.MOVES)
+_engine.use_fade(_module.FADE)
 
 #: Bytes per element of every dtype that the engine steps, by name, in the order of their numbers.
 STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)

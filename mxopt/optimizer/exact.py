@@ -48,7 +48,8 @@ class Table:
         """Begin a new log; no row lags behind."""
         self.since.fill(0)
         self.first = self.now = self.run = 0
-        self.double = self.single = self.until = None
+        self.double = self.single = self.until = self.others = None
+        self.calm, self.most = 0, 0.0
         self.level = True  # whether all rows are known to be current
 
     @property
@@ -96,7 +97,20 @@ class Table:
         if at and not (_same_bits(self.double, at) and _same_bits(self.single, at)):
             self.until[max(self.run - self.first, 0) : at] = self.now
             self.run = self.now
+        if self.rule.can_rest:
+            self._note_rate(double, single)
         self.now += 1
+
+    def _note_rate(self, double, single):
+        """Keep the step from which on only the learning rate changes, and the largest rate since."""
+        at = self.rule.scalars.index("lr")
+        others = (*double[:at], *double[at + 1 :], *single[:at], *single[at + 1 :])
+        if others != self.others:
+            self.calm, self.most, self.others = self.now, 0.0, others
+        self.most = max(self.most, double[at], single[at])
+        if not min(double[at], single[at]) >= 0:
+            self.others = None
+            self.calm = self.now + 1
 
     def _make_room(self, width):
         """Let the log begin with the first step that a row has missed, with room for as many steps again."""
@@ -129,7 +143,7 @@ class Table:
                 self.rule, [weight], [zeros[: len(part)]], [self.state], self.master, [part], True
             )
             log = self.double[:count], self.single[:count], self.until[:count]
-            kernels.replay_steps(plan, self.rule, *log, self.since, self.first)
+            kernels.replay_steps(plan, self.rule, *log, self.since, self.first, self.calm, self.most)
 
     def sweep(self):
         """Catch up the next slice of the table."""

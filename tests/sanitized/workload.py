@@ -27,6 +27,17 @@ def call(name, weights, grads, **options):
             updater(list(range(len(weights))), grads, weights)
 
 
+def call_exactly(name, dtype, shape, **options):
+    """Rows that lag behind, caught up one by one and all together."""
+    updater = mxopt.get_updater(mxopt.create(name, lazy_update="exact", wd=0.0, **options))
+    weight = values(shape, dtype)
+    for step in range(130):
+        rows = [step % 3, shape[0] - 1] if step < 3 else [1]
+        updater(0, mxopt.RowSparseArray(values((len(rows), shape[1]), dtype), rows, shape), weight)
+    updater.catch_up(0, [shape[0] - 1, 0])
+    updater.flush()
+
+
 def main():
     assert kernels.openmp_version()
     for name in sorted(mxopt.optimizer.opt_registry):
@@ -35,6 +46,12 @@ def main():
             weights, grads = ([values(s, dtype) for s in shapes] for _ in range(2))
             call(name, weights, grads)
             call(name, weights, grads, multi_precision=True, skip_nonfinite=True)
+            with contextlib.suppress(ValueError):  # some cannot
+                call(name, weights, grads, cautious=True)
+            for shape in ((5, 3), (9, 70)):
+                with contextlib.suppress(TypeError, ValueError):
+                    call_exactly(name, dtype, shape)
+                    call_exactly(name, dtype, shape, momentum=0.9, multi_precision=True)
             strided = [np.repeat(w, 2, axis=1)[:, ::2] for w in weights]
             call(name, strided, [np.asfortranarray(g) for g in grads])
             for shape in ((50, 1), (50, 3), (300, 64), (40, 700)):

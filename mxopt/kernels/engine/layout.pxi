@@ -17,6 +17,8 @@ cdef extern from "dtypes.h" nogil:
         convert_fn store[2]  # NULL: it is that type, or is not stored from it
         finite_fn finite
 
+ctypedef bint (*rests_fn)(void** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil
+ctypedef void (*fade_fn)(void* x, Py_ssize_t n, double by, double zero, Py_ssize_t steps) noexcept nogil
 ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
 cdef enum:
     WEIGHT = 0
@@ -146,5 +148,6 @@ cdef struct Pass:
 # The table of storage dtypes, by number: of the chosen instruction set (see storage.h).
 cdef const Storage* STORAGE = NULL
 cdef normals_fn NORMALS[2]
+cdef fade_fn FADE[2]
 cdef object float32 = np.dtype(np.float32), float64 = np.dtype(np.float64)
 cdef int bfloat16_num = -1  # NumPy's number of it, once one was met

@@ -7,6 +7,8 @@ cdef enum:
     # Whether the steps still change anything is looked at in the first one and every 32nd: a copy and a comparison
     # of the row cost about as much as a step of Adam.
     LOOK_EVERY = 32
+    REST_EVERY = 16  # how often it is asked whether rows rest, in steps
+    REST_AHEAD = 8   # how many rows further on are prefetched
 
 
 cdef Py_ssize_t bits_of(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, char* kept, bint compare) noexcept nogil:
@@ -28,11 +30,33 @@ cdef Py_ssize_t bits_of(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t
     return 1
 
 
+cdef struct Rest:
+    rests_fn function      # NULL: it is not known when a row rests
+    const int* fades
+    const double* zeros
+    int32_t calm           # from this step on all scalars but the learning rate are the same
+    double most            # the largest learning rate from then on
+
+
+cdef bint lets_rest(const Pass* c, const Rest* rest, int compute, void** arrays, Py_ssize_t n, const double* scalars,
+                    Py_ssize_t steps) noexcept nogil:
+    # If rows rest, let their states fade over these steps.
+    cdef int a
+    if not rest.function(arrays, n, scalars, rest.most):
+        return False
+    for a in range(c.narrays):
+        if rest.fades[a] >= 0:
+            FADE[compute](arrays[a], n, scalars[rest.fades[a]], rest.zeros[a], steps)
+    return True
+
+
 cdef void replay_rows(const Pass* c, const Tensor* t, Py_ssize_t row, Py_ssize_t end, const int32_t* until, int32_t* since,
-                      int32_t first, int32_t last, bint looks, char* scratch, char* kept) noexcept nogil:
+                      int32_t first, int32_t last, bint looks, const Rest* rest, char* scratch,
+                      char* kept) noexcept nogil:
     cdef Tensor own = t[0]
     cdef Py_ssize_t width = t.layout.width, after, p, n
     cdef const int64_t* rows = t.layout.rows
+    cdef Py_ssize_t asked = row
     cdef int32_t begin, step
     cdef bint look
     cdef mxopt_control control = mxopt_take_control(True)
@@ -53,11 +77,20 @@ cdef void replay_rows(const Pass* c, const Tensor* t, Py_ssize_t row, Py_ssize_t
         p, n = row * width, (after - row) * width
         step = begin
         if direct:
+            while asked < min(row + REST_AHEAD, end):
+                for a in range(c.narrays):
+                    if (c.uses >> a) & 1 and t.kind[a] == ROWS:
+                        ask_for(t.data[a] + rows[asked] * width * itemsize, min(width * itemsize, ROW_HEAD))
+                asked += 1
             for a in range(c.narrays):
                 arrays[a] = NULL
                 if (c.uses >> a) & 1:
                     arrays[a] = t.data[a] + (rows[row] * width if t.kind[a] == ROWS else p) * itemsize
         while step < last:
+            if direct and rest.function != NULL and (step - begin) % REST_EVERY == 0 and step >= rest.calm and (
+                    lets_rest(c, rest, t.compute, arrays, n, c.scalars[t.compute] + (step - first) * c.nscalars,
+                              last - step)):
+                break
             look = looks and (step - begin) % LOOK_EVERY == 0 and until[step - first] > step + 1
             if look:
                 bits_of(c, t, p, n, kept, False)
@@ -77,7 +110,7 @@ cdef void replay_rows(const Pass* c, const Tensor* t, Py_ssize_t row, Py_ssize_t
 
 
 cdef int replay(Plan plan, Rule rule, object scalars, object singles, const int32_t[::1] until, int32_t[::1] since,
-                int32_t first) except -1:
+                int32_t first, int32_t calm, double most) except -1:
     cdef Stepping s
     cdef Tensor* t = &plan.tensors[0]
     cdef Layout* layout = t.layout
@@ -85,6 +118,7 @@ cdef int replay(Plan plan, Rule rule, object scalars, object singles, const int3
     cdef int32_t last
     cdef int a, threads = 1, part
     cdef bint looks = True
+    cdef Rest rest
     cdef char* scratch
     if plan.ntensors != 1 or layout == NULL or not layout.lazy:
         raise ValueError("rows are caught up table by table")
@@ -104,6 +138,8 @@ cdef int replay(Plan plan, Rule rule, object scalars, object singles, const int3
         return 0
     for a in range(SLOTS):
         looks = looks and (t.data[a] == NULL or a == GRAD or t.kind[a] == ROWS or t.kind[a] == PER_ROW)
+    rest.function = NULL if t.narrow else rule.rests[t.compute]
+    rest.fades, rest.zeros, rest.calm, rest.most = rule.fades, rule.zeros, calm, most
     if work * layout.width * plan.narrays >= SERIAL_BELOW:
         threads = min(get_num_threads(), MAX_THREADS)
     room = (SLOTS + 1) * s.passes[0].scratch_items * 8
@@ -114,19 +150,20 @@ cdef int replay(Plan plan, Rule rule, object scalars, object singles, const int3
     parts = 1 if threads == 1 else min(layout.nrows, 16 * threads)
     with nogil:
         if threads == 1:
-            replay_rows(&s.passes[0], t, 0, layout.nrows, &until[0], &since[0], first, last, looks, scratch,
+            replay_rows(&s.passes[0], t, 0, layout.nrows, &until[0], &since[0], first, last, looks, &rest, scratch,
                         scratch + room)
         else:
             for part in prange(parts, schedule="dynamic", chunksize=1, num_threads=threads):
                 replay_rows(&s.passes[0], t, layout.nrows * part // parts, layout.nrows * (part + 1) // parts, &until[0],
-                            &since[0], first, last, looks, scratch + threadid() * per_thread,
+                            &since[0], first, last, looks, &rest, scratch + threadid() * per_thread,
                             scratch + threadid() * per_thread + room)
     free(scratch)
     return 0
 
 
 def replay_steps(Plan plan not None, Rule rule not None, scalars not None, singles not None,
-             const int32_t[::1] until not None, int32_t[::1] since not None, int32_t first):
+                 const int32_t[::1] until not None, int32_t[::1] since not None, int32_t first, int32_t calm,
+                 double most):
     """Run a rule over rows of a table, once for each step that a row has missed, with a gradient of zeros.
 
     Parameters
@@ -142,5 +179,9 @@ def replay_steps(Plan plan not None, Rule rule not None, scalars not None, singl
         The step from which on a row has missed them all. Written.
     first : int
         The number of the first step in `scalars`.
+    calm : int
+        The step from which on all scalars but the learning rate are the same.
+    most : float
+        The largest learning rate from then on.
     """
-    replay(plan, rule, scalars, singles, until, since, first)
+    replay(plan, rule, scalars, singles, until, since, first, calm, most)

@@ -55,6 +55,12 @@ cdef class Stream:
         return self.key, place
 
 
+def use_fade(tuple functions):
+    """Take the functions that fade states, built for the chosen instruction set."""
+    for compute in range(2):
+        FADE[compute] = <fade_fn>PyCapsule_GetPointer(functions[compute], "mxopt.fade")
+
+
 def use_storage(table):
     """Take the table of storage dtypes that was built for the chosen instruction set.
 
@@ -85,6 +91,9 @@ cdef class Rule:
     cdef readonly bint sums_weight  # it is handed the weights as they are stored
     cdef readonly bint by_row
     cdef readonly bint drawn
+    cdef rests_fn rests[2]
+    cdef int fades[MAX_ARRAYS]  # of each array the scalar that it is multiplied by while its row rests, or -1
+    cdef double zeros[MAX_ARRAYS]
     cdef readonly tuple still
     cdef readonly bint settles
 
@@ -107,6 +116,15 @@ cdef class Rule:
         self.sums_weight = "weight_squares" in self.sums
         self.by_row = entry["by_row"]
         self.still, self.settles = entry["still"], entry["settles"]
+        if entry["rests"] is not None:
+            *functions, fading = entry["rests"]
+            for compute in range(2):
+                self.rests[compute] = <rests_fn>PyCapsule_GetPointer(functions[compute], "mxopt.rests")
+            for i in range(MAX_ARRAYS):
+                self.fades[i] = -1
+            for name, scalar, sign in fading:
+                i = self.arrays.index(name)
+                self.fades[i], self.zeros[i] = self.scalars.index(scalar), 0.0 if sign == "+" else -0.0
         self.drawn = entry["arrays"][len(self.arrays) - 1].endswith("/drawn")
         if self.drawn and (self.by_row or self.nsums):
             raise ValueError(f"{name}: a rule with a drawn input has neither rows nor sums")
@@ -123,6 +141,11 @@ cdef class Rule:
             if (i != GRAD and array != "-" and not array.endswith("/drawn")) if writes is None else (
                     self.arrays[i] in writes):
                 self.writes |= 1u << i
+
+    @property
+    def can_rest(self):
+        """Whether it is known when rows without a gradient rest."""
+        return self.rests[0] != NULL
 
     @property
     def numbers(self):

@@ -38,7 +38,24 @@ cdef void adadelta_v1(real** arrays, Py_ssize_t n, const double* scalars) noexce
     adadelta_span(arrays, n, scalars, True)
 
 
+cdef bint adadelta_rests(real** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil:
+    cdef:
+        const AdaDeltaScalars* s = <const AdaDeltaScalars*>scalars
+        const real* weight = arrays[0]
+        const real* acc_g = arrays[2]
+        const real* acc_delta = arrays[3]
+        int moving = 0
+        Py_ssize_t i
+    if s.wd != 0 or not 0 < s.rescale_grad < INFINITY or not 0 <= s.rho < 1 or not s.epsilon > 0:
+        return False
+    for i in range(n):
+        moving |= moves(weight[i], <real>0) | (1 - ((acc_g[i] < INFINITY) & (acc_delta[i] < INFINITY)))
+    return moving == 0
+
+
 register("adadelta", <rule_fn>adadelta[float], <rule_fn>adadelta[double], sizeof(AdaDeltaScalars),
          "weight grad acc_g acc_delta", "lr wd rescale_grad clip_gradient rho rest epsilon")
+rests("adadelta", <rests_fn>adadelta_rests[float], <rests_fn>adadelta_rests[double],
+      "acc_g rho + acc_delta rho +")
 register("adadelta_v1", <rule_fn>adadelta_v1[float], <rule_fn>adadelta_v1[double], sizeof(AdaDeltaScalars),
          "weight grad acc_g acc_delta", "lr wd rescale_grad clip_gradient rho rest epsilon")

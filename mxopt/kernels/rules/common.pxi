@@ -17,6 +17,8 @@ cdef extern from "<math.h>" nogil:
     double sqrt(double)
     float fabsf(float)
     double fabs(double)
+    float copysignf(float, float)
+    double copysign(double, double)
     const float INFINITY
 
 ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
@@ -153,6 +155,7 @@ cdef register(str name, rule_fn single, rule_fn double_, size_t scalar_bytes, st
         "sums": tuple(sums.split()),
         "by_row": "/row" in arrays,
         "still": None,
+        "rests": None,
         "settles": False,
     }
 
@@ -165,6 +168,43 @@ cdef keeps_still(str name, str scalars):
 cdef settles(str name):
     """Say that after one gradient of zeros, another with the same scalars changes nothing."""
     RULES[name]["settles"] = True
+
+
+# Rows that rest. A row without gradients moves less with every step, until no step is as large as half the distance from a
+# weight to the next number. From then on only the states change, each by a factor.
+
+ctypedef bint (*rests_fn)(void** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil
+
+
+cdef inline int moves(real weight, real step) noexcept nogil:
+    # Whether a step of this size could change a weight: from half the distance to the next number on, 2**-25 of a float
+    # or more. A step of zero makes +0 of -0, and an infinity makes NaN of a decay of zero.
+    cdef real half = <real>(2.98023223876953125e-08 if real is float else 5.551115123125783e-17)
+    # No branches, so that it vectorises.
+    cdef real sign = copysignf(1, weight) if real is float else copysign(1, weight)
+    cdef int stays = (step < magnitude(weight) * half) | ((step == 0) & ((weight != 0) | (sign > 0)))
+    return 1 - (stays & (weight - weight == 0))
+
+
+cdef rests(str name, rests_fn single, rests_fn double_, str fading):
+    """Say when rows without a gradient rest.
+
+    single, double_: whether no later gradient of zeros moves these weights, with these scalars but for a learning rate
+        of at most lr.
+    fading: the states, each with the scalar that it is multiplied by, and the sign of the zero that is added.
+    """
+    words = fading.split()
+    RULES[name]["rests"] = (PyCapsule_New(<void*>single, "mxopt.rests", NULL),
+                            PyCapsule_New(<void*>double_, "mxopt.rests", NULL),
+                            tuple(zip(words[::3], words[1::3], words[2::3])))
+
+
+cdef extern from "fade.h" nogil:
+    void mxopt_fade_f32(void* x, Py_ssize_t n, double by, double zero, Py_ssize_t steps) noexcept nogil
+    void mxopt_fade_f64(void* x, Py_ssize_t n, double by, double zero, Py_ssize_t steps) noexcept nogil
+
+FADE = (PyCapsule_New(<void*>mxopt_fade_f32, "mxopt.fade", NULL),
+        PyCapsule_New(<void*>mxopt_fade_f64, "mxopt.fade", NULL))
 
 
 cdef register_narrow(str name, rule_fn f16, rule_fn bf16):

@@ -49,5 +49,6 @@ cdef void nag_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
 
 register("nag", <rule_fn>nag[float], <rule_fn>nag[double], sizeof(SgdMomScalars),
          "weight grad mom", "lr wd rescale_grad clip_gradient momentum", None, "", <rule_fn>nag_master[float])
+rests("nag", <rests_fn>momentum_rests[float], <rests_fn>momentum_rests[double], "mom momentum -")
 register("nag_v1", <rule_fn>nag_v1[float], <rule_fn>nag_v1[double], sizeof(SgdMomScalars),
          "weight grad mom", "lr wd rescale_grad clip_gradient momentum")

@@ -66,8 +66,24 @@ cdef void rmsprop_centered_v1(real** arrays, Py_ssize_t n, const double* scalars
     rmsprop_centered_span(arrays, n, scalars, True)
 
 
+cdef bint rmsprop_rests(real** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil:
+    cdef:
+        const RMSPropScalars* s = <const RMSPropScalars*>scalars
+        const real* weight = arrays[0]
+        const real* square = arrays[2]
+        real most = <real>s.clip_weights
+        int moving = 0
+        Py_ssize_t i
+    if s.wd != 0 or not 0 < s.rescale_grad < INFINITY or not 0 <= s.rho < 1 or not s.epsilon > 0:
+        return False
+    for i in range(n):
+        moving |= moves(weight[i], <real>0) | (magnitude(weight[i]) > most) | (1 - (square[i] < INFINITY))
+    return moving == 0
+
+
 register("rmsprop", <rule_fn>rmsprop[float], <rule_fn>rmsprop[double], sizeof(RMSPropScalars),
          "weight grad n", "lr wd rescale_grad clip_gradient rho momentum epsilon clip_weights")
+rests("rmsprop", <rests_fn>rmsprop_rests[float], <rests_fn>rmsprop_rests[double], "n rho +")
 register("rmsprop_v1", <rule_fn>rmsprop_v1[float], <rule_fn>rmsprop_v1[double], sizeof(RMSPropScalars),
          "weight grad n", "lr wd rescale_grad clip_gradient rho momentum epsilon clip_weights")
 register("rmsprop_centered", <rule_fn>rmsprop_centered[float], <rule_fn>rmsprop_centered[double],

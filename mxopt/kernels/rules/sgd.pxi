@@ -87,11 +87,26 @@ cdef void sgd_single_v1(real** arrays, Py_ssize_t n, const double* scalars) noex
         weight[i] = kept * weight[i] - rate * clipped(rescale * grad[i], clip)
 
 
+cdef bint momentum_rests(real** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil:
+    cdef:
+        const SgdMomScalars* s = <const SgdMomScalars*>scalars
+        const real* weight = arrays[0]
+        const real* mom = arrays[2]
+        int moving = 0
+        Py_ssize_t i
+    if s.wd != 0 or not 0 < s.rescale_grad < INFINITY or not 0 <= s.momentum < 1:
+        return False
+    for i in range(n):
+        moving |= moves(weight[i], magnitude(mom[i]))
+    return moving == 0
+
+
 register("sgd", <rule_fn>sgd[float], <rule_fn>sgd[double], sizeof(SgdScalars),
          "weight grad", "lr wd rescale_grad clip_gradient")
 keeps_still("sgd", "wd")
 register("sgd_mom", <rule_fn>sgd_mom[float], <rule_fn>sgd_mom[double], sizeof(SgdMomScalars),
          "weight grad mom", "lr wd rescale_grad clip_gradient momentum")
+rests("sgd_mom", <rests_fn>momentum_rests[float], <rests_fn>momentum_rests[double], "mom momentum -")
 register("sgd_v1", <rule_fn>sgd_v1[float], <rule_fn>sgd_v1[double], sizeof(SgdScalars),
          "weight grad", "lr wd rescale_grad clip_gradient")
 register("sgd_mom_v1", <rule_fn>sgd_mom_v1[float], <rule_fn>sgd_mom_v1[double], sizeof(SgdMomScalars),
