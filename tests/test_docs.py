@@ -120,6 +120,13 @@ def test_word_vectors(tmp_path):
     assert len(re.findall(r"lazy +[\d.]+ ms, standard +[\d.]+ ms", said)) == 2
 
 
+def test_table_on_disk(tmp_path):
+    said = example("table_on_disk.py", "--rows", "400000", "--steps", "20", cwd=tmp_path)
+    first, last = map(float, re.search(r"loss: ([\d.]+) at first, ([\d.]+) at last", said).groups())
+    assert last < first == 1.0
+    assert "table and states: 614 MB" in said
+
+
 # --- contributing: "Add an optimizer", followed to the letter -----------------------------------------------
 
 
