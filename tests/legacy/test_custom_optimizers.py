@@ -510,3 +510,41 @@ def test_lookahead_around_sgd_made_by_type(mx):
         updater(list(range(6)), [np.ones(2, np.float32)] * 6, weights)
     for weight in weights:  # what MXNet 1.9.1 and 2.0 give
         np.testing.assert_allclose(weight, [0.5475500226020813, 1.5475499629974365], rtol=1e-7)
+
+
+def impl_watched(mx, name, **settings):
+    """What 1.9's hook is handed: the types of its arguments, the number of tensors, and about masters."""
+    base, calls = getattr(mx.optimizer, name), []
+
+    class Watched(base):
+        def _update_impl(self, index, weight, grad, state, **masters):
+            calls.append((type(index).__name__, len(index) if isinstance(index, tuple) else 1, masters))
+            super()._update_impl(index, weight, grad, state, **masters)
+
+    optimizer = (
+        Watched(learning_rate=0.5, momentum=0.5, **settings) if name != "LAMB" else Watched(**settings)
+    )
+    return optimizer, calls
+
+
+@pytest.mark.parametrize("name", ["SGD", "NAG", "Signum", "LARS", "LAMB"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_subclasses_that_override_the_hook_of_1x(name, dtype):
+    """As measured on MXNet 1.9.1, live in tests/oracle/test_against_mxnet.py."""
+    optimizer, calls = impl_watched(mxopt.v1, name, multi_precision=dtype == "float16")
+    plain = getattr(mxopt.v1.optimizer, name)(**(
+        {"learning_rate": 0.5, "momentum": 0.5} if name != "LAMB" else {}), multi_precision=dtype == "float16")  # fmt: skip
+    weights = [[np.ones(3, dtype) for _ in range(6)] for _ in range(2)]
+    for made, own in zip((optimizer, plain), weights):
+        updater = mxopt.v1.optimizer.get_updater(made)
+        for _ in range(3):
+            updater(list(range(6)), [np.full(3, 0.25, dtype)] * 6, own)
+    np.testing.assert_array_equal(*weights)
+    masters = {} if name == "Signum" else {"multi_precision": dtype == "float16"}
+    each = {"SGD": [4, 2], "LARS": [4, 2], "LAMB": [6]}.get(name, [1] * 6)
+    kind = "int" if name in ("NAG", "Signum") else "tuple"
+    assert calls == [(kind, count, masters) for count in each] * 3
+    calls.clear()
+    single = np.ones(3, np.float32)
+    optimizer.update(9, single, np.ones(3, np.float32), optimizer.create_state(9, single))
+    assert [call[:2] for call in calls] == [("int", 1)]

@@ -223,3 +223,29 @@ def test_both_import_into_one_process(first):
         "assert (theirs.asnumpy() == weight).all()\n"
     )
     printed("-c", program, OMP_NUM_THREADS="1")
+
+
+def hook_calls(package, name, dtype):
+    """What 1.9's hook is handed, and the weights that it gives."""
+    base, calls, nd = getattr(package.optimizer, name), [], package.nd
+
+    class Watched(base):
+        def _update_impl(self, index, weight, grad, state, **masters):
+            calls.append((type(index), len(index) if isinstance(index, tuple) else 1, masters))
+            super()._update_impl(index, weight, grad, state, **masters)
+
+    settings = {} if name == "LAMB" else {"learning_rate": 0.5, "momentum": 0.5}
+    updater = package.optimizer.get_updater(Watched(multi_precision=dtype == "float16", **settings))
+    weights = [nd.ones(3, dtype=dtype) for _ in range(6)]
+    with quiet():
+        for _ in range(3):
+            updater(list(range(6)), [nd.ones(3, dtype=dtype) / 4 for _ in range(6)], weights)
+        updater(9, nd.ones(3), nd.ones(3))
+    return calls, [weight.asnumpy().tolist() for weight in weights]
+
+
+@pytest.mark.skipif("1.x" not in dialects_here(), reason="2.x has no _update_impl")
+@pytest.mark.parametrize("name", ["SGD", "NAG", "Signum", "LARS", "LAMB"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_hook_of_1_9_is_handed_the_same_calls(name, dtype):
+    assert hook_calls(mxopt_for("1.x").package, name, dtype) == hook_calls(mxnet, name, dtype)

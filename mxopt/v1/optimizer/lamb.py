@@ -7,7 +7,7 @@ from typing import Any
 from ... import config
 from ...optimizer import lamb
 from ...slots import StateSlot
-from .optimizer import Optimizer, register
+from .optimizer import Optimizer, register, update_impl
 
 
 @register
@@ -67,6 +67,7 @@ class LAMB(Optimizer, lamb.LAMB):
     array([0.45, 0.45, 0.55, 0.55], dtype=float32)
     """
 
+    _update_impl = update_impl
     rules = ("lamb_moments_v1", "lamb_v1")
     aggregates = True
     state_slots = (StateSlot("mean"), StateSlot("var"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...optimizer import nag
-from .optimizer import Optimizer, register
+from .optimizer import Optimizer, register, update_impl
 
 
 @register
@@ -54,6 +54,7 @@ class NAG(Optimizer, nag.NAG):
     array([0.25, 1.  ], dtype=float32)
     """
 
+    _update_impl = update_impl
     rules = ("sgd_single_v1", "nag_v1")
     master_position = 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...dialects import V1
 from ...optimizer import optimizer
 
@@ -22,6 +24,27 @@ class alias:  # noqa: N801  a kind of property
         setattr(instance, self.attribute, value)
 
 
+def update_impl(self, index, weight, grad, state, multi_precision=False):
+    """The step of 1.9's SGD, NAG, Signum, LARS and LAMB, under the name by which subclasses override it."""
+    if not isinstance(index, (list, tuple)):
+        index, weight, grad, state = [index], [weight], [grad], [state]
+    step = self.fused_step if self.use_fused_step else self.step
+    step(index, weight, grad, state)
+
+
+# What a class that overrides `_update_impl` gets in place of the usual way to the rules, which misses it.
+
+
+def _update(self, index, weight, grad, state):
+    self._update_impl(index, weight, grad, state)
+
+
+def _update_multi_precision(self, index, weight, grad, state):
+    first = weight[0] if isinstance(index, (list, tuple)) else weight
+    masters = bool(self.multi_precision) and first.dtype == np.float16
+    self._update_impl(index, weight, grad, state, multi_precision=masters)
+
+
 class Optimizer(optimizer.Optimizer):
     """Base class of the 1.x dialect.
 
@@ -40,6 +63,18 @@ class Optimizer(optimizer.Optimizer):
     #: How the names of parameters end that decay by default.
     decaying_names = ("_weight", "_gamma")
     _aggregate_num = 0
+
+    #: Whether 1.9's `_update_impl` of this class is told whether there are masters (Signum's is not).
+    _impl_knows_masters = True
+
+    def __init_subclass__(cls, **kwargs):
+        own = vars(cls)
+        if own.get("_update_impl", update_impl) is not update_impl:
+            if "update" not in own:
+                cls.update = _update
+            if "update_multi_precision" not in own and cls._impl_knows_masters:
+                cls.update_multi_precision = _update_multi_precision
+        super().__init_subclass__(**kwargs)
 
     def set_wd_mult(self, args_wd_mult):
         """Set weight-decay multipliers; as `set_lr_mult`.

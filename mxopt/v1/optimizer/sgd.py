@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import checks, config
 from ...optimizer import sgd
-from .optimizer import Optimizer, register
+from .optimizer import Optimizer, register, update_impl
 
 
 @register
@@ -52,6 +52,7 @@ class SGD(Optimizer, sgd.SGD):
     array([0.5, 1. ], dtype=float32)
     """
 
+    _update_impl = update_impl
     rules = ("sgd_v1", "sgd_mom_v1")
     master_position = 1
     rests = True

@@ -1,7 +1,7 @@
 """Signum as in MXNet 1.9.1."""
 
 from ...optimizer import signum
-from .optimizer import Optimizer, register
+from .optimizer import Optimizer, register, update_impl
 
 
 @register
@@ -44,4 +44,6 @@ class Signum(Optimizer, signum.Signum):
     array([0.75, 1.25, 1.  ], dtype=float32)
     """
 
+    _update_impl = update_impl
+    _impl_knows_masters = False
     rules = ("signsgd", "signum_v1")
