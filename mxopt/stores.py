@@ -560,7 +560,9 @@ class KVStore(KVStoreBase):
         fname : str or os.PathLike
             The file.
         """
-        return self._own_updater("load_optimizer_states").load_states(fname, **options)
+        updater = self._own_updater("load_optimizer_states")
+        updater._store_keys = tuple(self._stored)
+        return updater.load_states(fname, **options)
 
     def _own_updater(self, what):
         if not isinstance(self._updater, Updater):

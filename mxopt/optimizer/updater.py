@@ -93,6 +93,8 @@ class Updater:
 
     #: How a call is made, with the updater and the call's arguments.
     _stepping: Any = staticmethod(kernels.step_of_updater)
+    #: The keys of the store that the updater serves, by which it will be called.
+    _store_keys: tuple = ()
     #: The averages of the weights, if they are kept.
     _averages: Averages | None = None
     #: Upper limit of the joint norm of a step's gradients; longer ones are scaled down.

@@ -379,7 +379,7 @@ class _Loading:
 
     def _match(self):
         """Map the file's keys to the updater's, and report on it."""
-        declared = document.names_of(self.updater)
+        declared = self._declared()
         names = {**{key: key for key in self.states if isinstance(key, str)}, **(self.names or {})}
         names = {key: self.rename.get(name, name) for key, name in names.items()}
         named = _inverted(names) and all(key in names for key in self.states)
@@ -421,6 +421,14 @@ class _Loading:
                 "otherwise now"
             )
         return keys, LoadReport(tuple(kept), tuple(new), tuple(dropped), tuple(self.ignored))
+
+    def _declared(self):
+        """The name of each of the updater's keys that has one."""
+        names = document.names_of(self.updater)
+        # an updater that is called with names uses them as keys, whatever the optimizer's indices are called
+        used = {key for key in (*self.updater.states, *self.updater._store_keys) if isinstance(key, str)}
+        own = {key: key for key in used.intersection(names.values())}
+        return {**{key: name for key, name in names.items() if name not in own}, **own}
 
     def _counted(self):
         return {key: None for one in (self.counts or {}).values() for key in one}

@@ -521,10 +521,8 @@ def impl_watched(mx, name, **settings):
             calls.append((type(index).__name__, len(index) if isinstance(index, tuple) else 1, masters))
             super()._update_impl(index, weight, grad, state, **masters)
 
-    optimizer = (
-        Watched(learning_rate=0.5, momentum=0.5, **settings) if name != "LAMB" else Watched(**settings)
-    )
-    return optimizer, calls
+    rates = {} if name == "LAMB" else {"learning_rate": 0.5, "momentum": 0.5}
+    return Watched(**rates, **settings), base(**rates, **settings), calls
 
 
 @pytest.mark.parametrize("name", ["SGD", "NAG", "Signum", "LARS", "LAMB"])

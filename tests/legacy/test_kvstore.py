@@ -535,3 +535,29 @@ def test_ftrl_is_lazy_where_weights_are_stored_by_rows(place, lazy):
         mxopt.gluon.Trainer([param], "ftrl", {"learning_rate": 0.5}).step(1, grads=[gradient])
     assert (found[0] == (1 if lazy else 0)).all()
     assert (found[2] != 1).all()
+
+
+@dialects
+@pytest.mark.parametrize("stepped", [False, True], ids=["fresh", "stepped"])
+def test_a_module_on_two_devices_resumes_from_a_file_of_mxnets_form(mx, stepped, tmp_path):
+    """The optimizer is the store's then, and the states' keys are names there."""
+
+    def made():
+        weights = {"w": drawn(2), "b": drawn(3)}
+        module = mx.mod.ParameterModule({name: [w, w.copy()] for name, w in weights.items()}, batch_size=2)
+        module.init_optimizer("local", "sgd", {"learning_rate": 0.5, "momentum": 0.5})
+        assert module._update_on_kvstore
+        return module, [np.ones(2, np.float32)] * 2, [np.ones(3, np.float32)] * 2
+
+    (module, w, b), (resumed, _, _) = made(), made()
+    for _ in range(3):
+        module.update({"w": w, "b": b})
+    path = tmp_path / "module.states"
+    module.save_optimizer_states(path, format=mx.mod.ParameterModule.dialect.format)
+    if stepped:
+        resumed.update({"w": w, "b": b})
+    resumed.load_optimizer_states(path, num_update=3)
+    ours, theirs = resumed._kvstore._updater.states, module._kvstore._updater.states
+    assert ours.keys() == theirs.keys() == {"w", "b"}
+    for key, state in theirs.items():
+        np.testing.assert_array_equal(ours[key], state)
