@@ -316,6 +316,34 @@ def test_a_switch_to_another_kind_of_update():
     assert_same_bits(*made)
 
 
+@pytest.mark.parametrize("how", ["attribute", "optimizer"])
+def test_rows_are_caught_up_when_the_kind_of_update_changes(how):
+    made = []
+    for lazy in ("exact", False):
+        updater, weight = updater_of("adam", lazy), table("float32")
+        steps(updater, weight, 0, 10)
+        if how == "attribute":
+            updater.optimizer.lazy_update = True
+        else:
+            old = updater.optimizer
+            updater.optimizer = mx.create("adam", learning_rate=0.05, lazy_update=True)
+            updater.optimizer._index_update_count.update(old._index_update_count)
+            updater.optimizer.num_update = old.num_update
+        steps(updater, weight, 10, 20)
+        made.append(results(updater, weight))
+    assert_same_bits(*made)
+
+
+def test_one_table_under_two_indices_is_refused():
+    updater, weight = updater_of("adam", "exact"), table("float32")
+    steps(updater, weight, 0, 3)
+    before = weight.copy()
+    with pytest.raises(ValueError, match="index 'other' lies in the memory of weight of index 'table'"):
+        updater("other", gradient(3, weight.dtype), weight)
+    np.testing.assert_array_equal(weight, before)
+    assert set(updater.states) == {"table"}
+
+
 # -- refused, skipped, interrupted -------------------------------------------------------------------
 
 

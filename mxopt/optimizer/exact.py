@@ -204,6 +204,7 @@ class Late(list):
             table = self.tables.get(index)
             if table is None and isinstance(grad, RowSparseArray):
                 table = Table(f"weight of {checks.who(optimizer, index)}", weight, state, master)
+                self._refuse_shared(index, table)
             if table is not None:
                 table.follow(weight, state, rule)
                 coming.append((position, index, table, grad))
@@ -223,6 +224,14 @@ class Late(list):
             self.stepped.append(table)
             added.append((vars(table), {"made": True}))
         ledger.added = added
+
+    def _refuse_shared(self, index, table):
+        for other, own in self.tables.items():
+            if other != index and _overlap(own.weight, table.weight):
+                raise ValueError(
+                    f"{table.who} lies in the memory of {own.who}: the steps that a row has missed would not "
+                    'be made in their order; keep one index for it, or leave lazy_update="exact" out'
+                )
 
     def settle(self):
         """Note the step, if it was made."""
@@ -305,6 +314,13 @@ def _is_still(rule, scalars):
         and 0 < found["rescale_grad"] < np.inf
         and found.get("epsilon", 1) > 0
     )
+
+
+def _overlap(one, other):
+    try:
+        return np.shares_memory(one, other, max_work=10_000)
+    except RuntimeError:  # too hard
+        return True
 
 
 def _is_same(one, other):

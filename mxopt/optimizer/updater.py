@@ -109,6 +109,8 @@ class Updater:
     _row_sparse: dict = {}
     #: Where rows lag behind (`lazy_update="exact"`).
     _tables = Tables()
+    #: Whether there are any: one lookup a step.
+    _has_tables = False
     #: What a file left open about the states, until the weights decide it (`mxopt.saving.undecided`).
     _undecided: Any = {}
 
@@ -299,6 +301,7 @@ class Updater:
         indices = [checks.key(i) for i in indices]
         grads = [own(gradient(g, optimizer, i)) for g, i in zip(grads, indices)]
         late = self._tables.late(optimizer, indices, grads)
+        self._has_tables = True
         try:
             self._update_slowly(indices, grads, weights, late, joined)
         finally:

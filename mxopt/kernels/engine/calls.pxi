@@ -155,6 +155,8 @@ def step_of_updater(updater, index, grad, weight, lazy, joined=None):
     if updater._young:
         updater._look_again(indices, grads, weights)
     optimizer, known = updater.optimizer, updater.states
+    if updater._has_tables and getattr(optimizer, "lazy_update", False) != "exact":
+        updater.flush()  # rows that lag behind from before
     if getattr(type(optimizer), "built_in", False):
         if type(optimizer.lazy_update) is str:
             updater._step_exactly(indices, grads, weights, joined)
