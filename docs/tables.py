@@ -18,6 +18,7 @@ ORDER = (
             "pytorch",
             "looking",
             "averages",
+            "narrow-states",
             "state-files",
             "exact-rows",
             "many-processes",

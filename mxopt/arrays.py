@@ -8,6 +8,7 @@ what cannot be viewed is refused.
 
 from __future__ import annotations
 
+import math
 import mmap
 import sys
 from typing import Any
@@ -47,12 +48,17 @@ def zeros_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     instead of four, and a lazy step over fresh rows takes a quarter longer.
     """
     dtype = np.dtype(dtype or array.dtype)
-    order = "C" if array.flags.c_contiguous else "F"
     if not array.flags.forc or array.size * dtype.itemsize < 64 * LINE:
         return np.zeros_like(array, dtype=dtype, subok=False)
-    room = _zeros(array.size * dtype.itemsize + LINE)
+    return zeros(array.shape, dtype, "C" if array.flags.c_contiguous else "F")
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, order: Any = "C") -> np.ndarray:
+    """Zeros of a shape, aligned to a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = _zeros(size + LINE)
     begin = -room.__array_interface__["data"][0] % LINE
-    return room[begin : begin + array.size * dtype.itemsize].view(dtype).reshape(array.shape, order=order)
+    return room[begin : begin + size].view(dtype).reshape(shape, order=order)
 
 
 def is_half(dtype):

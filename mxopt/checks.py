@@ -276,6 +276,13 @@ REFUSALS = {
     ),
     # a row-sparse gradient of a weight without rows
     "sparse-scalar": Refusal(ValueError, "{this} is row-sparse, but its weight has no rows: its shape is ()"),
+    # blocks of states that share a scale, and do not fit each other or the update
+    "blocks": Refusal(ValueError, "{this} has blocks that end otherwise than those of the other states"),
+    "flat-blocks": Refusal(
+        ValueError,
+        "the states of {owner} are int8 in blocks of several rows, and a lazy update visits some rows alone; "
+        "create the optimizer with lazy_update=True before its states are made",
+    ),
     # strides where rows must be contiguous
     "contiguous": Refusal(
         ValueError, "{this} has a memory layout that cannot be stepped; pass numpy.ascontiguousarray(...)"
@@ -540,6 +547,8 @@ def exact_rows(optimizer):
         raise not_exact(optimizer, reason)
     if optimizer.cautious:
         raise not_exact(optimizer, "cautious=True counts over whole tensors")
+    if optimizer.state_dtype is not None:
+        raise not_exact(optimizer, "state_dtype rounds states at every step")
     if not optimizer.use_fused_step:
         raise ValueError(f'{type(optimizer).__name__} with lazy_update="exact" needs use_fused_step=True')
 
@@ -558,6 +567,42 @@ def lazy_word(value):
     if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise ValueError(f'lazy_update must be True, False or "exact", got {value!r}')
+
+
+def narrow_slots(cls) -> tuple:
+    """The slots of an optimizer's class that `state_dtype` applies to."""
+    if not cls.built_in or not cls.declares_states or not cls._runs_own_rules:
+        return ()
+    return tuple(slot for slot in cls.state_slots if slot.numbers is not None)
+
+
+def state_dtype(optimizer: Any, value: Any) -> str | dict[str, str] | None:
+    """`state_dtype`, raising where the optimizer cannot keep its states so."""
+    from .slots import WIDTHS
+
+    if value is None:
+        return None
+    cls = type(optimizer)
+    slots = narrow_slots(cls)
+    names = [slot.name for slot in slots]
+    reason = optimizer.not_narrow_because
+    if not names and not reason:
+        kept = [slot.name for slot in cls.state_slots]
+        reason = f"its states ({', '.join(kept)}) must stay exact" if kept else "it has no states of its own"
+        if not cls.built_in:
+            reason = "only mxopt's own updates read them"
+    if reason:
+        raise ValueError(
+            f"state_dtype must be left out for {cls.__name__}, got {value!r}: {reason}; drop the argument"
+        )
+    if optimizer.lazy_update == "exact":
+        raise not_exact(optimizer, "state_dtype rounds states at every step")
+    if not isinstance(value, dict):
+        return one_of("state_dtype", value, WIDTHS)
+    for name, width in value.items():
+        one_of("a name in state_dtype", name, names)
+        one_of(f"state_dtype of {name}", width, WIDTHS)
+    return dict(value)
 
 
 def gradient_shape(optimizer, index, weight, grad):

@@ -7,13 +7,15 @@ To keep other arrays in a state, or the same ones with another dtype, form or co
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import zeros_like
+from . import kernels
+from .arrays import bfloat16, zeros, zeros_like
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,28 @@ TENSOR = Form("of shape ()", lambda shape, dtype: {"": ((), dtype)})
 AS_WEIGHT = "weight"
 WIDE = "wide"  # float32, or float64 where the weight is float64
 
+#: What the numbers of a slot are like, for `state_dtype`.
+MEAN = "mean"  # a running mean that follows in tens of steps
+SQUARES = "squares"  # not negative, and a step changes it by less than bfloat16 resolves
+SLOW = "slow"  # as that, of either sign
+
+#: What `state_dtype` may be: how each kind of number is kept (see `mxopt.kernels.Narrow`).
+WIDTHS: dict[str, dict[str, str]] = {
+    "float32": {},
+    "bfloat16": {MEAN: "bfloat16", SQUARES: "bfloat16-stochastic", SLOW: "bfloat16-stochastic"},
+    "int8": {MEAN: "int8-square", SQUARES: "uint8-fourth", SLOW: "bfloat16-stochastic"},
+}
+
+#: Tensors of fewer elements keep float32 where others keep eight bits: they would save nothing.
+LEAST = 4096
+
+
+def quantiser(numbers: str, width: str, size: int) -> str | None:
+    """How an array of so many numbers of a kind is kept in a width; None: in float32."""
+    found = WIDTHS[width].get(numbers)
+    return None if width == "int8" and size < LEAST else found
+
+
 #: What a state holds in place of an absent slot: nothing, or None.
 LEFT_OUT = "left out"
 NONE = "None"
@@ -70,6 +94,9 @@ class StateSlot:
         What a state holds in place of an absent slot.
     start : {'zeros', 'weight'}
         Whether the array starts as zeros or as a copy of the weight.
+    numbers : {'mean', 'squares', 'slow'}, optional
+        What its numbers are like, if `state_dtype` may narrow them. Not given: they stay as exact as they
+        are, since weights are computed from them.
     """
 
     name: str
@@ -78,6 +105,7 @@ class StateSlot:
     when: str | None = None
     absent: str = LEFT_OUT
     start: str = "zeros"
+    numbers: str | None = None
 
     def is_present(self, optimizer) -> bool:
         """Whether an optimizer with its current hyper-parameters has this slot."""
@@ -94,6 +122,15 @@ class StateSlot:
         parts = self.form.parts(weight.shape, self.dtype_for(weight.dtype))
         made = tuple(self._array(weight, shape, dtype) for shape, dtype in parts.values())
         return made[0] if len(made) == 1 else made
+
+    def create_narrow(self, weight, width, by_rows, seed):
+        """The array for one weight in a width of `WIDTHS`."""
+        kept = quantiser(self.numbers, width, weight.size)
+        if kept is None:
+            return like(weight, zeros_like(weight, np.float32))
+        dtypes = {"int8-square": np.int8, "uint8-fourth": np.uint8}
+        codes = zeros(weight.shape, dtypes.get(kept) or bfloat16())
+        return kernels.Narrow(kept, codes, None, seed, by_rows and weight.ndim > 1)
 
     def _array(self, weight, shape, dtype):
         if shape != weight.shape:
@@ -173,7 +210,13 @@ def names(optimizer) -> tuple[str, ...]:
     return tuple(leaf.name for leaf in leaves(structure(optimizer)))
 
 
-def create(optimizer, weight, copied):
+def seed_of(optimizer, index, name) -> int:
+    """What tells the random bits of one array of a state."""
+    text = f"{optimizer.state_seed}/{index!r}/{name}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def create(optimizer, index, weight, copied):
     """A new state for one weight.
 
     Slots that start as a copy of the weight are made from `copied`, which is the same weight but for its
@@ -182,7 +225,13 @@ def create(optimizer, weight, copied):
     built = []
     for slot in optimizer.state_slots:
         if slot.is_present(optimizer):
-            built.append(slot.create(copied if slot.start == "weight" else weight))
+            width = optimizer.state_dtype and optimizer._width_of(index, slot)
+            if width:
+                by_rows = optimizer.lazy_update or getattr(weight, "stype", "default") == "row_sparse"
+                seed = seed_of(optimizer, index, slot.name)
+                built.append(slot.create_narrow(weight, width, by_rows, seed))
+            else:
+                built.append(slot.create(copied if slot.start == "weight" else weight))
         elif slot.absent == NONE:
             built.append(None)
     if len(built) == 1 and not optimizer.states_in_tuple:

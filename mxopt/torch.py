@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import checks, spelling
+from . import checks, kernels, spelling
 from .arrays import as_array, mark_written
 from .optimizer import describe
 from .optimizer.optimizer import Optimizer as _Stepper
@@ -335,7 +335,11 @@ class _Run:
         theirs = dict(zip(own, LAYOUTS.get(own, _Layout()).arrays))
         for path, array in _walk(state):
             name = names.get(path) or "_".join(map(str, ("state", *path)))
-            yield theirs.get(name, name), array
+            name = theirs.get(name, name)
+            if isinstance(array, kernels.Narrow):
+                yield from zip((f"{name}_q", f"{name}_scale"), array.arrays)
+            else:
+                yield name, array
 
     def _show(self, position, tensor):
         """Show torch a new state, over the same memory."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 import mxopt as mx
+from mxopt import kernels
 
 #: The engine converts 128 elements at a time and steps 512: one of these ends within its first 128, one just
 #: after a whole block. Work is shared among threads from 65,536 elements on; tests of that bring their own.
@@ -42,7 +43,7 @@ def flat(state):
         return []
     if isinstance(state, (tuple, list)):
         return [array for part in state for array in flat(part)]
-    return [state]
+    return list(state.arrays) if isinstance(state, kernels.Narrow) else [state]
 
 
 def everything(updater, weights):

@@ -70,6 +70,11 @@ def refuse_what_needs_whole_tensors(optimizer):
             'lazy_update="exact" keeps a log for whole tables, which no rank has; leave sharded=True and '
             "comm= out and use kvstore='dist_sync', or pass lazy_update=False"
         )
+    if optimizer.state_dtype is not None:
+        raise ValueError(
+            f"state_dtype={optimizer.state_dtype!r} keeps states in blocks of whole tensors, which no rank "
+            "has; leave state_dtype out, or sharded=True and comm="
+        )
     if optimizer.not_sharded_because:
         raise ValueError(
             f"states of {cls.__name__} cannot be sharded: {optimizer.not_sharded_because}; leave "

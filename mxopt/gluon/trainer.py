@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import checks, reprs
+from .. import checks, kernels, reprs
 from ..arrays import mark_written, settle
 from ..dialects import V2, is_built_in
 from ..kvstore import KVStore, KVStoreBase, for_devices
@@ -695,6 +695,8 @@ class _Before:
 def _arrays(state):
     if isinstance(state, (tuple, list)):
         return [array for part in state for array in _arrays(part)]
+    if isinstance(state, kernels.Narrow):
+        return list(state.arrays)
     return [state] if isinstance(state, np.ndarray) else []
 
 

@@ -21,6 +21,7 @@ from ._engine import (
     WHOLE_SUM,
     Clipped,
     Factored,
+    Narrow,
     Plan,
     Refused,
     Rule,
@@ -61,13 +62,13 @@ from ._scalars import (
 )
 
 __all__ = [
-    "INSTRUCTION_SET", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Clipped", "Factored", "Ledger", "Plan",
-    "Refused", "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet", "available_instruction_sets",
-    "catch_up", "clip_of", "corrected", "fused_step", "get_num_threads", "get_num_threads_setting",
-    "get_tuning", "give_back", "group_rows", "normals", "openmp_version", "plan_of", "put_back",
-    "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of",
-    "set_num_threads", "set_tuning", "step_joined", "step_of_updater", "sum_into", "sum_rows",
-    "take_control", "tuning_words", "write_back",
+    "INSTRUCTION_SET", "QUANTISERS", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Clipped", "Factored",
+    "Ledger", "Narrow", "Plan", "Refused", "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet",
+    "available_instruction_sets", "catch_up", "clip_of", "corrected", "fused_step", "get_num_threads",
+    "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals", "openmp_version",
+    "plan_of", "put_back", "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of",
+    "restore", "scalars_of", "set_num_threads", "set_tuning", "step_joined", "step_of_updater",
+    "sum_into", "sum_rows", "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.
@@ -117,6 +118,9 @@ _engine.use_fade(_module.FADE)
 
 #: Bytes per element of every dtype that the engine steps, by name, in the order of their numbers.
 STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)
+
+#: How the arrays of `Narrow` are kept, by name: whether blocks of them have scales.
+QUANTISERS = _engine.quantisers()
 
 # FTML divides a negated sum. Where that is NaN, its sign is up to the compiler, and differs between a plain
 # loop and one over tiles; so 16-bit arrays of every layout take the same loop.

@@ -66,6 +66,7 @@ class Refused(Exception):
 include "engine/threads.pxi"
 include "engine/tuning.pxi"
 include "engine/rule.pxi"
+include "engine/coded.pxi"
 include "engine/running.pxi"
 include "engine/cautious.pxi"
 include "engine/factored.pxi"

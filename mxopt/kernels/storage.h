@@ -7,6 +7,7 @@
 #define MXOPT_STORAGE_H
 
 #include "dtypes.h"
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__F16C__) || defined(__AVX512F__)
@@ -232,11 +233,139 @@ static MXOPT_ALWAYS void mxopt_narrow_span(mxopt_rule rule, int count, unsigned 
     if (n) mxopt_narrow_rest(rule, count, uses, writes, dtype, at, n, own);
 }
 
-static mxopt_storage MXOPT_STORAGE[MXOPT_DTYPES] = {
+/* Codes for states of float arithmetic.
+ *
+ * bfloat16, rounded up with the probability that keeps the mean: a number that loses a thousandth at each step would
+ * never change if it were rounded to nearest. The random bits are a hash of the number's place and a key. */
+static inline uint32_t mxopt_random_half(uint32_t place, uint32_t low, uint32_t high) {
+    uint32_t x = place + low;
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= (x >> 15) ^ high;
+    x *= 0x846ca68bu;
+    return x >> 16;
+}
+
+static void mxopt_f32_bf16_random(const float *source, void *codes, float *scales, ptrdiff_t n, uint64_t key,
+                                  uint64_t place) {
+    const uint32_t *MXOPT_RESTRICT in = (const uint32_t *)source;
+    uint16_t *MXOPT_RESTRICT out = (uint16_t *)codes;
+    uint32_t low = (uint32_t)key + (uint32_t)place, high = (uint32_t)(key >> 32) ^ (uint32_t)(place >> 32);
+    (void)scales;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint32_t u = in[i], rounded = (u + mxopt_random_half((uint32_t)i, low, high)) >> 16, nan = (u >> 16) | 0x40u;
+        out[i] = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+    }
+}
+
+static void mxopt_bf16_random_f32(const void *codes, const float *scales, float *target, ptrdiff_t n) {
+    (void)scales;
+    mxopt_bf16_f32(codes, target, n);
+}
+
+/* The largest magnitude, by its bits: infinity and NaN are above all numbers, and the loop vectorises. */
+static inline float mxopt_largest(const float *source, ptrdiff_t n) {
+    const int32_t *in = (const int32_t *)source;
+    int32_t top = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        int32_t one = in[i] & 0x7fffffff;
+        top = one > top ? one : top;
+    }
+    return top < 0x00800000 ? 0.0f : mxopt_float((uint32_t)top);
+}
+
+#define MXOPT_SMALLEST 1.17549435e-38f
+
+/* Roots by Newton's method on their inverses, from a guess by the exponent: twice as fast as instructions for roots, the
+ * same bits on every machine, and off by a hundredth of a code at most. */
+static inline float mxopt_quick_root(float x) {
+    float y = mxopt_float(0x5f375a86u - (mxopt_bits(x) >> 1)), half = 0.5f * x;
+    y = y * (1.5f - half * (y * y));
+    y = y * (1.5f - half * (y * y));
+    return x * y;
+}
+
+static inline float mxopt_quick_fourth_root(float x) {
+    float y = mxopt_float(0x4f584000u - (mxopt_bits(x) >> 2)), quarter = 0.25f * x, square = y * y;
+    y = y * (1.25f - quarter * (square * square));
+    square = y * y;
+    y = y * (1.25f - quarter * (square * square));
+    return x * (y * y * y);
+}
+
+/* Eight bits: the scale is the largest magnitude of a block, which is kept exactly; the others keep a root of their share
+ * of it, since they spread over many orders. Infinity or NaN spoil their block.
+ *
+ * Means: the sign and the square root. */
+static void mxopt_f32_int8_square(const float *source, void *codes, float *scales, ptrdiff_t n, uint64_t key,
+                                  uint64_t place) {
+    (void)key, (void)place;
+    for (ptrdiff_t begin = 0; begin < n; begin += MXOPT_CODE_BLOCK, scales++) {
+        ptrdiff_t count = n - begin < MXOPT_CODE_BLOCK ? n - begin : MXOPT_CODE_BLOCK;
+        const float *MXOPT_RESTRICT in = source + begin;
+        int8_t *MXOPT_RESTRICT out = (int8_t *)codes + begin;
+        float top = mxopt_largest(in, count), share = top > 0 ? 1 / top : top;
+        *scales = top;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            float root = mxopt_quick_root(fabsf(in[i]) * share) * 127.0f + 0.5f;
+            uint32_t sign = mxopt_bits(in[i]) & 0x80000000u;
+            out[i] = (int8_t)(int32_t)mxopt_float(mxopt_bits(root < 128.0f ? root : 0.0f) | sign);
+        }
+    }
+}
+
+static void mxopt_int8_square_f32(const void *codes, const float *scales, float *target, ptrdiff_t n) {
+    for (ptrdiff_t begin = 0; begin < n; begin += MXOPT_CODE_BLOCK, scales++) {
+        ptrdiff_t count = n - begin < MXOPT_CODE_BLOCK ? n - begin : MXOPT_CODE_BLOCK;
+        const int8_t *MXOPT_RESTRICT in = (const int8_t *)codes + begin;
+        float *MXOPT_RESTRICT out = target + begin, top = *scales;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            float root = (float)in[i] * (1.0f / 127.0f);
+            out[i] = root * fabsf(root) * top;
+        }
+    }
+}
+
+/* Means of squares, which are not negative: the fourth root. What is above 0 stays above 0, however small: a mean is
+ * divided by it. */
+static void mxopt_f32_uint8_fourth(const float *source, void *codes, float *scales, ptrdiff_t n, uint64_t key,
+                                   uint64_t place) {
+    (void)key, (void)place;
+    for (ptrdiff_t begin = 0; begin < n; begin += MXOPT_CODE_BLOCK, scales++) {
+        ptrdiff_t count = n - begin < MXOPT_CODE_BLOCK ? n - begin : MXOPT_CODE_BLOCK;
+        const float *MXOPT_RESTRICT in = source + begin;
+        uint8_t *MXOPT_RESTRICT out = (uint8_t *)codes + begin;
+        float top = mxopt_largest(in, count), share = top > 0 ? 1 / top : top;
+        *scales = top;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            float root = mxopt_quick_fourth_root(fabsf(in[i]) * share) * 255.0f + 0.5f;
+            int32_t code = (int32_t)(root < 256.0f ? root : 0.0f), least = in[i] > 0;
+            out[i] = (uint8_t)(code > least ? code : least);
+        }
+    }
+}
+
+static void mxopt_uint8_fourth_f32(const void *codes, const float *scales, float *target, ptrdiff_t n) {
+    for (ptrdiff_t begin = 0; begin < n; begin += MXOPT_CODE_BLOCK, scales++) {
+        ptrdiff_t count = n - begin < MXOPT_CODE_BLOCK ? n - begin : MXOPT_CODE_BLOCK;
+        const uint8_t *MXOPT_RESTRICT in = (const uint8_t *)codes + begin;
+        float *MXOPT_RESTRICT out = target + begin, top = *scales;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            float root = (float)in[i] * (1.0f / 255.0f), square = root * root, value = square * square * top;
+            float least = in[i] ? MXOPT_SMALLEST : 0.0f;
+            out[i] = value < least ? least : value;
+        }
+    }
+}
+
+static mxopt_storage MXOPT_STORAGE[MXOPT_KINDS] = {
     {"float32", 4, {NULL, mxopt_f32_f64}, {NULL, mxopt_f64_f32}, mxopt_finite_f32},
     {"float64", 8, {mxopt_f64_f32, NULL}, {mxopt_f32_f64, NULL}, mxopt_finite_f64},
     {"float16", 2, {mxopt_f16_f32, mxopt_f16_f64}, {mxopt_f32_f16, NULL}, mxopt_finite_f16},
     {"bfloat16", 2, {mxopt_bf16_f32, mxopt_bf16_f64}, {mxopt_f32_bf16, NULL}, mxopt_finite_bf16},
+    {"bfloat16-stochastic", 2, {NULL, NULL}, {NULL, NULL}, NULL, mxopt_bf16_random_f32, mxopt_f32_bf16_random, 0},
+    {"int8-square", 1, {NULL, NULL}, {NULL, NULL}, NULL, mxopt_int8_square_f32, mxopt_f32_int8_square, 1},
+    {"uint8-fourth", 1, {NULL, NULL}, {NULL, NULL}, NULL, mxopt_uint8_fourth_f32, mxopt_f32_uint8_fourth, 1},
 };
 
 /* The table, with what this very processor does faster. */

@@ -127,6 +127,8 @@ class ADOPT(_adopt.ADOPT):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdEMAMix(_ademamix.AdEMAMix):
@@ -153,6 +155,8 @@ class AdEMAMix(_ademamix.AdEMAMix):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdaBelief(_adabelief.AdaBelief):
@@ -178,6 +182,8 @@ class AdaBelief(_adabelief.AdaBelief):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdaDelta(_adadelta.AdaDelta):
@@ -201,6 +207,8 @@ class AdaDelta(_adadelta.AdaDelta):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdaGrad(_adagrad.AdaGrad):
@@ -223,6 +231,8 @@ class AdaGrad(_adagrad.AdaGrad):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adafactor(_adafactor.Adafactor):
@@ -247,6 +257,8 @@ class Adafactor(_adafactor.Adafactor):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adam(_adam.Adam):
@@ -271,6 +283,8 @@ class Adam(_adam.Adam):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdamW(_adamW.AdamW):
@@ -296,6 +310,8 @@ class AdamW(_adamW.AdamW):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adamax(_adamax.Adamax):
@@ -320,6 +336,8 @@ class Adamax(_adamax.Adamax):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adan(_adan.Adan):
@@ -346,6 +364,8 @@ class Adan(_adan.Adan):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class DCASGD(_dcasgd.DCASGD):
@@ -369,6 +389,8 @@ class DCASGD(_dcasgd.DCASGD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class FTML(_ftml.FTML):
@@ -393,6 +415,8 @@ class FTML(_ftml.FTML):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Ftrl(_ftrl.Ftrl):
@@ -416,6 +440,8 @@ class Ftrl(_ftrl.Ftrl):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class GroupAdaGrad(_contrib.GroupAdaGrad):
@@ -438,6 +464,8 @@ class GroupAdaGrad(_contrib.GroupAdaGrad):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LAMB(_lamb.LAMB):
@@ -464,6 +492,8 @@ class LAMB(_lamb.LAMB):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LANS(_lans.LANS):
@@ -489,6 +519,8 @@ class LANS(_lans.LANS):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LARS(_lars.LARS):
@@ -513,6 +545,8 @@ class LARS(_lars.LARS):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LBSGD(_lbsgd.LBSGD):
@@ -541,6 +575,8 @@ class LBSGD(_lbsgd.LBSGD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LaProp(_laprop.LaProp):
@@ -565,6 +601,8 @@ class LaProp(_laprop.LaProp):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Lion(_lion.Lion):
@@ -588,6 +626,8 @@ class Lion(_lion.Lion):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class MADGRAD(_madgrad.MADGRAD):
@@ -612,6 +652,8 @@ class MADGRAD(_madgrad.MADGRAD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Muon(_muon.Muon):
@@ -641,6 +683,8 @@ class Muon(_muon.Muon):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class NAG(_nag.NAG):
@@ -663,6 +707,8 @@ class NAG(_nag.NAG):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Nadam(_nadam.Nadam):
@@ -688,6 +734,8 @@ class Nadam(_nadam.Nadam):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class NovoGrad(_novograd.NovoGrad):
@@ -714,6 +762,8 @@ class NovoGrad(_novograd.NovoGrad):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Prodigy(_prodigy.Prodigy):
@@ -744,6 +794,8 @@ class Prodigy(_prodigy.Prodigy):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class RAdam(_radam.RAdam):
@@ -769,6 +821,8 @@ class RAdam(_radam.RAdam):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class RMSProp(_rmsprop.RMSProp):
@@ -795,6 +849,8 @@ class RMSProp(_rmsprop.RMSProp):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class SGD(_sgd.SGD):
@@ -817,6 +873,8 @@ class SGD(_sgd.SGD):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class SGLD(_sgld.SGLD):
@@ -838,6 +896,8 @@ class SGLD(_sgld.SGLD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class ScheduleFreeAdamW(_schedulefree.ScheduleFreeAdamW):
@@ -865,6 +925,8 @@ class ScheduleFreeAdamW(_schedulefree.ScheduleFreeAdamW):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class ScheduleFreeSGD(_schedulefree.ScheduleFreeSGD):
@@ -890,6 +952,8 @@ class ScheduleFreeSGD(_schedulefree.ScheduleFreeSGD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Signum(_signum.Signum):
@@ -913,6 +977,8 @@ class Signum(_signum.Signum):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Test(_test.Test):
@@ -934,6 +1000,8 @@ class Test(_test.Test):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class ccSGD(_sgd.ccSGD):
@@ -956,6 +1024,8 @@ class ccSGD(_sgd.ccSGD):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 @overload
@@ -982,6 +1052,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ADOPT: ...
 @overload
 def create(
@@ -1007,6 +1079,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdEMAMix: ...
 @overload
 def create(
@@ -1031,6 +1105,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdaBelief: ...
 @overload
 def create(
@@ -1053,6 +1129,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdaDelta: ...
 @overload
 def create(
@@ -1074,6 +1152,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdaGrad: ...
 @overload
 def create(
@@ -1097,6 +1177,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adafactor: ...
 @overload
 def create(
@@ -1120,6 +1202,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adam: ...
 @overload
 def create(
@@ -1144,6 +1228,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdamW: ...
 @overload
 def create(
@@ -1167,6 +1253,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adamax: ...
 @overload
 def create(
@@ -1192,6 +1280,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adan: ...
 @overload
 def create(
@@ -1214,6 +1304,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> DCASGD: ...
 @overload
 def create(
@@ -1237,6 +1329,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> FTML: ...
 @overload
 def create(
@@ -1259,6 +1353,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Ftrl: ...
 @overload
 def create(
@@ -1280,6 +1376,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> GroupAdaGrad: ...
 @overload
 def create(
@@ -1305,6 +1403,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LAMB: ...
 @overload
 def create(
@@ -1329,6 +1429,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LANS: ...
 @overload
 def create(
@@ -1352,6 +1454,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LARS: ...
 @overload
 def create(
@@ -1379,6 +1483,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LBSGD: ...
 @overload
 def create(
@@ -1402,6 +1508,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LaProp: ...
 @overload
 def create(
@@ -1424,6 +1532,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Lion: ...
 @overload
 def create(
@@ -1447,6 +1557,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> MADGRAD: ...
 @overload
 def create(
@@ -1475,6 +1587,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Muon: ...
 @overload
 def create(
@@ -1496,6 +1610,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> NAG: ...
 @overload
 def create(
@@ -1520,6 +1636,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Nadam: ...
 @overload
 def create(
@@ -1545,6 +1663,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> NovoGrad: ...
 @overload
 def create(
@@ -1574,6 +1694,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Prodigy: ...
 @overload
 def create(
@@ -1598,6 +1720,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> RAdam: ...
 @overload
 def create(
@@ -1623,6 +1747,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> RMSProp: ...
 @overload
 def create(
@@ -1644,6 +1770,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> SGD: ...
 @overload
 def create(
@@ -1664,6 +1792,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> SGLD: ...
 @overload
 def create(
@@ -1690,6 +1820,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ScheduleFreeAdamW: ...
 @overload
 def create(
@@ -1714,6 +1846,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ScheduleFreeSGD: ...
 @overload
 def create(
@@ -1736,6 +1870,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Signum: ...
 @overload
 def create(
@@ -1756,6 +1892,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Test: ...
 @overload
 def create(
@@ -1777,6 +1915,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ccSGD: ...
 @overload
 def create(
@@ -1796,5 +1936,7 @@ def create(
     use_fused_step: bool = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Optimizer: ...
 def __getattr__(name: str) -> Any: ...  # the array functions of nd

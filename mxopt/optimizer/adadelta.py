@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import WIDE, StateSlot
+from ..slots import SQUARES, WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -63,7 +63,7 @@ class AdaDelta(Optimizer):
     """
 
     rules = ("adadelta",)
-    state_slots = (StateSlot("acc_g", WIDE), StateSlot("acc_delta", WIDE))
+    state_slots = (StateSlot("acc_g", WIDE, numbers=SQUARES), StateSlot("acc_delta", WIDE, numbers=SQUARES))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "rho", "rest", "epsilon")
     text_scalars = ("clip_gradient",)
 

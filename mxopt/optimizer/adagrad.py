@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks, kernels
-from ..slots import WIDE, StateSlot
+from ..slots import SQUARES, WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -63,7 +63,7 @@ class AdaGrad(Optimizer):
 
     states_have_rows = True
     rules = ("adagrad",)
-    state_slots: tuple[StateSlot, ...] = (StateSlot("history", WIDE),)
+    state_slots: tuple[StateSlot, ...] = (StateSlot("history", WIDE, numbers=SQUARES),)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "epsilon")
     text_scalars: tuple[str, ...] = ("clip_gradient",)
     lazy_by_default = True

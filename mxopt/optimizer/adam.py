@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -68,7 +68,7 @@ class Adam(Optimizer):
     """
 
     rules = ("adam",)
-    state_slots = (StateSlot("mean"), StateSlot("var"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", numbers=SQUARES))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
     text_scalars = scalar_names
 

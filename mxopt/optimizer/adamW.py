@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from .. import checks, config
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
 class BiasCorrected(Optimizer):
     """What AdamW and AdaBelief have in common: the constructor, two moments, and the corrected rate."""
 
-    state_slots = (StateSlot("mean"), StateSlot("var"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", numbers=SQUARES))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon")
     # MXNet's multi-tensor operators take lr and wd as lists of numbers, and rescale_grad as an array.
     text_scalars = ("clip_gradient", "beta1", "beta2", "epsilon")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -64,7 +64,7 @@ class Adamax(Optimizer):
     """
 
     rules = ("adamax",)
-    state_slots = (StateSlot("mean"), StateSlot("norm"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("norm", numbers=SQUARES))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "rest1", "beta2", "epsilon")
     text_scalars = ("clip_gradient",)
 

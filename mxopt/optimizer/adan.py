@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -75,7 +75,12 @@ class Adan(Optimizer):
 
     family = "later"
     rules = ("adan",)
-    state_slots = (StateSlot("mean"), StateSlot("change"), StateSlot("var"), StateSlot("previous"))
+    state_slots = (
+        StateSlot("mean", numbers=MEAN),
+        StateSlot("change", numbers=MEAN),
+        StateSlot("var", numbers=SQUARES),
+        StateSlot("previous", numbers=MEAN),
+    )
     scalar_names = ("rescale_grad", "clip_gradient", "beta1", "beta2", "beta3", "epsilon", "step_size",
                     "step_change", "root_correct3", "before", "after", "first")  # fmt: skip
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SLOW, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -69,7 +69,11 @@ class AdEMAMix(Optimizer):
 
     family = "later"
     rules = ("ademamix",)
-    state_slots = (StateSlot("mean"), StateSlot("slow"), StateSlot("var"))
+    state_slots = (
+        StateSlot("mean", numbers=MEAN),
+        StateSlot("slow", numbers=SLOW),
+        StateSlot("var", numbers=SQUARES),
+    )
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "beta3", "alpha",
                     "epsilon", "correct1", "correct2")  # fmt: skip
     corrections = {"correct1": "beta1", "correct2": "beta2"}

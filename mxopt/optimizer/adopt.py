@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -73,7 +73,7 @@ class ADOPT(Optimizer):
 
     family = "later"
     rules = ("adopt",)
-    state_slots = (StateSlot("mean"), StateSlot("var"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", numbers=SQUARES))
     scalar_names = ("lr", "wd", "decay", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon",
                     "bound", "first")  # fmt: skip
     limits = ("clip_gradient", "bound")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import NONE, StateSlot
+from ..slots import MEAN, NONE, StateSlot
 from .momentum import Momentum
 from .optimizer import register
 
@@ -65,7 +65,10 @@ class DCASGD(Momentum):
     """
 
     rules = ("dcasgd", "dcasgd_mom")
-    state_slots = (StateSlot("mom", when="momentum", absent=NONE), StateSlot("previous", start="weight"))
+    state_slots = (
+        StateSlot("mom", when="momentum", absent=NONE, numbers=MEAN),
+        StateSlot("previous", start="weight"),
+    )
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda", "momentum")
     text_scalars = ("clip_gradient",)
 

@@ -69,6 +69,8 @@ class Description:
     exact : bool
         Whether ``lazy_update="exact"`` is accepted.
     not_exact_because : str or None
+    narrow : tuple of str
+        The states that ``state_dtype`` applies to.
     rules : tuple of str
         The compiled rules that `fused_step` runs.
     differences : dict of str to dict
@@ -89,6 +91,7 @@ class Description:
     not_lazy_because: str | None
     exact: bool
     not_exact_because: str | None
+    narrow: tuple
     rules: tuple
     differences: dict
     other_formula: str | None
@@ -106,6 +109,7 @@ class Description:
             ("state", self.state),
             ("lazy", "yes" if self.lazy else f"no: {self.not_lazy_because}"),
             ("exact rows", "yes" if self.exact else f"no: {self.not_exact_because}"),
+            ("state_dtype", ", ".join(self.narrow) or "no"),
             *((f"{name} in the dialects", str(values)) for name, values in self.differences.items()),
         ]
         formula = f"<pre>{html.escape(self.update)}</pre>"
@@ -124,6 +128,7 @@ class Description:
             f"state:  {self.state}",
             f"lazy:   {lazy}",
             f"exact:  {exact}",
+            f"narrow: {', '.join(self.narrow) or 'no'}",
             f"rules:  {', '.join(self.rules) or 'none'}",
             f"family: {self.family}",
         ]
@@ -185,6 +190,7 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
         not_lazy_because=cls.not_lazy_because,
         exact=not (cls.not_exact_because or cls.not_lazy_because),
         not_exact_because=cls.not_exact_because or cls.not_lazy_because,
+        narrow=tuple(slot.name for slot in checks.narrow_slots(cls)),
         rules=tuple(_of(cls, "rules")),
         differences={} if other is None else _differences(parameters, _parameters(other), dialect),
         other_formula=_update(other) if other is not None and _update(other) != update else None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -65,7 +65,7 @@ class FTML(Optimizer):
 
     rules = ("ftml",)
     not_cautious_because = "its weight is a function of its states, whatever it was before"
-    state_slots = (StateSlot("d"), StateSlot("var"), StateSlot("z"))
+    state_slots = (StateSlot("d"), StateSlot("var", numbers=SQUARES), StateSlot("z"))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "correct1",
                     "correct2")  # fmt: skip
     text_scalars = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2")

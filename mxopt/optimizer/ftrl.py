@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import WIDE, StateSlot
+from ..slots import SQUARES, WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -66,7 +66,7 @@ class Ftrl(Optimizer):
     states_have_rows = True
     rules = ("ftrl",)
     not_cautious_because = "its weight is a function of its states, whatever it was before"
-    state_slots = (StateSlot("z", WIDE), StateSlot("n", WIDE))
+    state_slots = (StateSlot("z", WIDE), StateSlot("n", WIDE, numbers=SQUARES))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "lamda1", "beta")
     text_scalars = scalar_names
     lazy_on_stored_rows = True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import WIDE, StateSlot
+from ..slots import MEAN, SQUARES, WIDE, StateSlot
 from .norms import norm, trust_ratio
 from .optimizer import Optimizer, register
 
@@ -78,7 +78,7 @@ class LANS(Optimizer):
 
     states_have_rows = True
     rules = ("lans_grad", "lans_moments", "lans")
-    state_slots = (StateSlot("mean", WIDE), StateSlot("var", WIDE))
+    state_slots = (StateSlot("mean", WIDE, numbers=MEAN), StateSlot("var", WIDE, numbers=SQUARES))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "lower_bound",
                     "upper_bound", "correct1", "correct2", "grad_squares", "weight_squares", "mean_squares",
                     "now_squares")  # fmt: skip

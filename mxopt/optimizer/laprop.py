@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import checks
-from ..slots import TENSOR, StateSlot
+from ..slots import MEAN, SQUARES, TENSOR, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -67,8 +67,12 @@ class LaProp(Optimizer):
 
     family = "later"
     rules = ("laprop",)
-    state_slots = (StateSlot("mean"), StateSlot("var"), StateSlot("rate", "float64", TENSOR),
-                   StateSlot("correction", "float32", TENSOR))  # fmt: skip
+    state_slots = (
+        StateSlot("mean", numbers=MEAN),
+        StateSlot("var", numbers=SQUARES),
+        StateSlot("rate", "float64", TENSOR),
+        StateSlot("correction", "float32", TENSOR),
+    )
     scalar_names = ("rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon", "share", "scale", "decay",
                     "rate", "correction")  # fmt: skip
 

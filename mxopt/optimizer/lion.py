@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -59,7 +59,7 @@ class Lion(Optimizer):
 
     family = "later"
     rules = ("lion",)
-    state_slots = (StateSlot("mom"),)
+    state_slots = (StateSlot("mom", numbers=MEAN),)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "beta2")
 
     def __init__(self, learning_rate=0.0001, beta1=0.9, beta2=0.99, lazy_update=False, use_fused_step=True,

@@ -4,7 +4,7 @@ import contextlib
 
 from .. import kernels
 from ..clipping import scaled
-from ..slots import NONE, StateSlot
+from ..slots import MEAN, NONE, StateSlot
 from .optimizer import NewStates, Optimizer, is_half
 
 
@@ -14,7 +14,7 @@ class Momentum(Optimizer):
     The last of their `rules` has momentum, the one before it does not.
     """
 
-    state_slots = (StateSlot("mom", when="momentum", absent=NONE),)
+    state_slots = (StateSlot("mom", when="momentum", absent=NONE, numbers=MEAN),)
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "momentum")
     text_scalars = scalar_names
     momentum: float

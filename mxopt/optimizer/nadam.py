@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -78,7 +78,7 @@ class Nadam(Optimizer):
     """
 
     rules = ("nadam",)
-    state_slots = (StateSlot("mean"), StateSlot("var"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", numbers=SQUARES))
     scalar_names = (
         *("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "rest1", "beta2", "rest2", "epsilon"),
         *("grad_share", "grad_correction", "mean_share", "mean_correction", "var_correction"),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import checks
-from ..slots import TENSOR, StateSlot
+from ..slots import MEAN, TENSOR, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -70,7 +70,7 @@ class NovoGrad(Optimizer):
 
     family = "later"
     rules = ("novograd_norm", "novograd")
-    state_slots = (StateSlot("mean"), StateSlot("var", "float64", TENSOR))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", "float64", TENSOR))
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "beta1", "share", "before", "divisor", "var")
     unchecked = ("rescale_grad", "var")
 

@@ -72,6 +72,11 @@ class Optimizer(Rates, RuleScalars):
     skip_nonfinite : bool, default False
         A call with an infinity or NaN in any gradient changes nothing - weights, states and counts stay as
         they are - and is counted in `skipped`. Costs one more pass over the gradients.
+    state_dtype : {'float32', 'bfloat16', 'int8'} or dict, optional
+        Keep running means and second moments in fewer bits; see :ref:`narrow-states`. A dict gives it by
+        name of the state: ``{"mean": "bfloat16", "var": "int8"}``. Not given: as the class says.
+    state_seed : int, default 0
+        Another one rounds bfloat16 second moments by other random bits.
 
     Attributes
     ----------
@@ -80,6 +85,9 @@ class Optimizer(Rates, RuleScalars):
         As in MXNet.
     cautious, skip_nonfinite : bool
         May be set at any time.
+    state_dtype : str, dict or None
+        May be set at any time; counts for states that are made later.
+    state_seed : int
     skipped : int
         How many calls were skipped because a gradient was not finite.
 
@@ -147,9 +155,14 @@ class Optimizer(Rates, RuleScalars):
     #: (`mxopt.distributed.sharded.Whole`).
     _whole = None
 
+    #: Why state_dtype is refused, for classes whose `state_slots` alone do not tell.
+    not_narrow_because: str | None = None
+
     cautious = False
     skip_nonfinite = False
     skipped = 0
+    state_dtype: str | dict[str, str] | None = None
+    state_seed = 0
     lazy_update = False
     _aggregate_num = 1
 
@@ -169,6 +182,8 @@ class Optimizer(Rates, RuleScalars):
         use_fused_step: bool | None = None,
         skip_nonfinite: bool = False,
         cautious: bool = False,
+        state_dtype: str | dict[str, str] | None = None,
+        state_seed: int = 0,
         **kwargs: Any,
     ) -> None:
         if kwargs:
@@ -177,6 +192,10 @@ class Optimizer(Rates, RuleScalars):
             self.skip_nonfinite = True
         if checks.cautious(self, cautious):
             self.cautious = True
+        if state_dtype is not None:
+            self.state_dtype = checks.state_dtype(self, state_dtype)
+        if state_seed != 0:
+            self.state_seed = checks.count("state_seed", state_seed, low=0)
         if param_idx2name is None:
             param_idx2name = {}
         if not isinstance(param_idx2name, dict):
@@ -243,6 +262,8 @@ class Optimizer(Rates, RuleScalars):
             checks.cautious(self, value)
         elif name == "lazy_update":
             value = checks.lazy_word(value)
+        elif name == "state_dtype":
+            checks.state_dtype(self, value)
         object.__setattr__(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -338,10 +359,22 @@ class Optimizer(Rates, RuleScalars):
         """
         seen = self._as_states_see(weight)
         self.check_weight(index, seen)
+        if self.state_dtype is not None and seen.dtype == np.float64:
+            raise TypeError(
+                f"state_dtype must be left out for float64 weights, as that of {checks.who(self, index)} is, "
+                f"got {self.state_dtype!r}; cast the weight with .astype('float32')"
+            )
         return self._new_state(index, seen, _with_rows(weight))
 
     def _new_state(self, index, weight, copied):
-        return slots.create(self, weight, copied)
+        return slots.create(self, index, weight, copied)
+
+    def _width_of(self, index, slot):
+        """In which of `slots.WIDTHS` a slot of a parameter is kept; None: as the slot itself says."""
+        width = self.state_dtype
+        if slot.numbers is None or width is None:
+            return None
+        return width.get(slot.name) if isinstance(width, dict) else width
 
     def _name_of(self, index):
         """The name of a parameter, or its index as a string."""

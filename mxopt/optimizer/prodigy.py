@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .. import checks, kernels
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -103,8 +103,8 @@ class Prodigy(Optimizer):
     family = "later"
     rules = ("prodigy_sums", "prodigy")
     state_slots = (
-        StateSlot("mean"),
-        StateSlot("var"),
+        StateSlot("mean", numbers=MEAN),
+        StateSlot("var", numbers=SQUARES),
         StateSlot("distance"),
         StateSlot("start", start="weight"),
     )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import checks
-from ..slots import StateSlot
+from ..slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -74,7 +74,7 @@ class RAdam(Optimizer):
 
     family = "later"
     rules = ("radam",)
-    state_slots = (StateSlot("mean"), StateSlot("var"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", numbers=SQUARES))
     scalar_names = ("lr", "wd", "decay", "rescale_grad", "clip_gradient", "beta1", "beta2", "epsilon",
                     "correct1", "root_correct2", "rectified")  # fmt: skip
 

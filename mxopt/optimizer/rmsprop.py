@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..slots import WIDE, StateSlot
+from ..slots import SQUARES, WIDE, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -81,12 +81,16 @@ class RMSProp(Optimizer):
     rules = ("rmsprop", "rmsprop_centered")
     state_slots: tuple[StateSlot, ...] = (
         StateSlot("g", WIDE, when="centered"),
-        StateSlot("n", WIDE),
+        StateSlot("n", WIDE, numbers=SQUARES),
         StateSlot("delta", WIDE, when="centered"),
     )
     scalar_names = ("lr", "wd", "rescale_grad", "clip_gradient", "rho", "momentum", "epsilon", "clip_weights")
     text_scalars = scalar_names
     limits = ("clip_gradient", "clip_weights")
+
+    @property
+    def not_narrow_because(self):
+        return "centered=True subtracts one state from another" if getattr(self, "centered", False) else None
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class RMSProp(Optimizer):
         self.momentum = checks.number("momentum", momentum, 0)
         self.epsilon = checks.number("epsilon", epsilon, 0)
         self.centered = centered
+        checks.state_dtype(self, self.state_dtype)
         self.clip_weights = checks.optional_number("clip_weights", clip_weights)
         self.lazy_update = checks.lazy_update(self, lazy_update)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import interpolated, is_half
-from ..slots import TENSOR, StateSlot
+from ..slots import SQUARES, TENSOR, StateSlot
 from .optimizer import Optimizer, register
 
 
@@ -265,7 +265,7 @@ class ScheduleFreeAdamW(ScheduleFree):
     rules = ("schedulefreeadamw",)
     state_slots = (
         ScheduleFreeSGD.state_slots[0],
-        StateSlot("var"),
+        StateSlot("var", numbers=SQUARES),
         *ScheduleFreeSGD.state_slots[1:],
     )
 

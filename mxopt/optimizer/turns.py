@@ -58,6 +58,10 @@ class Turns:
             if self.optimizer.cautious:
                 self._beware(turn, pairs[0][0])
             for target, source in pairs:
+                if isinstance(target, kernels.Narrow):
+                    targets += target.arrays
+                    sources += target.stored(source, turn[3]).arrays
+                    continue
                 targets.append(target)
                 sources.append(source.astype(target.dtype, copy=False))
         if self.added:
@@ -184,6 +188,10 @@ def _copied(part, pairs, dtype=None):
         return None
     if isinstance(part, (tuple, list)):
         return tuple(_copied(one, pairs, dtype) for one in part)
+    if isinstance(part, kernels.Narrow):
+        copy = part.widened()
+        pairs.append((part, copy if dtype is None else copy.astype(dtype)))
+        return pairs[-1][1]
     if dtype is None and is_half(part.dtype):
         dtype = np.float32
     copy = part.copy(order="K") if dtype is None else part.astype(dtype, order="K")

@@ -24,12 +24,14 @@ OPTIONAL = {
     "cautious": False,
     "skip_nonfinite": False,
     "skipped": 0,
+    "state_dtype": None,
+    "state_seed": 0,
     "_unmatched_names": True,
     "_warned_of_half": False,
 }
 #: constructor arguments that are not data, or that the constructor checks against other arguments
 _NOT_ARGUMENTS = ("lr_scheduler", "param_dict", "param_idx2name", "sym", "lazy_update", "use_fused_step",
-                  "cautious", "skip_nonfinite")  # fmt: skip
+                  "cautious", "skip_nonfinite", "state_dtype", "state_seed")  # fmt: skip
 
 #: what checking a value may raise; none of these leaves this module
 _WRONG = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -98,6 +100,7 @@ _RULES = {
     "begin_num_update": count,
     "init_updates": count,
     "skipped": count,
+    "state_seed": count,
     "lr_mult": _multipliers,
     "wd_mult": _multipliers,
     "idx2name": _names,
@@ -232,6 +235,8 @@ def _judge(cls, attributes, attached, exact, whose):
         lazy = attributes.get("lazy_update")
         if isinstance(lazy, str) or (lazy and own.not_lazy_because):
             checks.lazy_update(new, lazy)
+        if attributes.get("state_dtype") is not None:
+            attributes["state_dtype"] = checks.state_dtype(new, attributes["state_dtype"])
         for name, rule in rules_of_progress(cls).items():
             if name in attributes and rule is not None:
                 attributes[name] = rule(attributes[name])

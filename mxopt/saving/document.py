@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks, dialects, loss_scaling
 from .._version import __version__
 from ..states import ForeignStateFile, StateMismatch, native
-from . import attributes, orders, rows
+from . import attributes, narrow, orders, rows
 from .undecided import is_pair, still_undecided
 
 # writing
@@ -61,7 +61,7 @@ def describe(updater, dump_optimizer=False):
             "devices": counts,
         },
         "progress": {key: getattr(optimizer, key) for key in attributes.rules_of_progress(type(optimizer))},
-        "states": rows.of_updater(updater),
+        "states": narrow.described(rows.of_updater(updater)),
         **({"undecided": undecided.described()} if undecided else {}),
         **({"loss_scale": scaler.described()} if scaler is not None else {}),
         **({"averages": averages.described()} if averages is not None else {}),
@@ -98,7 +98,8 @@ def array_names(updater):
     owners, names = names_of(updater), {}
     for key, state in updater.states.items():
         for path, name in own.leaf_names(state).items():
-            names[("states", key, *path)] = "states", owners.get(key, key), name
+            for part in narrow.parts(state, path):
+                names[("states", key, *path, *part)] = "states", owners.get(key, key), name, *part
     for part in ("arrays", "marks"):
         for key in getattr(updater._averages, part, ()):
             names["averages", part, key] = "averages", part, owners.get(key, key)
@@ -201,7 +202,7 @@ def read_1(tree):
         device=counts["device"],
         counts=attributes.linked_counts(counts["devices"], {})[0],
         progress=tree["progress"],
-        states=tree["states"],
+        states=narrow.read(tree["states"]),
     )
     if "attributes" in described:
         parts = {"attributes": dict, **({"attached": dict} if "attached" in described else {})}

@@ -11,7 +11,7 @@ import numpy as np
 from .. import checks, dialects, reprs
 from ..lr_scheduler import LRScheduler
 from ..states import StateFileError, StateMismatch, files, kind_of, mxnet
-from . import attributes, document, mxnet_objects, orders, rows
+from . import attributes, document, mxnet_objects, narrow, orders, rows
 from .undecided import Undecided, still_undecided, supposed
 
 
@@ -46,7 +46,7 @@ class LoadReport:
         return ", ".join(counted)
 
 
-def set_states(updater, states, num_update=None, strict=True, rename=None, format=None):
+def set_states(updater, states, num_update=None, strict=True, rename=None, format=None, convert=False):
     """Load states from bytes, in our format or written by real MXNet; no code in them is run.
 
     If both the optimizer and the file know the parameters' names, states are matched by name; otherwise by
@@ -65,6 +65,8 @@ def set_states(updater, states, num_update=None, strict=True, rename=None, forma
         From names (or indices) in the file to the current ones.
     format : {'mxnet-1.x', 'mxnet-2.x'}, optional
         Which MXNet wrote the file, if the file itself does not say.
+    convert : bool, default False
+        Convert states that the file keeps in another width than this optimizer's ``state_dtype``.
 
     Returns
     -------
@@ -75,15 +77,15 @@ def set_states(updater, states, num_update=None, strict=True, rename=None, forma
     StateFileError
         With the reason. The updater is left exactly as it was.
     """
-    loading = _Loading(updater, num_update, strict, rename, format)
+    loading = _Loading(updater, num_update, strict, rename, format, convert)
     if not isinstance(states, (bytes, bytearray, memoryview)):
         raise TypeError(f"states must be bytes, got {type(states).__name__}; load_states reads files")
     return loading.run(files.BufferSource(states))
 
 
-def load_states(updater, path, num_update=None, strict=True, rename=None, format=None):
+def load_states(updater, path, num_update=None, strict=True, rename=None, format=None, convert=False):
     """Load states from a file; see `set_states`."""
-    loading = _Loading(updater, num_update, strict, rename, format)
+    loading = _Loading(updater, num_update, strict, rename, format, convert)
     with files.open_for_reading(path) as file:
         return loading.run(files.FileSource(file))
 
@@ -104,15 +106,15 @@ def give_counts(optimizer, counts):
         optimizer.num_update = counts[2]
 
 
-def load_from(updater, source, num_update=None, strict=True, rename=None, format=None):
+def load_from(updater, source, num_update=None, strict=True, rename=None, format=None, convert=False):
     """As `load_states`, from a source of `mxopt.states.files`."""
-    return _Loading(updater, num_update, strict, rename, format).run(source)
+    return _Loading(updater, num_update, strict, rename, format, convert).run(source)
 
 
 class _Loading:
     """One file being loaded into an updater, which is not changed until `run` has everything ready."""
 
-    def __init__(self, updater, num_update, strict, rename, format):
+    def __init__(self, updater, num_update, strict, rename, format, convert):
         if num_update is not None:
             num_update = attributes.checked_count(num_update)
         if format not in (None, *mxnet.FORMATS):
@@ -122,6 +124,7 @@ class _Loading:
         self.strict = strict
         self.rename = rename or {}
         self.format = format
+        self.convert = bool(convert)
         # what a file says
         self.states = self.names = None
         self.counts = self.device = self.number = None
@@ -436,6 +439,7 @@ class _Loading:
     def _placed(self, state, key):
         """A state as the updater keeps it, compared with the one that is there."""
         state = rows.whole(state, f"the state of {checks.who(self.optimizer, key)}")
+        state = narrow.fitted(self.optimizer, key, state, self.convert)
         # an optimizer from the file may keep other states than this one, but for the same weights
         if key in self.updater.states:
             present = self.updater.states[key]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import dialects, slots
+from .. import dialects, kernels, slots
 from ..sparse import RowSparseArray
 
 
@@ -153,7 +153,7 @@ class Arrangement:
 
 
 def _is_array(value):
-    return isinstance(value, (np.ndarray, RowSparseArray))
+    return isinstance(value, (np.ndarray, RowSparseArray, kernels.Narrow))
 
 
 def skeleton(structure):

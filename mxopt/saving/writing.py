@@ -7,7 +7,7 @@ import warnings
 
 from .. import checks, dialects
 from ..states import StateMismatch, files, mxnet, native
-from . import document, mxnet_objects, orders, rows
+from . import document, mxnet_objects, narrow, orders, rows
 from .background import Saving
 from .undecided import still_undecided
 
@@ -106,6 +106,12 @@ def _pieces(updater, dump_optimizer, format):
             UserWarning,
             stacklevel=checks.outside(),
         )
+    if any(map(narrow.has_narrow, updater.states.values())):
+        warnings.warn(
+            f"{format} has no place for narrow states: they are written as float32",
+            UserWarning,
+            stacklevel=checks.outside(),
+        )
     optimizer = updater.optimizer
     target = orders.as_in(optimizer, dialect)
     if target is None:
@@ -116,7 +122,7 @@ def _pieces(updater, dump_optimizer, format):
     record = mxnet_objects.to_record(optimizer, dialect) if dump_optimizer else None
     arrange, states = orders.Arrangement(optimizer, target), {}
     for key, state in rows.of_updater(updater).items():
-        arranged = arrange(state)
+        arranged = arrange(narrow.widened(state))
         if arranged is None:
             raise StateMismatch(
                 f"the state of {checks.who(optimizer, key)} is {orders.spelled(state)}, and "

@@ -101,6 +101,8 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
         exact = lazy is not None and type(lazy) is not list  # `optimizer.exact.Late`: rows with the scalars of all
         if plan.sparse is not None and not exact and plan.by_rows:
             scalars = optimizer._scalars_by_rows(plan.by_rows, scalars)
+        if plan.any_random:
+            plan.number_updates(rates)
         rules = [rule]
         if len(names) > 1:
             whole = plan

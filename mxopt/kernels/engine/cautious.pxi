@@ -45,7 +45,7 @@ cdef void run_cautious(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
     made.before, made.after, made.grad = before, <double*>(copies + WEIGHT * stride), grad
     made.kept, made.sign = c.cautious.kept[tensor], c.cautious.sign
     while p < end:
-        n = made.n = min(<Py_ssize_t>BLOCK, end - p)
+        n = made.n = whole_blocks(t, p, end - p)
         staged = 0
         for a in range(c.narrays):
             arrays[a] = trial[a] = NULL

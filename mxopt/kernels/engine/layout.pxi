@@ -7,15 +7,24 @@ cdef extern from "dtypes.h" nogil:
         F16 "MXOPT_F16"
         BF16 "MXOPT_BF16"
         DTYPES "MXOPT_DTYPES"
+        BF16_RANDOM "MXOPT_BF16_RANDOM"  # the first of the codes: see coded.pxi
+        KINDS "MXOPT_KINDS"
+        CODE_BLOCK "MXOPT_CODE_BLOCK"
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
     ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
     ctypedef void (*normals_fn "mxopt_normals")(uint64_t key, uint64_t place, void* target, Py_ssize_t n) noexcept nogil
+    ctypedef void (*decode_fn "mxopt_decode")(const void* codes, const float* scales, float* target, Py_ssize_t n) noexcept nogil
+    ctypedef void (*encode_fn "mxopt_encode")(const float* source, void* codes, float* scales, Py_ssize_t n, uint64_t key,
+                                              uint64_t place) noexcept nogil
     ctypedef struct Storage "mxopt_storage":
         const char* name
         Py_ssize_t itemsize
         convert_fn load[2]   # by type of the arithmetic; NULL: it is that type
         convert_fn store[2]  # NULL: it is that type, or is not stored from it
         finite_fn finite
+        decode_fn decode
+        encode_fn encode
+        bint has_scales
 
 ctypedef bint (*rests_fn)(void** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil
 ctypedef void (*fade_fn)(void* x, Py_ssize_t n, double by, double zero, Py_ssize_t steps) noexcept nogil
@@ -91,6 +100,15 @@ cdef struct Layout:
     bint in_place  # whole rows can be used where they are
     Strides* strided[SLOTS]
 
+cdef struct Coded:
+    # What the codes of a tensor's states need beside their own memory.
+    float* scales[MAX_ARRAYS]
+    uint64_t seeds[MAX_ARRAYS]
+    uint64_t keys[MAX_ARRAYS]  # of this update
+    Py_ssize_t row    # not 0: blocks end where the rows of so many elements end
+    bint has_scales
+    bint is_random
+
 cdef struct Tensor:
     Py_ssize_t size       # elements that the rule visits
     Py_ssize_t start      # its place on the line
@@ -98,6 +116,7 @@ cdef struct Tensor:
     Py_ssize_t before     # elements of the tensors before it
     char* data[SLOTS]
     Layout* layout        # NULL: everything is FLAT
+    Coded* coded          # NULL: no state is in a code
     int row               # its row in the table of scalars
     unsigned char dtype[SLOTS]
     unsigned char kind[SLOTS]

@@ -117,7 +117,7 @@ cdef int refuse_overlaps(Plan plan) except -1:
 
 cdef object by_address(Plan plan, Py_ssize_t n):
     # Numbers of the ranges, by where they begin. One word holds the place (even, as no dtype is smaller
-    # than two bytes) above the number: sorting words is several times faster than argsort.
+    # than two bytes, and codes are made so) above the number: sorting words is several times faster than argsort.
     cdef Py_ssize_t[::1] numbers
     cdef uint64_t[::1] words
     cdef uintptr_t first, last, low

@@ -84,6 +84,9 @@ cdef class Plan:
     cdef list placed    # these arrays: a state may be a list, and change; None: there are none
     cdef Py_ssize_t nranges
     cdef bint any_strided
+    cdef bint any_random  # some states are rounded at random, so that a step needs the numbers of the updates
+    cdef bint numbered
+    cdef unsigned int row_blocks  # the arrays in codes whose blocks end with rows
     cdef object add_blocks  # not None: adds the partial sums, of tensors that are parts of larger ones
     cdef list averages  # of each tensor: see `average`
     cdef list marks
@@ -135,8 +138,8 @@ cdef class Plan:
             if (rows is None or rows[i] is None) and self.add_plain(
                     i, PyList_GET_ITEM(weights, i), PyList_GET_ITEM(grads, i), PyList_GET_ITEM(states, i)):
                 continue
-            if self.ranges == NULL:  # one for each array, and for a 16-bit weight beside its master
-                self.ranges = <Range*>malloc((n - i) * (2 + self.nstates + (master >= 0)) * sizeof(Range))
+            if self.ranges == NULL:  # one for each array, its scales, and for a 16-bit weight beside its master
+                self.ranges = <Range*>malloc((n - i) * (2 + 2 * self.nstates + (master >= 0)) * sizeof(Range))
                 if self.ranges == NULL:
                     raise MemoryError
             self.tensors[i].ranged = True
@@ -156,6 +159,7 @@ cdef class Plan:
                         free(self.tensors[i].layout.strided[a])
                     free(self.tensors[i].layout.rows)
                     free(self.tensors[i].layout)
+                free(self.tensors[i].coded)
             free(self.tensors)
         free(self.ranges)
 
@@ -199,7 +203,7 @@ cdef class Plan:
         # The arrays of a nested state, in order.
         if state is None:
             return 0
-        if isinstance(state, cnp.ndarray):
+        if isinstance(state, (cnp.ndarray, Narrow)):
             found.append(state)
         elif isinstance(state, (tuple, list)):
             if depth == MAX_DEPTH:
@@ -215,10 +219,11 @@ cdef class Plan:
         self.take(state, found, i)
         return found
 
-    cdef int place(self, Py_ssize_t i, int slot, cnp.ndarray array, int role, bint written) except -1:
-        # Note one array of tensor i. role: what to call it when it is refused.
+    cdef int place(self, Py_ssize_t i, int slot, cnp.ndarray array, int role, bint written, int dtype=-1) except -1:
+        # Note one array of tensor i. role: what to call it when it is refused. dtype: of a code.
         cdef Tensor* t = &self.tensors[i]
-        cdef int dtype = dtype_of(array)
+        if dtype < 0:
+            dtype = dtype_of(array)
         if not cnp.PyArray_CheckExact(array) and hasattr(array, "_mask"):
             raise Refused("masked", i, role)
         if dtype < 0:
@@ -229,6 +234,10 @@ cdef class Plan:
             raise Refused("read-only", i, role)
         t.data[slot] = <char*>cnp.PyArray_DATA(array)
         t.dtype[slot] = dtype
+        self.note_range(i, role, array, written)
+        return 0
+
+    cdef int note_range(self, Py_ssize_t i, int role, cnp.ndarray array, bint written) except -1:
         if cnp.PyArray_SIZE(array) > 0:
             extent(array, &self.ranges[self.nranges].low, &self.ranges[self.nranges].high)
             self.ranges[self.nranges].tensor, self.ranges[self.nranges].role = i, role
@@ -370,16 +379,21 @@ cdef class Plan:
         if len(found) != self.nstates:
             raise Refused("count", i, 2, len(found), self.nstates)
         for a in range(self.nstates):
-            array = found[a]
             slot = 2 + a
-            self.place(i, slot, array, slot, True)
+            if type(found[a]) is Narrow:
+                self.place_coded(i, slot, found[a])
+                found[a] = array = (<Narrow>found[a]).q
+            else:
+                array = found[a]
+                self.place(i, slot, array, slot, True)
             if (self.per_tensor >> slot) & 1:
                 if cnp.PyArray_NDIM(array) != 0:
                     raise Refused("number", i, slot, (<object>array).shape)
                 if t.dtype[slot] != F32 and t.dtype[slot] != F64:
                     raise Refused("dtype", i, slot, str(array.dtype))
                 continue
-            if STORAGE[t.dtype[slot]].store[t.compute] == NULL and t.dtype[slot] != t.compute:
+            if t.dtype[slot] < DTYPES and STORAGE[t.dtype[slot]].store[t.compute] == NULL and (
+                    t.dtype[slot] != t.compute):
                 raise Refused("dtype", i, slot, str(array.dtype))
             if (self.per_row >> slot) & 1:
                 if ndim < 1 or cnp.PyArray_SIZE(array) != cnp.PyArray_DIM(w, 0):
@@ -423,6 +437,8 @@ cdef class Plan:
             else:
                 self.lay(i, GRAD, g, False)
             for a in range(self.nstates):
+                if t.dtype[2 + a] >= DTYPES and not cnp.PyArray_IS_C_CONTIGUOUS(found[a]):
+                    raise Refused("contiguous", i, 2 + a)
                 if (self.per_row >> (2 + a)) & 1:
                     t.kind[2 + a] = PER_ROW
                 elif not (self.per_tensor >> (2 + a)) & 1:
@@ -433,8 +449,39 @@ cdef class Plan:
                     (t.dtype[a] == t.compute or t.narrow) and (t.kind[a] == FLAT or t.kind[a] == ROWS)))
             if not t.plain and self.by_row:
                 self.widest = max(self.widest, t.layout.width)
+        if t.coded != NULL and t.coded.has_scales and not t.coded.row and sparse and lazy:
+            raise Refused("flat-blocks", i, 0)
         self.staged = self.staged or not t.plain
         self.settle(t, cnp.PyArray_SIZE(g) if sparse and lazy else cnp.PyArray_SIZE(w))
+        return 0
+
+    cdef int place_coded(self, Py_ssize_t i, int slot, Narrow state) except -1:
+        # Note a state that is kept in a code.
+        cdef Tensor* t = &self.tensors[i]
+        cdef bint by_rows
+        self.place(i, slot, state.q, slot, True, state.kind)
+        if t.compute != F32 or ((self.per_row | self.per_tensor) >> slot) & 1:
+            raise Refused("dtype", i, slot, state.quantiser)
+        if state.kind < DTYPES:
+            return 0
+        if t.coded == NULL:
+            t.coded = <Coded*>calloc(1, sizeof(Coded))
+            if t.coded == NULL:
+                raise MemoryError
+        t.coded.seeds[slot] = state.seed
+        if state.kind == BF16_RANDOM:
+            t.coded.is_random = self.any_random = True
+        if state.scale is None:
+            return 0
+        by_rows = state.scale.ndim == 2
+        if t.coded.has_scales and by_rows != (t.coded.row != 0):
+            raise Refused("blocks", i, slot)
+        t.coded.has_scales = True
+        if by_rows:
+            self.row_blocks |= 1u << slot
+            t.coded.row = max(cnp.PyArray_SIZE(state.q) // max(cnp.PyArray_DIM(state.q, 0), 1), 1)
+        t.coded.scales[slot] = <float*>cnp.PyArray_DATA(state.scale)
+        self.note_range(i, slot, state.scale, True)
         return 0
 
     cdef int narrowness(self, const Tensor* t) noexcept:
@@ -689,6 +736,28 @@ cdef class Plan:
         s.cautious.scales, c.nsums = s.scales, 0
         run_threads(c, 0, self.total, threads, scratch, per_thread)
 
+    def number_updates(self, rates):
+        """Say which update of its index each tensor's is: it tells the random bits of states that are rounded.
+
+        Parameters
+        ----------
+        rates : list of (int, ...)
+            A tuple for each tensor that begins with its count, or one for all.
+        """
+        cdef Py_ssize_t i
+        cdef int a
+        cdef uint64_t t
+        cdef Coded* coded
+        if len(rates) != self.ntensors and len(rates) != 1:
+            raise ValueError("rates must have one entry, or one a tensor")
+        for i in range(self.ntensors):
+            coded = self.tensors[i].coded
+            if coded != NULL:
+                t = rates[i if len(rates) > 1 else 0][0]
+                for a in range(self.narrays):
+                    coded.keys[a] = key_of(coded.seeds[a], t)
+        self.numbered = True
+
     cdef object choose_rows(self, const int[::1] rows, Py_ssize_t nrows):
         # Each tensor's row of the scalars.
         cdef Py_ssize_t i
@@ -718,6 +787,8 @@ cdef class Plan:
         cdef object kept = None, partial = None
         if len(rule.arrays) > self.narrays or rule.by_row != self.by_row or rule.per_row != self.per_row:
             raise ValueError(f"the plan was not made for {rule!r}")
+        if rule.nsums and rule.uses & self.row_blocks:
+            raise ValueError(f"{rule!r} sums over blocks that end otherwise than those of its states")
         if nrows == 1 and type(scalars) is list and (singles is None or type(singles) is list and len(singles) == 1):
             # The common call: one row for all tensors. Reading it here saves a microsecond.
             only = scalars[0]
@@ -770,6 +841,8 @@ cdef class Plan:
         cdef char* scratch = NULL
         cdef Py_ssize_t per_thread = (SLOTS + 1 + s.is_cautious * (MAX_ARRAYS + 2)) * s.passes[0].scratch_items * 8
         cdef object drawn = None
+        if self.any_random and not self.numbered:
+            raise ValueError("states that are rounded at random need number_updates")
         if self.total * self.narrays >= SERIAL_BELOW:
             threads = get_num_threads()
         cdef double begin

@@ -174,6 +174,56 @@ cdef void expand(const Tensor* t, Py_ssize_t p, Py_ssize_t n, char* scratch) noe
         low += 1
 
 
+cdef void move_coded(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, float* scratch, bint storing) noexcept nogil:
+    # A block of states in a code: whole blocks of scales, wherever they are.
+    cdef const Storage* kind = &STORAGE[t.dtype[a]]
+    cdef const Coded* coded = t.coded
+    cdef Py_ssize_t width = coded.row if coded.row else (t.layout.width if t.kind[a] == ROWS else n), run, place
+    cdef char* codes
+    cdef float* scales = NULL
+    while n > 0:
+        run = min(n, width - p % width) if coded.row or t.kind[a] == ROWS else n
+        codes = address(t, a, p)
+        place = (codes - t.data[a]) // kind.itemsize
+        if kind.has_scales:
+            scales = coded.scales[a] + scales_before(coded, place)
+        if storing:
+            kind.encode(scratch, codes, scales, run, coded.keys[a], place)
+        else:
+            kind.decode(codes, scales, scratch, run)
+        p += run
+        n -= run
+        scratch += run
+
+
+cdef inline Py_ssize_t scales_before(const Coded* coded, Py_ssize_t place) noexcept nogil:
+    # How many scales the blocks before a place have, which begins a block.
+    if coded.row:
+        return place // coded.row * ((coded.row + CODE_BLOCK - 1) // CODE_BLOCK) + place % coded.row // CODE_BLOCK
+    return place // CODE_BLOCK
+
+
+cdef inline Py_ssize_t whole_blocks(const Tensor* t, Py_ssize_t p, Py_ssize_t n) noexcept nogil:
+    # How many of at most n elements from p on, to take at a time: BLOCK, or less where blocks of scales end with rows.
+    cdef Py_ssize_t rest
+    n = min(n, <Py_ssize_t>BLOCK)
+    if t.coded == NULL or not t.coded.row:
+        return n
+    rest = t.coded.row - p % t.coded.row
+    return n if rest >= n else rest + (n - rest) // t.coded.row * t.coded.row
+
+
+cdef inline Py_ssize_t unit_of(const Pass* c, const Tensor* t) noexcept nogil:
+    # How many elements belong to one thread, from a multiple of it on.
+    if c.by_row:
+        return t.layout.width
+    if c.nsums:
+        return SUM_BLOCK
+    if t.coded != NULL and t.coded.has_scales:
+        return t.coded.row if t.coded.row else CODE_BLOCK
+    return 1
+
+
 cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw, bint storing) noexcept nogil:
     # A block between the array's own memory and scratch of the compute type.
     cdef Py_ssize_t itemsize = STORAGE[t.dtype[a]].itemsize, size = STORAGE[t.compute].itemsize, run, width
@@ -190,6 +240,8 @@ cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch
         else:
             walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, raw, itemsize, False)
             function(raw, scratch, n)
+    elif t.dtype[a] >= DTYPES:
+        move_coded(t, a, p, n, <float*>scratch, storing)
     else:
         width = t.layout.width if t.kind[a] == ROWS else n
         while n > 0:
@@ -366,7 +418,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     else:
         step = BLOCK
     while p < end:
-        n = min(step, end - p)
+        n = min(step, end - p) if t.coded == NULL or c.nsums else whole_blocks(t, p, end - p)
         if c.nsums:
             n = min(n, SUM_BLOCK - p % SUM_BLOCK)
             a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
@@ -438,7 +490,7 @@ cdef void run_line(const Pass* c, Py_ssize_t begin, Py_ssize_t end, char* scratc
         t = &c.tensors[low]
         first = max(begin - t.start, 0)
         last = min(end - t.start, t.size)
-        unit = t.layout.width if c.by_row else (SUM_BLOCK if c.nsums else 1)
+        unit = unit_of(c, t)
         if unit > 1:
             first = round_up(first, unit)
             last = min(round_up(last, unit), t.size)

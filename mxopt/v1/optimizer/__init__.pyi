@@ -109,6 +109,8 @@ class ADOPT(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -135,6 +137,8 @@ class AdEMAMix(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdaDelta(_adadelta.AdaDelta):
@@ -158,6 +162,8 @@ class AdaDelta(_adadelta.AdaDelta):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class AdaGrad(_adagrad.AdaGrad):
@@ -181,6 +187,8 @@ class AdaGrad(_adagrad.AdaGrad):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -205,6 +213,8 @@ class Adafactor(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adam(_adam.Adam):
@@ -229,6 +239,8 @@ class Adam(_adam.Adam):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adamax(_adamax.Adamax):
@@ -253,6 +265,8 @@ class Adamax(_adamax.Adamax):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -279,6 +293,8 @@ class Adan(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class DCASGD(_dcasgd.DCASGD):
@@ -302,6 +318,8 @@ class DCASGD(_dcasgd.DCASGD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class FTML(_ftml.FTML):
@@ -326,6 +344,8 @@ class FTML(_ftml.FTML):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Ftrl(_ftrl.Ftrl):
@@ -349,6 +369,8 @@ class Ftrl(_ftrl.Ftrl):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class GroupAdaGrad(_contrib.GroupAdaGrad):
@@ -372,6 +394,8 @@ class GroupAdaGrad(_contrib.GroupAdaGrad):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LAMB(_lamb.LAMB):
@@ -398,6 +422,8 @@ class LAMB(_lamb.LAMB):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LARS(_lars.LARS):
@@ -424,6 +450,8 @@ class LARS(_lars.LARS):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LBSGD(_lbsgd.LBSGD):
@@ -452,6 +480,8 @@ class LBSGD(_lbsgd.LBSGD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -476,6 +506,8 @@ class LaProp(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -499,6 +531,8 @@ class Lion(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class MADGRAD(Optimizer):
@@ -523,6 +557,8 @@ class MADGRAD(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Muon(Optimizer):
@@ -552,6 +588,8 @@ class Muon(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class NAG(_nag.NAG):
@@ -574,6 +612,8 @@ class NAG(_nag.NAG):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Nadam(_nadam.Nadam):
@@ -599,6 +639,8 @@ class Nadam(_nadam.Nadam):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class NovoGrad(Optimizer):
@@ -625,6 +667,8 @@ class NovoGrad(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Prodigy(Optimizer):
@@ -655,6 +699,8 @@ class Prodigy(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -680,6 +726,8 @@ class RAdam(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class RMSProp(_rmsprop.RMSProp):
@@ -708,6 +756,8 @@ class RMSProp(_rmsprop.RMSProp):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class SGD(_sgd.SGD):
@@ -730,6 +780,8 @@ class SGD(_sgd.SGD):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class SGLD(_sgld.SGLD):
@@ -751,6 +803,8 @@ class SGLD(_sgld.SGLD):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class ScheduleFreeAdamW(Optimizer):
@@ -778,6 +832,8 @@ class ScheduleFreeAdamW(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class ScheduleFreeSGD(Optimizer):
@@ -803,6 +859,8 @@ class ScheduleFreeSGD(Optimizer):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Signum(_signum.Signum):
@@ -826,6 +884,8 @@ class Signum(_signum.Signum):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class Test(_test.Test):
@@ -847,6 +907,8 @@ class Test(_test.Test):
         aggregate_num: float | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 class ccSGD(_sgd.ccSGD):
@@ -869,6 +931,8 @@ class ccSGD(_sgd.ccSGD):
         param_dict: dict[Any, Any] | None = ...,
         skip_nonfinite: bool = ...,
         cautious: bool = ...,
+        state_dtype: Any = ...,
+        state_seed: float = ...,
     ) -> None: ...
 
 @overload
@@ -895,6 +959,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ADOPT: ...
 @overload
 def create(
@@ -920,6 +986,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdEMAMix: ...
 @overload
 def create(
@@ -942,6 +1010,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdaDelta: ...
 @overload
 def create(
@@ -964,6 +1034,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> AdaGrad: ...
 @overload
 def create(
@@ -987,6 +1059,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adafactor: ...
 @overload
 def create(
@@ -1010,6 +1084,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adam: ...
 @overload
 def create(
@@ -1033,6 +1109,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adamax: ...
 @overload
 def create(
@@ -1058,6 +1136,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Adan: ...
 @overload
 def create(
@@ -1080,6 +1160,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> DCASGD: ...
 @overload
 def create(
@@ -1103,6 +1185,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> FTML: ...
 @overload
 def create(
@@ -1125,6 +1209,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Ftrl: ...
 @overload
 def create(
@@ -1147,6 +1233,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> GroupAdaGrad: ...
 @overload
 def create(
@@ -1172,6 +1260,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LAMB: ...
 @overload
 def create(
@@ -1197,6 +1287,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LARS: ...
 @overload
 def create(
@@ -1224,6 +1316,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LBSGD: ...
 @overload
 def create(
@@ -1247,6 +1341,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> LaProp: ...
 @overload
 def create(
@@ -1269,6 +1365,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Lion: ...
 @overload
 def create(
@@ -1292,6 +1390,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> MADGRAD: ...
 @overload
 def create(
@@ -1320,6 +1420,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Muon: ...
 @overload
 def create(
@@ -1341,6 +1443,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> NAG: ...
 @overload
 def create(
@@ -1365,6 +1469,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Nadam: ...
 @overload
 def create(
@@ -1390,6 +1496,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> NovoGrad: ...
 @overload
 def create(
@@ -1419,6 +1527,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Prodigy: ...
 @overload
 def create(
@@ -1443,6 +1553,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> RAdam: ...
 @overload
 def create(
@@ -1470,6 +1582,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> RMSProp: ...
 @overload
 def create(
@@ -1491,6 +1605,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> SGD: ...
 @overload
 def create(
@@ -1511,6 +1627,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> SGLD: ...
 @overload
 def create(
@@ -1537,6 +1655,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ScheduleFreeAdamW: ...
 @overload
 def create(
@@ -1561,6 +1681,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ScheduleFreeSGD: ...
 @overload
 def create(
@@ -1583,6 +1705,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Signum: ...
 @overload
 def create(
@@ -1603,6 +1727,8 @@ def create(
     aggregate_num: float | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Test: ...
 @overload
 def create(
@@ -1624,6 +1750,8 @@ def create(
     param_dict: dict[Any, Any] | None = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> ccSGD: ...
 @overload
 def create(
@@ -1643,5 +1771,7 @@ def create(
     use_fused_step: bool = ...,
     skip_nonfinite: bool = ...,
     cautious: bool = ...,
+    state_dtype: Any = ...,
+    state_seed: float = ...,
 ) -> Optimizer: ...
 def __getattr__(name: str) -> Any: ...  # the array functions of nd

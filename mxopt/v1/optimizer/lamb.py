@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import config
 from ...optimizer import lamb
-from ...slots import StateSlot
+from ...slots import MEAN, SQUARES, StateSlot
 from .optimizer import Optimizer, register, update_impl
 
 
@@ -70,7 +70,7 @@ class LAMB(Optimizer, lamb.LAMB):
     _update_impl = update_impl
     rules = ("lamb_moments_v1", "lamb_v1")
     aggregates = True
-    state_slots = (StateSlot("mean"), StateSlot("var"))
+    state_slots = (StateSlot("mean", numbers=MEAN), StateSlot("var", numbers=SQUARES))
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import checks
 from ...optimizer import rmsprop
-from ...slots import WIDE, StateSlot
+from ...slots import SQUARES, WIDE, StateSlot
 from .optimizer import Optimizer, alias, register
 
 
@@ -63,7 +63,7 @@ class RMSProp(Optimizer, rmsprop.RMSProp):
 
     rules = ("rmsprop_v1", "rmsprop_centered_v1")
     state_slots = (
-        StateSlot("n", WIDE),
+        StateSlot("n", WIDE, numbers=SQUARES),
         StateSlot("g", WIDE, when="centered"),
         StateSlot("delta", WIDE, when="centered"),
     )
