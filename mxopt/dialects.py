@@ -68,6 +68,7 @@ class Dialect:
         clip_global_norm: float | None = None,
         loss_scale: float | str | None = None,
         ema: float | None = None,
+        report: bool | int = False,
     ) -> Any:
         """An `Updater` for an optimizer.
 
@@ -98,15 +99,18 @@ class Dialect:
             float32 (float64 for float64 weights) and saved with the states. ``updater.eval(index, weight)``
             puts them in the weights' place, `train` puts the weights back, and ``average_parameters`` is a
             context that does both. Not over several ranks.
+        report : bool or int, default False
+            Measure every step, or every n-th: ``updater.report`` is then a dict of names to the
+            `mxopt.optimizer.reports.Norms` of gradient, weight and update. Not over several ranks.
 
         Returns
         -------
         Updater
         """
         if comm is None:
-            return self.updater(optimizer, accumulate, clip_global_norm, loss_scale, ema)
+            return self.updater(optimizer, accumulate, clip_global_norm, loss_scale, ema, report)
         return self._over(
-            comm, self.updater, optimizer, accumulate, transport, clip_global_norm, loss_scale, ema
+            comm, self.updater, optimizer, accumulate, transport, clip_global_norm, loss_scale, ema, report
         )
 
 

@@ -24,8 +24,8 @@ class LossScale:
     optimizer : Optimizer
     scale : float or 'dynamic'
         Dynamic: starts at 2**16, is halved after an overflow, and doubled after 2,000 steps without one.
-    averages : mxopt.optimizer.averages.Averages, optional
-        Moved with the weights.
+    inner : Averages or Reports, optional
+        What else joins the steps.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class LossScale:
         How many have been skipped.
     """
 
-    def __init__(self, optimizer, scale, averages=None):
+    def __init__(self, optimizer, scale, inner=None):
         if isinstance(scale, str) and scale != "dynamic":
             raise ValueError(f"loss_scale must be a positive number or 'dynamic', got {scale!r}")
         if not hasattr(optimizer, "_skips"):
@@ -47,7 +47,7 @@ class LossScale:
             )
         self.dynamic = scale == "dynamic"
         self.scale = FIRST if self.dynamic else checks.number("loss_scale", scale, 0, open_low=True)
-        self.averages = averages
+        self.inner = inner
         self.steps = self.skipped = 0
         self._last = frozenset()
 
@@ -73,14 +73,14 @@ class LossScale:
         if not dialects.is_built_in(optimizer) and key and not updater._window:  # whose step wrote no ledger
             vars(self).update(self._after(optimizer.skipped > skipped, key))
 
-    def step_of(self, optimizer, indices, weights, states):
+    def step_of(self, optimizer, indices, weights, grads, states):
         """The states of a call, with what it changes here, as for `kernels.step_of_updater`."""
-        if self.averages is not None:
-            states = self.averages.step_of(optimizer, indices, weights, states)
+        if self.inner is not None:
+            states = self.inner.step_of(optimizer, indices, weights, grads, states)
         key = {checks.key(index) for index in indices}
         made = (vars(self), self._after(False, key))
         joined = NewStates(states, [*getattr(states, "added", ()), made])
-        joined.averages = getattr(states, "averages", None)
+        joined.averages, joined.report = (getattr(states, name, None) for name in ("averages", "report"))
         joined.skipped = vars(self), self._after(True, key)
         return joined
 

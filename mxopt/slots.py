@@ -156,15 +156,23 @@ class NewStates(list):
         What to store in which dicts once the step is made, as in `kernels.Ledger`: states that are new.
     averages : mxopt.optimizer.averages.Step or None
         The averages of the weights, which move with them.
+    report : mxopt.optimizer.reports.Step or None
+        Measures the step.
     skipped : (dict, dict) or None
         What to store where if the step is skipped.
     """
 
-    averages = skipped = None
+    averages = report = skipped = None
 
     def __init__(self, states, added):
         super().__init__(states)
         self.added = added
+
+    def step_apart(self):
+        """Say that the call is made in several steps, of other lists than this one."""
+        for part in (self.averages, self.report):
+            if part is not None:
+                part.step_apart()
 
 
 @dataclass(frozen=True)

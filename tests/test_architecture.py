@@ -37,6 +37,7 @@ LAYERS = [
     {"mxopt.optimizer.*"},  # the optimizers, one a file
     {
         "mxopt.optimizer.averages",
+        "mxopt.optimizer.reports",
         "mxopt.optimizer.updater",
         "mxopt.optimizer.describe",
         "mxopt.optimizer.package",

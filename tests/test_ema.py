@@ -454,7 +454,7 @@ def test_a_resumed_run_ends_with_the_same_bits(mx, way, rows):
         other.set_states(one.get_states(way == "dumped"))
     else:
         other = pickle.loads(pickle.dumps(one)) if way == "pickle" else copy.deepcopy(one)
-    assert other._stepping.averages is other._averages is not one._averages
+    assert other._stepping.inner is other._averages is not one._averages
     twin = weight.copy()
     for each, some in ((one, weight), (other, twin)):
         step(each, some, (2, 3, 4))

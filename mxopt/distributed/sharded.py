@@ -39,11 +39,14 @@ def updater_over(
     clip_global_norm=None,
     loss_scale=None,
     ema=None,
+    report=False,
 ):
     """A sharded updater over the ranks of a communicator; with one rank, an `updater`. See `get_updater`."""
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
-        return updater(optimizer, accumulate, clip_global_norm, loss_scale, ema)
+        return updater(optimizer, accumulate, clip_global_norm, loss_scale, ema, report)
+    if report is not False and report is not None:
+        raise ValueError(f"report must be left out over several ranks, which step parts, got {report!r}")
     if ema is not None:
         raise ValueError(
             f"ema must be left out over several ranks, got {ema!r}; keep averages in the rank that evaluates"

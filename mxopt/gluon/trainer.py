@@ -21,6 +21,7 @@ from .parameter import Parameter
 
 if TYPE_CHECKING:
     from ..optimizer.optimizer import Optimizer
+    from ..optimizer.reports import Norms
 
 
 class Trainer:
@@ -56,6 +57,8 @@ class Trainer:
     ema : float, optional
         The decay of running averages of the parameters, as for `mxopt.get_updater`; evaluate them within
         ``with trainer.average_parameters():``.
+    report : bool or int, default False
+        Measure every step, or every n-th, for ``trainer.report``, as for `mxopt.get_updater`.
     comm : mpi4py.MPI.Comm, optional
         The ranks, if not all of the job's.
     transport : {'windows', 'messages'}, optional
@@ -89,6 +92,7 @@ class Trainer:
         loss_scale: float | str | None = None,
         clip_global_norm: float | None = None,
         ema: float | None = None,
+        report: bool | int = False,
     ) -> None:
         self._params = _parameters(params)
         self._spread = {
@@ -97,6 +101,7 @@ class Trainer:
             "loss_scale": loss_scale,
             "clip_global_norm": clip_global_norm,
             "ema": ema,
+            "report": report or None,
         }
         if transport is not None:
             self._spread["transport"] = transport
@@ -256,6 +261,11 @@ class Trainer:
     def loss_scale(self) -> float | None:
         """What the next loss must be multiplied by; None without `loss_scale`."""
         return self._updaters[0].loss_scale
+
+    @property
+    def report(self) -> dict[str, Norms]:
+        """The norms of gradient, weight and update at the last step that was measured, by parameter."""
+        return self._updaters[0].report
 
     @property
     def amp_loss_scale(self) -> float:

@@ -101,6 +101,7 @@ def get_updater(
     clip_global_norm: float | None = ...,
     loss_scale: float | str | None = ...,
     ema: float | None = ...,
+    report: bool | int = ...,
 ) -> Updater: ...
 
 class ADOPT(_adopt.ADOPT):

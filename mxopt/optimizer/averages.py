@@ -6,8 +6,9 @@ import numpy as np
 
 from .. import checks, kernels
 from ..arrays import as_array, is_half
+from ..slots import NewStates
 from ..sparse import RowSparseArray
-from .optimizer import NewStates, Optimizer
+from .optimizer import Optimizer
 
 
 class Averages:
@@ -58,7 +59,7 @@ class Averages:
                 "values until they are touched; pass lazy_update=True or False"
             )
 
-    def step_of(self, optimizer, indices, weights, states):
+    def step_of(self, optimizer, indices, weights, grads, states):
         """The states of a call, with what moves the averages; nothing that counts has changed.
 
         Returns
@@ -93,7 +94,7 @@ class Averages:
             if evaluating is (index in self.kept) or index not in self.arrays:
                 continue
             who = f"weight of {checks.who(optimizer, index)}"
-            array, source = _dense(weight, who), self.arrays[index]
+            array, source = dense(weight, who), self.arrays[index]
             _check_shape(who, array, source)
             if not array.flags.writeable:
                 raise ValueError(f"{who} is moved in place but is read-only; pass a writable copy")
@@ -180,7 +181,7 @@ class Step:
         self.mains, self.arrays, new = [], [], {}
         for index, weight, state in zip(indices, weights, states):
             who = f"weight of {checks.who(optimizer, index)}"
-            main = main_of(optimizer, _dense(weight, who), state)
+            main = main_of(optimizer, dense(weight, who), state)
             average = owner.arrays.get(index)
             if average is None:
                 checks.float_weight(optimizer, index, main)
@@ -246,7 +247,8 @@ def main_of(optimizer, weight, state):
     return weight
 
 
-def _dense(weight, who):
+def dense(weight, who):
+    """A weight as an array, with all rows of a row-sparse one."""
     if isinstance(weight, RowSparseArray):
         from ..nd import stored_rows
 

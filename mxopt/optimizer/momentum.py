@@ -44,9 +44,8 @@ class Momentum(Optimizer):
             return False
         if type(grads) is kernels.Clipped:
             grads = scaled(grads, grads.factor)
-        averages = getattr(states, "averages", None)
-        if averages is not None:
-            averages.step_apart()
+        if isinstance(states, NewStates):
+            states.step_apart()
         if lazy is not None and type(lazy) is not list:
             lazy = lazy.given_up(indices)
         # A schedule has set momentum to 0. As in MXNet, existing states stay in use: multiplied by 0, or

@@ -24,6 +24,7 @@ from ..sparse import RowSparseArray, all_finite, as_gradient
 from .averages import Averages
 from .exact import Tables, own
 from .optimizer import NewStates
+from .reports import Norms, Reports
 from .turns import gradient
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Updater:
         What the loss was multiplied by; see `mxopt.get_updater`.
     ema : float, optional
         The decay of running averages of the weights; see `mxopt.get_updater`.
+    report : bool or int, default False
+        Whether to measure steps, or every which; see `mxopt.get_updater`.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class Updater:
         clip_global_norm: float | None = None,
         loss_scale: float | str | None = None,
         ema: float | None = None,
+        report: bool | int = False,
     ) -> None:
         checks.optimizer(optimizer)
         self.optimizer = optimizer
@@ -86,10 +90,15 @@ class Updater:
         if clip_global_norm is not None:
             self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
             self._window = Window(1) if self._window is None else self._window
+        joined = None  # each of these makes the step with the ones before
         if ema is not None:
-            self._averages = self._stepping = Averages(optimizer, ema)
+            joined = self._averages = Averages(optimizer, ema)
+        if report is not None and report is not False:
+            joined = self._reports = Reports(report, joined)
         if loss_scale is not None:
-            self._stepping = LossScale(optimizer, loss_scale, self._averages)
+            joined = LossScale(optimizer, loss_scale, joined)
+        if joined is not None:
+            self._stepping = joined
 
     #: How a call is made, with the updater and the call's arguments.
     _stepping: Any = staticmethod(kernels.step_of_updater)
@@ -97,6 +106,8 @@ class Updater:
     _store_keys: tuple = ()
     #: The averages of the weights, if they are kept.
     _averages: Averages | None = None
+    #: The norms of the last step that was measured.
+    _reports: Reports | None = None
     #: Upper limit of the joint norm of a step's gradients; longer ones are scaled down.
     max_norm: float | None = None
     #: Held during a step, and while states are copied, saved or loaded: none of these sees another half done.
@@ -272,6 +283,11 @@ class Updater:
         return self._scaler is not None or getattr(self.optimizer, "skip_nonfinite", False)
 
     @property
+    def report(self) -> dict[str, Norms]:
+        """The `Norms` of the last step that was measured, by name of the parameter; at first empty."""
+        return {} if self._reports is None else self._reports.last
+
+    @property
     def loss_scale(self) -> float | None:
         """What the loss of the next step must be multiplied by; None without `loss_scale`."""
         return None if self._scaler is None else self._scaler.scale
@@ -444,20 +460,21 @@ class Updater:
                 added = [(self.states, made), (self.states_synced, synced), (young, seen)]
                 states = NewStates(states, added)
             if joined is not None:
-                states = joined.step_of(optimizer, tuple(indices), weights, states)
+                states = joined.step_of(optimizer, tuple(indices), weights, grads, states)
                 kernels.step_joined(optimizer, indices, weights, grads, states, lazy)
             elif lazy is not None:
                 optimizer._fused(indices, weights, grads, states, lazy)
             else:
                 optimizer.update_multi_precision(indices, weights, grads, states)
         else:
-            step, skipped = None, getattr(optimizer, "skipped", 0)
-            if self._averages is not None:
+            parts, skipped = (), getattr(optimizer, "skipped", 0)
+            if joined is not None:
                 states = [made[i] if i in made else self.states[i] for i in indices]
-                step = self._averages.step_of(optimizer, tuple(indices), weights, states).averages
+                states = joined.step_of(optimizer, tuple(indices), weights, grads, states)
+                parts = [part for part in (states.averages, states.report) if part is not None]
             self._step_own_class(indices, weights, grads, made)
-            if step is not None and getattr(optimizer, "skipped", 0) == skipped:
-                step.finish()
+            for part in parts if getattr(optimizer, "skipped", 0) == skipped else ():
+                part.finish()
         if getattr(optimizer, "step_callbacks", ()):
             self._report(indices)
 
@@ -619,7 +636,7 @@ class Updater:
             self.flush()
             state = {name: vars(self)[name] for name in self._copied()}
             memo = {id(self.optimizer): self.optimizer}
-            for name in ("states", "_undecided", "_window", "_stepping", "_averages"):
+            for name in ("states", "_undecided", "_window", "_stepping", "_averages", "_reports"):
                 if name in state:
                     state[name] = copy.deepcopy(state[name], memo)
             state["_counts"] = loading.counts_of(self.optimizer)

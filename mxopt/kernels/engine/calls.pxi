@@ -113,6 +113,8 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
             ledger.more = [*ledger.added, *states.added]
             if states.averages is not None:
                 states.averages.join(plan)
+            if states.report is not None:
+                states.report.join(plan)
         if exact:
             lazy.before_step(indices, weights, grads, states, rule, scalars, ledger)
         if not ledger.by_our_code or not optimizer.built_in:
@@ -137,7 +139,7 @@ cpdef fused_step(optimizer, indices, weights, grads, states, lazy=None):
 def step_of_updater(updater, index, grad, weight, lazy, joined=None):
     """Step one weight or a list of them by an updater; arguments as for its call. The updater holds its lock.
 
-    joined : Averages or LossScale, optional
+    joined : LossScale, Reports or Averages, optional
         What changes with the weights: its `step_of` is given the call's states and returns `slots.NewStates`.
     """
     cdef bint single = not isinstance(index, (list, tuple))
@@ -169,7 +171,8 @@ def step_of_updater(updater, index, grad, weight, lazy, joined=None):
             pass
         else:
             if joined is not None:
-                step_joined(optimizer, indices, weights, grads, joined.step_of(optimizer, indices, weights, states), lazy)
+                step_joined(optimizer, indices, weights, grads, joined.step_of(optimizer, indices, weights, grads, states),
+                            lazy)
             elif optimizer.use_fused_step and optimizer._runs_own_rules:
                 if optimizer._usual_path:
                     fused_step(optimizer, indices, weights, grads, states, lazy)
@@ -188,9 +191,7 @@ def step_joined(optimizer, indices, weights, grads, states, lazy=None):
 
     No Python code runs between the step and what follows from it here, so that no interrupt can come in between.
     """
-    cdef object averages = states.averages, if_skipped = states.skipped, before = None
-    if if_skipped is not None:
-        before = optimizer.skipped
+    cdef object averages = states.averages, if_skipped = states.skipped, before = optimizer.skipped
     try:
         if lazy is not None or optimizer.use_fused_step and optimizer._runs_own_rules:
             optimizer._fused(indices, weights, grads, states, lazy)
@@ -202,3 +203,5 @@ def step_joined(optimizer, indices, weights, grads, states, lazy=None):
             (<Plan>averages.plan).run(averages.rule, averages.scalars)
         if if_skipped is not None and optimizer.skipped > before:
             (<dict?>if_skipped[0]).update(if_skipped[1])
+    if states.report is not None and optimizer.skipped == before:
+        states.report.finish()

@@ -67,6 +67,8 @@ cdef void run_cautious(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
         if c.cautious.scales == NULL:
             c.sums[t.first_sum + p // SUM_BLOCK] += MOVES.count(&made)
         else:
+            if c.report != NULL:
+                memcpy(scratch + BEFORE * stride, arrays[WEIGHT], n * STORAGE[t.compute].itemsize)
             rule(arrays, n, scalars)
             MOVES.set[t.compute](&made, c.cautious.scales[tensor], arrays[WEIGHT])
             staged &= c.writes
@@ -75,6 +77,10 @@ cdef void run_cautious(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
                     move(t, a, p, n, <char*>arrays[a], raw, True)
             if c.mirrored and t.data[MIRROR] != NULL:
                 move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
+            if (c.average != NULL or c.report != NULL) and t.dtype[WEIGHT] != t.compute:
+                move(t, WEIGHT, p, n, <char*>arrays[WEIGHT], raw, False)
+            if c.report != NULL:
+                measure(c, t, p, n, arrays, scratch + BEFORE * stride)
             if c.average != NULL:
                 blend(c, t, p, n, arrays[WEIGHT], scratch + AVERAGE * stride, raw)
         p += n

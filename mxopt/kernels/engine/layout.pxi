@@ -35,7 +35,9 @@ cdef enum:
     MAX_ARRAYS = 7  # weight, gradient and states, or fewer states and one more input
     MIRROR = 7      # the low-precision weight that is written from its float32 master
     AVERAGE = 8     # the running average of the weights: see averages.pxi
-    SLOTS = 9
+    BEFORE = 9      # no array, but scratch: a block of weights as it was
+    SLOTS = 10
+    MEASURES = 3    # sums of a report: of the squares of gradients, new weights and moves
     POINTERS = 11   # the arrays, and what rules with sums are given
     MAX_DIMS = 32
     MAX_SCALARS = 24
@@ -162,6 +164,9 @@ cdef struct Pass:
     rule_fn blend[2]          # and what moves them, by type of the arithmetic
     const double* shrink      # not NULL: what gradients are multiplied by before the rule sees them
     rule_fn scale[2]
+    unsigned int looks        # arrays that are needed beside those that the rule uses
+    double* report            # not NULL: of each block of sums, what `measure` adds there
+    rule_fn measure[2]
     int* spoilt  # not NULL: nothing is stepped, but set if a gradient is not finite
 
 # The table of storage dtypes, by number: of the chosen instruction set (see storage.h).

@@ -91,7 +91,8 @@ cdef class Plan:
     cdef list averages  # of each tensor: see `average`
     cdef list marks
     cdef double rate, factor
-    cdef Rule blending, scaling
+    cdef Rule blending, scaling, measuring
+    cdef object measured  # the report's sums by block of sums; None: there is none
 
     def __cinit__(self):
         self.tensors = NULL
@@ -591,7 +592,7 @@ cdef class Plan:
         cdef int threads = get_num_threads() if self.total >= SERIAL_BELOW else 1, spoilt = 0
         c.tensors, c.ntensors, c.spoilt = self.tensors, self.ntensors, &spoilt
         c.by_row, c.nsums, c.narrays, c.far = False, 0, 1, False
-        c.noisy, c.cautious, c.average, c.shrink = 0, NULL, NULL, NULL
+        c.noisy, c.cautious, c.average, c.shrink, c.report = 0, NULL, NULL, NULL, NULL
         self.compare()
         with nogil:
             run_threads(&c, 0, self.total, threads, NULL, 0)
@@ -674,8 +675,8 @@ cdef class Plan:
         s.is_cautious = False
         if s.npasses == 1:  # the common call
             one = self.ready(rules[0], scalars.table, scalars.singles, noise, &s, 0)
-            if self.averages is not None:
-                self.blend_too(&s)
+            if self.averages is not None or self.measured is not None:
+                self.do_too(&s)
             if cautious is not None:
                 held = self.beware(&s, cautious)
             self.go(&s, draw, ledger)
@@ -699,8 +700,8 @@ cdef class Plan:
                         raise ValueError("columns must name scalars")
         if s.npasses > 1 and self.ntensors:
             s.table[0], s.table[1], s.width = &table[0, 0], &single[0, 0], table.shape[1]
-        if self.averages is not None:
-            self.blend_too(&s)
+        if self.averages is not None or self.measured is not None:
+            self.do_too(&s)
         if cautious is not None:
             held = self.beware(&s, cautious)
         self.go(&s, draw, ledger)
@@ -821,7 +822,7 @@ cdef class Plan:
             c.noisy, c.key, c.place = self.narrays - 1, noise[0], noise[1]
         c.rules[0], c.rules[1], c.rules[2] = rule.single, rule.double_, rule.on_master
         c.tensors, c.ntensors = self.tensors, self.ntensors
-        c.cautious, c.average, c.shrink = NULL, NULL, NULL
+        c.cautious, c.average, c.shrink, c.report, c.looks = NULL, NULL, NULL, NULL, 0
         if self.scaling is not None:
             c.shrink, c.scale[0], c.scale[1] = &self.factor, self.scaling.single, self.scaling.double_
         c.nsums, c.narrays, c.sums = rule.nsums, len(rule.arrays), NULL
@@ -940,10 +941,49 @@ cdef class Plan:
         self.staged, self.scaling, self.factor = True, rule, factor
         return 0
 
-    cdef void blend_too(self, Stepping* s) noexcept:
-        # Let the last rule of a step move the averages too.
+    def measure(self, Rule rule not None):
+        """Have the step report on its tensors.
+
+        Parameters
+        ----------
+        rule : Rule
+            Of the name 'measure'.
+
+        Returns
+        -------
+        bool
+            False: it cannot, since its rule or a code works on whole rows, or the tensors are parts of larger ones.
+        """
+        cdef Py_ssize_t i
+        if self.by_row or self.add_blocks is not None:
+            return False
+        for i in range(self.ntensors):
+            if self.tensors[i].coded != NULL and self.tensors[i].coded.row:
+                return False
+        self.staged, self.measuring = True, rule
+        self.measured = np.zeros((max(self.nsum_blocks, 1), MEASURES))
+        return True
+
+    def report(self):
+        """What a step has measured: sums of the squares of gradients, new weights and moves, float64 (tensors, 3)."""
+        cdef Py_ssize_t i, block, k
+        found = np.zeros((self.ntensors, MEASURES))
+        cdef double[:, ::1] to = found, sums = self.measured
+        for i in range(self.ntensors):
+            for block in range(self.tensors[i].first_sum,
+                               self.tensors[i].first_sum + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK):
+                for k in range(MEASURES):
+                    to[i, k] += sums[block, k]
+        return found
+
+    cdef void do_too(self, Stepping* s) noexcept:
+        # Let the last rule of a step move the averages, and measure.
         cdef Pass* c = &s.passes[s.npasses - 1]
-        c.average, c.blend[0], c.blend[1] = &self.rate, self.blending.single, self.blending.double_
+        if self.averages is not None:
+            c.average, c.blend[0], c.blend[1] = &self.rate, self.blending.single, self.blending.double_
+        if self.measured is not None:
+            c.report, c.looks = <double*>cnp.PyArray_DATA(self.measured), 1u << GRAD
+            c.measure[0], c.measure[1] = self.measuring.single, self.measuring.double_
         s.choices[s.npasses - 1] = NULL  # of a step with other arrays
         c.far = self.nelements >= FAR_FROM and tuning != TUNE_PLAIN
 

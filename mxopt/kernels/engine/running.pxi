@@ -217,7 +217,7 @@ cdef inline Py_ssize_t unit_of(const Pass* c, const Tensor* t) noexcept nogil:
     # How many elements belong to one thread, from a multiple of it on.
     if c.by_row:
         return t.layout.width
-    if c.nsums:
+    if c.nsums or c.report != NULL:
         return SUM_BLOCK
     if t.coded != NULL and t.coded.has_scales:
         return t.coded.row if t.coded.row else CODE_BLOCK
@@ -268,11 +268,21 @@ cdef inline void shrink(const Pass* c, const Tensor* t, void** arrays, Py_ssize_
         arrays[GRAD] = scratch
 
 
+cdef inline void measure(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, void** arrays,
+                         void* before) noexcept nogil:
+    # Add a block to the report.
+    cdef void* those[4]
+    those[0], those[1], those[2] = arrays[WEIGHT], arrays[GRAD], before
+    those[3] = c.report + (t.first_sum + p // SUM_BLOCK) * MEASURES
+    c.measure[t.compute](those, n, NULL)
+
+
 cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) noexcept nogil:
     # A long contiguous part that comes from main memory.
     cdef void* arrays[POINTERS]
     cdef void* pair[2]
     cdef char[PART * 8] block
+    cdef char[PART * 8] before
     cdef void* grad = NULL
     cdef char* at[MAX_ARRAYS + 1]
     cdef const double* scalars = c.scalars[t.compute] + t.row * c.nscalars
@@ -280,7 +290,7 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
     cdef Py_ssize_t itemsize = STORAGE[t.compute].itemsize, length = PART * itemsize, k
     cdef int a, count = 0
     for a in range(c.narrays):
-        arrays[a] = t.data[a] + p * itemsize if (c.uses >> a) & 1 else NULL
+        arrays[a] = t.data[a] + p * itemsize if ((c.uses | c.looks) >> a) & 1 else NULL
         if arrays[a] != NULL or (a == WEIGHT and c.sums_weight):
             at[count] = t.data[a] + p * itemsize + FAR_AHEAD * length
             count += 1
@@ -296,7 +306,11 @@ cdef void run_far(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t end) 
         if c.shrink != NULL:
             grad = arrays[GRAD]
             shrink(c, t, arrays, min(<Py_ssize_t>PART, end - p), block)
+        if c.report != NULL:
+            memcpy(before, arrays[WEIGHT], min(<Py_ssize_t>PART, end - p) * itemsize)
         rule(arrays, min(<Py_ssize_t>PART, end - p), scalars)
+        if c.report != NULL:
+            measure(c, t, p, min(<Py_ssize_t>PART, end - p), arrays, before)
         if c.shrink != NULL:
             arrays[GRAD] = grad
         if c.average != NULL:
@@ -378,8 +392,6 @@ cdef void blend(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t n, void
                 char* raw) noexcept nogil:
     # Move a block of the averages towards the weights that a rule has left there.
     cdef void* pair[2]
-    if t.dtype[WEIGHT] != t.compute:  # as they are stored: rounded
-        move(t, WEIGHT, p, n, <char*>weight, raw, False)
     pair[0], pair[1] = reach(t, AVERAGE, p, n, scratch, raw), weight
     c.blend[t.compute](pair, n, c.average)
     if pair[0] == scratch:
@@ -397,12 +409,14 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
     if c.cautious != NULL:
         run_cautious(c, t, p, end, scratch)
         return
-    if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and c.shrink == NULL and (
+    if t.layout != NULL and t.layout.in_place and not c.noisy and not c.nsums and not c.by_row and (
+            c.shrink == NULL and c.report == NULL) and (
             not t.narrow or c.narrow[t.narrow - 1] != NULL and c.average == NULL) and (
             c.average == NULL or t.kind[AVERAGE] == ROWS):
         run_rows(c, t, p, end)
         return
-    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL and c.average == NULL and c.shrink == NULL:
+    if t.narrow and t.layout == NULL and c.narrow[t.narrow - 1] != NULL and c.average == NULL and c.shrink == NULL and (
+            c.report == NULL):
         run_narrow(c, t, p, end)
         return
     if c.far and t.plain and t.layout == NULL and not c.noisy and not c.by_row and end - p > 2 * FAR_AHEAD * PART:
@@ -413,12 +427,14 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if t.plain:  # all at once
             rows = (end - p) // step
         arrays[c.narrays] = &rows
-    elif t.plain and not c.noisy and c.average == NULL and c.shrink == NULL:
+    elif t.plain and not c.noisy and c.average == NULL and c.shrink == NULL and c.report == NULL:
         step = end - p
     else:
         step = BLOCK
     while p < end:
         n = min(step, end - p) if t.coded == NULL or c.nsums else whole_blocks(t, p, end - p)
+        if c.report != NULL:
+            n = min(n, SUM_BLOCK - p % SUM_BLOCK)
         if c.nsums:
             n = min(n, SUM_BLOCK - p % SUM_BLOCK)
             a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
@@ -429,12 +445,14 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
             if a == c.noisy and a:
                 arrays[a] = scratch + a * stride
                 NORMALS[t.compute](c.key, c.place + <uint64_t>(t.before + p), arrays[a], n)
-            elif (c.uses >> a) & 1:
+            elif ((c.uses | c.looks) >> a) & 1:
                 arrays[a] = reach(t, a, p, n, scratch + a * stride, raw)
                 if arrays[a] == scratch + a * stride:
                     staged |= 1u << a
         if c.shrink != NULL:
             shrink(c, t, arrays, n, scratch + GRAD * stride)
+        if c.report != NULL:
+            memcpy(scratch + BEFORE * stride, arrays[WEIGHT], n * STORAGE[t.compute].itemsize)
         if staged and not c.by_row:
             run_parts(c, t, p, n, end, arrays, rule, scalars)
         else:
@@ -446,6 +464,10 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
                     move(t, a, p, n, <char*>arrays[a], raw, True)
         if c.mirrored and t.data[MIRROR] != NULL:
             move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
+        if (c.average != NULL or c.report != NULL) and t.dtype[WEIGHT] != t.compute:  # as they are stored: rounded
+            move(t, WEIGHT, p, n, <char*>arrays[WEIGHT], raw, False)
+        if c.report != NULL:
+            measure(c, t, p, n, arrays, scratch + BEFORE * stride)
         if c.average != NULL:
             blend(c, t, p, n * rows, arrays[WEIGHT], scratch + AVERAGE * stride, raw)
         p += n * rows

@@ -83,6 +83,7 @@ def get_updater(
     clip_global_norm: float | None = ...,
     loss_scale: float | str | None = ...,
     ema: float | None = ...,
+    report: bool | int = ...,
 ) -> Updater: ...
 
 class ADOPT(Optimizer):
