@@ -65,9 +65,18 @@ def _operator(compute):
         for key, value in kwargs.items():
             if isinstance(value, (NDArray, RowSparseArray)):
                 kwargs[key] = _plain(value)
-        return _give(compute(*args, **kwargs), out)
+        result = compute(*args, **kwargs)
+        if out is None and getattr(result, "base", None) is not None:
+            result = _own(result, args)
+        return _give(result, out)
 
     return operator
+
+
+def _own(view, args):
+    """A result that may be a view, as an array of its own: MXNet's share no memory with the arguments."""
+    shared = any(isinstance(x, np.ndarray) and np.may_share_memory(view, x) for x in args)
+    return view.copy() if shared else view
 
 
 # -- creation ----------------------------------------------------------------------------------------
@@ -420,7 +429,8 @@ def add_n(*args, out=None, name=None):
         raise ValueError(f"add_n takes arrays of one shape, got {[x.shape for x in args]}")
     if all(map(rows.is_rows, args)):
         return _give(rows.total(args), out)
-    return _give(functools.reduce(np.add, map(_plain, args)), out)
+    total = functools.reduce(np.add, map(_plain, args))
+    return _give(total.copy() if out is None and len(args) == 1 else total, out)
 
 
 @_operator
@@ -644,7 +654,7 @@ def stack(*data, axis=0, num_args=None, out=None, name=None):
 def split(data, num_outputs, axis=1, squeeze_axis=False):
     """Split into equal parts along an axis; a single part is returned without a list."""
     parts = np.split(_plain(data), num_outputs, axis=axis)
-    parts = [_give(np.squeeze(part, axis) if squeeze_axis else part.copy()) for part in parts]
+    parts = [_give((np.squeeze(part, axis) if squeeze_axis else part).copy()) for part in parts]
     return parts[0] if num_outputs == 1 else parts
 
 
@@ -755,9 +765,16 @@ def broadcast_to(data, shape):
 
 
 @_operator
-def broadcast_like(lhs, rhs):
-    """Repeated to the shape of another array."""
-    return np.broadcast_to(lhs, rhs.shape).copy()
+def broadcast_like(lhs, rhs, lhs_axes=None, rhs_axes=None):
+    """Repeated to the shape of another array, or along some axes to the length of some of its axes."""
+    if (lhs_axes is None) != (rhs_axes is None):
+        raise ValueError("lhs_axes and rhs_axes must be given together, got only one of them")
+    if lhs_axes is None:
+        return np.broadcast_to(lhs, rhs.shape).copy()
+    shape = list(lhs.shape)
+    for axis, other in zip(np.atleast_1d(lhs_axes), np.atleast_1d(rhs_axes)):
+        shape[axis] = rhs.shape[other]
+    return np.broadcast_to(lhs, shape).copy()
 
 
 @_operator
@@ -1015,6 +1032,17 @@ _METHODS = (
 _REDUCTIONS = ("max", "mean", "min", "nansum", "prod", "sum")
 
 
+def _viewing_method(function):
+    """A method that gives a new array, or with ``inplace=True`` the same elements in another shape."""
+
+    @functools.wraps(function)
+    def method(self, *args, inplace=False, **kwargs):
+        made = function(self, *args, **kwargs)
+        return self.reshape(made.shape) if inplace else made
+
+    return method
+
+
 def _reshape_method(self, *shape, reverse=False, **kwargs):
     """The same elements in another shape; 0, -1, -2, -3 and -4 are MXNet's codes. Shares memory."""
     order = kwargs.pop("order", "C")  # of NumPy's own function
@@ -1030,11 +1058,11 @@ def _reshape_method(self, *shape, reverse=False, **kwargs):
 
 
 def _transpose_method(self, *axes, **kwargs):
-    """The axes in another order; by default reversed. Shares memory."""
+    """The axes in another order, as a copy; by default reversed."""
     axes = kwargs.pop("axes", axes)
     if kwargs:
         raise TypeError(f"transpose takes axes, got {', '.join(kwargs)}")
-    return np.ndarray.transpose(self, *([axes] if axes and not np.isscalar(axes) else []))
+    return np.ndarray.transpose(self, *([axes] if axes and not np.isscalar(axes) else [])).copy("C")
 
 
 def _round_method(self, decimals=None, out=None):
@@ -1138,8 +1166,11 @@ def _complete_class():
         setattr(NDArray, name, _method(globals()[name]))
     for name in _REDUCTIONS:
         setattr(NDArray, name, _reduction(globals()[name]))
+    for name in ("expand_dims", "flatten", "squeeze"):
+        setattr(NDArray, name, _viewing_method(globals()[name]))
     NDArray.reshape = _reshape_method
     NDArray.transpose = _transpose_method
+    NDArray.T = property(_transpose_method)
     NDArray.round = _round_method
     NDArray.sort, NDArray.argsort = _sorting("sort"), _sorting("argsort")
 

@@ -447,3 +447,24 @@ def test_samples_for_each_parameter():
         nd.random.normal(0, 1, shape=(3,), out=nd.zeros(2))
     with pytest.raises(NotImplementedError, match="takes one vector"):
         nd.random.multinomial(nd.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "shape"),
+    [("flatten", {}, (1, 6)), ("expand_dims", {"axis": 1}, (1, 1, 2, 3)), ("squeeze", {"axis": 0}, (2, 3))],
+)
+def test_another_shape_is_a_copy_or_the_same_elements(method, arguments, shape):
+    array = nd.zeros((1, 2, 3))
+    copy = getattr(array, method)(**arguments)
+    view = getattr(array, method)(inplace=True, **arguments)
+    assert copy.shape == view.shape == shape
+    array[:] = 1
+    assert copy.sum().asscalar() == 0
+    assert view.sum().asscalar() == 6
+
+
+def test_an_array_is_repeated_along_some_axes():
+    array, other = nd.ones((1, 2)), nd.zeros((5, 3))
+    assert nd.broadcast_like(array, other, lhs_axes=0, rhs_axes=1).shape == (3, 2)
+    with pytest.raises(ValueError, match="lhs_axes and rhs_axes must be given together"):
+        nd.broadcast_like(array, other, lhs_axes=0)

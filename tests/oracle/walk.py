@@ -79,14 +79,18 @@ class Call:
         self.name, self.args, self.kwargs, self.method = name, args, kwargs, method
 
     def __call__(self, package):
+        return self.with_arguments(package)[0]
+
+    def with_arguments(self, package):
+        """What the call gives, and the arguments that it was given."""
         args = [made(package, x) for x in self.args]
         kwargs = {key: made(package, x) for key, x in self.kwargs.items()}
         if self.method:
-            return getattr(args[0], self.name)(*args[1:], **kwargs)
+            return getattr(args[0], self.name)(*args[1:], **kwargs), args
         space = package.nd
         for part in self.name.split("."):
             space = getattr(space, part)
-        return space(*args, **kwargs)
+        return space(*args, **kwargs), args
 
     def __repr__(self):
         words = [*map(repr, self.args), *(f"{key}={value!r}" for key, value in self.kwargs.items())]
@@ -185,6 +189,9 @@ INEXACT = {
     "dot",
     "batch_dot",
     "multi_sum_sq",
+    "multi_lars",
+    "true_divide",
+    "sum_axis",
     "__pow__",
     "__rpow__",
     "__rtruediv__",
@@ -624,11 +631,14 @@ class Item(Call):
         super().__init__("item", values, key, value)
 
     def __call__(self, package):
-        array, key, value = (made(package, x) for x in self.args)
+        return self.with_arguments(package)[0]
+
+    def with_arguments(self, package):
+        array, key, value = args = [made(package, x) for x in self.args]
         if value is None:
-            return array[key]
+            return array[key], args
         array[key] = value
-        return array
+        return array, args
 
 
 def items(d):
@@ -674,6 +684,99 @@ def made_key(key):
     return key.values.astype(int) if isinstance(key, Array) else key
 
 
+METHODS = [name for name in UNARY if name not in ("identity", "BlockGrad", "logical_not", "negative",
+                                                  "softsign", "stop_gradient")]  # fmt: skip
+
+
+def methods(d):
+    """Methods that are functions under the same name."""
+    name = d.one("argsort", "diag", "log_softmax", "one_hot", "pick", "softmax", "sort", "topk",
+                 "broadcast_axes", *METHODS)  # fmt: skip
+    if name in METHODS:
+        values = d.values(d.shape(), d.one(*FLOATS), "positive")
+        return Call(name, on(values / 8 if name in ("arccos", "arcsin", "arctanh") else values), method=True)
+    if name == "broadcast_axes":
+        return Call(name, on(d.values((1, 3))), axis=0, size=2, method=True)
+    if name == "one_hot":
+        return Call(name, on(d.rng.randint(0, 4, 3).astype("float32")), d.one(4, 5), method=True)
+    if name == "pick":
+        return Call(name, on(d.values((3, 4))), on(d.rng.randint(0, 4, 3).astype("float32")), method=True)
+    values = d.values(d.shape(2), kind="distinct")
+    keywords = d.some(k=1) if name in ("diag", "topk") else d.some(axis=d.one(0, 1, -1))
+    return Call(name, on(values), method=True, **keywords)
+
+
+def spellings(d):
+    """Other names of functions, and arguments by name that are mostly given by position."""
+    shape = d.shape(3, 2)
+    values, dtype = d.values(shape, kind="distinct"), d.one("float32", "float64")
+    one, two = (int(a) for a in d.rng.permutation(3)[:2])
+    whole = on(values)
+    return d.one(
+        Call("ElementWiseSum", whole, on(values * 2)),
+        Call("SliceChannel", whole, num_outputs=shape[one], axis=one, squeeze_axis=d.one(True, False)),
+        Call(d.one("max_axis", "min_axis", "sum_axis"), whole, axis=one, **d.some(keepdims=1, exclude=1)),
+        Call("broadcast_axes", on(values[:1]), axis=0, size=3),
+        Call("crop", whole, begin=(0, 1), end=(None, 2), **d.some(step=(1, 1))),
+        Call(d.one("power", "true_divide"), on(abs(values) + 1), d.one(2, 0.5, on(abs(values) + 1))),
+        Call(
+            d.one(*(f"broadcast_{end}" for end in ("greater", "greater_equal", "hypot", "lesser_equal",
+                    "logical_or", "logical_xor", "minus", "not_equal", "plus"))),
+            whole,
+            on(d.values(tuple(d.one(n, 1) for n in shape))),
+        ),
+        Call("swapaxes", whole, dim1=one, dim2=two),
+        Call("SwapAxis", whole, dim1=one, dim2=two),
+        Call("diag", whole, axis1=one, axis2=two, **d.some(k=d.one(-1, 1))),
+        Call("clip", whole, a_min=-2, a_max=d.one(1, 2.5)),
+        Call("arange", 1, stop=7, step=d.one(1, 2.0), infer_range=d.one(False, None), **d.some(dtype=dtype)),
+        Call(d.one("concat", "Concat"), whole, whole, dim=one, num_args=2),
+        Call("stack", whole, whole, axis=one, num_args=2),
+        Call("concatenate", [whole, whole], axis=one, always_copy=d.one(True, False)),
+        Call("norm", whole, axis=one, out_dtype="float32"),
+        Call("zeros", shape, stype=d.one("default", "row_sparse")),
+        Call("amp_cast", whole, dtype=d.one("float32", "float16")),
+        Call("all_finite", on(values / d.one(1, np.inf)), init_output=True),
+        Call("multi_all_finite", whole, whole, num_arrays=2, init_output=True),
+        Call("contrib.boolean_mask", whole, on(np.arange(shape[0]).astype("float32") % 2 == 0)),
+        Call("multi_lars", *(on(abs(values[0, 0]) + part) for part in (1, 2, 3, 4)), eta=0.5, eps=0.25,
+             **d.some(rescale_grad=0.5)),
+        Call("broadcast_like", on(values[:1]), whole, lhs_axes=(0,), rhs_axes=(0,)),
+        Call("flatten", whole, method=True, inplace=d.one(True, False)),
+        Call("expand_dims", whole, method=True, axis=1, inplace=d.one(True, False)),
+        Call("squeeze", on(values[:1]), method=True, axis=0, inplace=d.one(True, False)),
+    )  # fmt: skip
+
+
+class Into(Call):
+    """A call with ``out=``: what it returns, and what that array holds."""
+
+    def __call__(self, package):
+        dense = super().__call__(package)
+        out = package.nd.zeros(dense.shape, dtype=dense.dtype)
+        again = Call(self.name, *self.args, **self.kwargs, out=out)(package)
+        assert again is out
+        return out
+
+
+def into(d):
+    """Functions that write into a given array."""
+    unaries = [name for name in UNARY if not name.startswith(("arc", "log"))]
+    values = d.values(d.shape(2), d.one("float32", "float64"), "positive")
+    call = d.one(
+        Call(d.one(*unaries), on(values)),
+        Call(d.one("elemwise_add", "broadcast_sub", "broadcast_mul", "elemwise_div"), on(values), on(values)),
+        Call("clip", on(values), 1, 2),
+        Call("add_n", on(values), on(values)),
+        Call(d.one("sum", "max", "mean"), on(values), axis=0),
+        Call("concat", on(values), on(values), dim=0),
+        Call("dot", on(values), on(values.T)),
+        Call("where", on(values), on(values), on(values * 2)),
+        Call("transpose", on(values)),
+    )
+    return Into(call.name, *call.args, **call.kwargs)
+
+
 KINDS = [
     unary,
     binary,
@@ -690,6 +793,9 @@ KINDS = [
     making,
     functions,
     items,
+    methods,
+    spellings,
+    into,
 ]
 
 
