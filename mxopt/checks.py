@@ -547,7 +547,7 @@ def exact_rows(optimizer):
         raise not_exact(optimizer, reason)
     if optimizer.cautious:
         raise not_exact(optimizer, "cautious=True counts over whole tensors")
-    if optimizer.state_dtype is not None:
+    if optimizer._narrows:
         raise not_exact(optimizer, "state_dtype rounds states at every step")
     if not optimizer.use_fused_step:
         raise ValueError(f'{type(optimizer).__name__} with lazy_update="exact" needs use_fused_step=True')
@@ -582,6 +582,25 @@ def state_dtype(optimizer: Any, value: Any) -> str | dict[str, str] | None:
 
     if value is None:
         return None
+    return _width(optimizer, "state_dtype", value, WIDTHS)
+
+
+def state_dtypes(optimizer: Any, value: Any) -> dict[str, Any]:
+    """`state_dtype` by patterns of names, checked as it is itself."""
+    from .slots import WIDTHS
+
+    if not isinstance(value, dict):
+        raise TypeError(f"state_dtype by names must be a dict of patterns, got {value!r}")
+    for pattern in value:
+        if not isinstance(pattern, str):
+            raise TypeError(f"a pattern of names must be a string, got {pattern!r}")
+    return {
+        pattern: None if width is None else _width(optimizer, f"state_dtype of {pattern!r}", width, WIDTHS)
+        for pattern, width in value.items()
+    }
+
+
+def _width(optimizer, what, value, known):
     cls = type(optimizer)
     slots = narrow_slots(cls)
     names = [slot.name for slot in slots]
@@ -598,10 +617,10 @@ def state_dtype(optimizer: Any, value: Any) -> str | dict[str, str] | None:
     if optimizer.lazy_update == "exact":
         raise not_exact(optimizer, "state_dtype rounds states at every step")
     if not isinstance(value, dict):
-        return one_of("state_dtype", value, WIDTHS)
+        return one_of(what, value, known)
     for name, width in value.items():
-        one_of("a name in state_dtype", name, names)
-        one_of(f"state_dtype of {name}", width, WIDTHS)
+        one_of(f"a name in {what}", name, names)
+        one_of(f"{what} of {name}", width, known)
     return dict(value)
 
 

@@ -18,8 +18,9 @@ import numpy as np
 import mxopt
 
 from . import dialects
-from .saving import mxnet_objects, writing
+from .saving import mxnet_objects, narrow, writing
 from .saving.orders import Arrangement
+from .slots import WIDTHS
 from .sparse import RowSparseArray
 from .states import StateFileError, StateMismatch, files, kind_of, mxnet, native
 from .states.summary import Array, summary
@@ -123,6 +124,9 @@ def _parser():
     sub.add_argument("--dialect", choices=dialects.NAMES, help="1.x or 2.x; default: the file's")
     sub.add_argument("--force", action="store_true", help="replace a target that is there")
     sub.add_argument("--num-update", type=int, help="how many updates the states have seen")
+    sub.add_argument(
+        "--state-dtype", choices=tuple(WIDTHS), help="keep running means and squares in this width"
+    )
     sub = commands.add_parser("launch", help=launch.__doc__, description=launch.__doc__)
     sub.add_argument("-n", type=int, required=True, metavar="RANKS", help="how many processes")
     sub.add_argument(
@@ -298,7 +302,13 @@ def convert(options):
         found = summary(file)
         with _named_errors(options.source):
             updater = _updater_for(found, options)
-            updater.load_states(file.name, num_update=options.num_update, format=options.origin)
+            # MXNet's formats hold float32
+            convert = options.state_dtype is not None or options.to != "mxopt"
+            updater.load_states(
+                file.name, num_update=options.num_update, format=options.origin, convert=convert
+            )
+            if options.state_dtype is not None:
+                narrow.convert(updater, options.state_dtype)
     if not out and os.path.exists(options.target) and not options.force:
         _ask_to_replace(options.target)
     held = found.record is not None or "attributes" in (found.document or {}).get("optimizer", {})

@@ -233,7 +233,7 @@ def create(optimizer, index, weight, copied):
     built = []
     for slot in optimizer.state_slots:
         if slot.is_present(optimizer):
-            width = optimizer.state_dtype and optimizer._width_of(index, slot)
+            width = optimizer._width_of(index, slot)
             if width:
                 by_rows = optimizer.lazy_update or getattr(weight, "stype", "default") == "row_sparse"
                 seed = seed_of(optimizer, index, slot.name)

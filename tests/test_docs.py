@@ -120,6 +120,14 @@ def test_word_vectors(tmp_path):
     assert len(re.findall(r"lazy +[\d.]+ ms, standard +[\d.]+ ms", said)) == 2
 
 
+def test_narrow_states(tmp_path):
+    pytest.importorskip("sklearn", reason="needs the extra 'examples': tox -e build")
+    said = example("narrow_states.py", "1", "digits", "tumours", cwd=tmp_path)
+    accuracies = [float(line.split()[-2]) for line in said.splitlines()[1:]]
+    assert len(accuracies) == 6
+    assert min(accuracies) > 0.94 and max(np.ptp(accuracies[:3]), np.ptp(accuracies[3:])) < 0.02
+
+
 def test_table_on_disk(tmp_path):
     said = example("table_on_disk.py", "--rows", "400000", "--steps", "20", cwd=tmp_path)
     first, last = map(float, re.search(r"loss: ([\d.]+) at first, ([\d.]+) at last", said).groups())

@@ -16,6 +16,8 @@ import mxopt as mx
 import mxopt.v1
 from mxopt import kernels
 from mxopt.checks import narrow_slots
+from mxopt.cli import main
+from mxopt.distributed.agreement import refuse_what_needs_whole_tensors
 from mxopt.kernels import Narrow
 
 PACKAGES = {"2.x": mx, "1.x": mxopt.v1}
@@ -285,6 +287,60 @@ def test_a_width_for_each_state():
     assert isinstance(updater.states[0][0], Narrow) and updater.states[0][1].dtype == np.float32
 
 
+def test_a_width_for_each_parameter(tmp_path):
+    names = {0: "fc_weight", 1: "embed_weight", 2: "head_weight", 3: "fc_bias"}
+    opt = mx.create("adam", state_dtype="int8", param_idx2name=names)
+    opt.set_state_dtype({"embed*": "bfloat16", "head*": None, "*_weight": {"var": "int8"}})
+    updater = mx.get_updater(opt)
+    weights, grads = ([np.ones(5000, np.float32) for _ in names] for _ in range(2))
+    updater(list(names), grads, weights)
+    kinds = {i: [getattr(part, "quantiser", part.dtype.name) for part in updater.states[i]] for i in names}
+    assert kinds == {
+        0: ["float32", "uint8-fourth"],
+        1: ["bfloat16", "bfloat16-stochastic"],
+        2: ["float32", "float32"],
+        3: ["int8-square", "uint8-fourth"],
+    }
+    for dump in (False, True):
+        other = mx.create("adam", param_idx2name=names)
+        if not dump:
+            other.set_state_dtype(opt.state_dtypes)
+            other.state_dtype = "int8"
+        other = mx.get_updater(other)
+        other.set_states(updater.get_states(dump_optimizer=dump))
+        assert_same_bits(everything(other, []), everything(updater, []))
+    for widths, message in [
+        ({"*": "int9"}, r"state_dtype of '\*' must be one of"),
+        ({"*": {"meen": "int8"}}, r"a name in state_dtype of '\*' must be one of mean, var"),
+        ({3: "int8"}, "a pattern of names must be a string"),
+        ("int8", "must be a dict of patterns"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            opt.set_state_dtype(widths)
+    assert opt.state_dtypes["embed*"] == "bfloat16"
+    with pytest.raises(ValueError, match="must be left out for SGLD"):
+        mx.create("sgld").set_state_dtype({"*": "int8"})
+
+
+def test_the_command_converts_widths(tmp_path):
+    updater, _ = stepped(state_dtype="int8")
+    for dump in (False, True):
+        source, target, back = (str(tmp_path / f"{name}{dump}") for name in ("source", "target", "back"))
+        updater.save_states(source, dump_optimizer=dump)
+        assert main(["convert", source, target, "--state-dtype", "float32"]) == 0
+        other = mx.get_updater(mx.create("adam", state_dtype="float32"))
+        other.load_states(target)
+        assert_same_bits(everything(other, []), [part.widened() for part in updater.states[0]])
+        assert main(["convert", target, back, "--state-dtype", "int8"]) == 0
+        other = mx.get_updater(mx.create("adam", state_dtype="int8"))
+        other.load_states(back)
+        assert_same_bits(everything(other, []), everything(updater, []))
+        assert main(["convert", source, target, "--to", "mxnet-2.x", "--force"]) == 0
+        other = mx.get_updater(mx.create("adam"))
+        other.load_states(target, num_update=3)
+        assert_same_bits(everything(other, []), [part.widened() for part in updater.states[0]])
+
+
 @narrow
 def test_the_seed_changes_random_bits_only(width):
     runs = [run("adam", {"state_dtype": width, "state_seed": seed}, shapes=((80, 80),)) for seed in (0, 1, 1)]
@@ -552,3 +608,19 @@ def test_where_it_is_off_nothing_shows():
     updater, _ = stepped()
     assert all(type(part) is np.ndarray for part in updater.states[0])
     assert b"quantiser" not in updater.get_states(dump_optimizer=True)
+
+
+def test_ranks_do_not_share_it():
+    for opt in (mx.create("adam", state_dtype="int8"), mx.create("adam")):
+        opt.set_state_dtype({"*": "int8"})
+        with pytest.raises(ValueError, match="state_dtype of Adam keeps states in blocks of whole tensors"):
+            refuse_what_needs_whole_tensors(opt)
+
+
+def test_exact_rows_are_refused():
+    message = 'cannot take lazy_update="exact": state_dtype rounds states at every step'
+    with pytest.raises(ValueError, match=message):
+        mx.create("adam", lazy_update="exact", state_dtype="bfloat16")
+    opt = mx.create("adam", lazy_update="exact")
+    with pytest.raises(ValueError, match=message):
+        opt.state_dtype = "int8"

@@ -448,3 +448,20 @@ def test_schedule_free_parameters_move_between_their_points():
     optimizer.train()
     torch.testing.assert_close(weight.detach(), before)
     optimizer.step()
+
+
+@pytest.mark.parametrize("width", ["bfloat16", "int8"])
+def test_narrow_states_are_shown_and_resumed(width):
+    weights = [torch.nn.Parameter(torch.ones(80, 80)) for _ in range(2)]
+    optimizers = [mxopt.torch.Optimizer([w], "adam", lr=0.1, state_dtype=width) for w in weights]
+    for step in range(6):
+        if step == 3:
+            saved = optimizers[1].state_dict()
+            optimizers[1] = mxopt.torch.Optimizer([weights[1]], "adam", lr=0.1, state_dtype=width)
+            optimizers[1].load_state_dict(saved)
+        for weight, optimizer in zip(weights, optimizers):
+            weight.grad = torch.randn(80, 80, generator=torch.Generator().manual_seed(step))
+            optimizer.step()
+    assert torch.equal(*weights)
+    scales = {"exp_avg_scale", "exp_avg_sq_scale"} if width == "int8" else set()
+    assert set(optimizers[1].state[weights[1]]) == {"step", "exp_avg_q", "exp_avg_sq_q", *scales}

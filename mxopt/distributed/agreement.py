@@ -70,10 +70,10 @@ def refuse_what_needs_whole_tensors(optimizer):
             'lazy_update="exact" keeps a log for whole tables, which no rank has; leave sharded=True and '
             "comm= out and use kvstore='dist_sync', or pass lazy_update=False"
         )
-    if optimizer.state_dtype is not None:
+    if optimizer._narrows:
         raise ValueError(
-            f"state_dtype={optimizer.state_dtype!r} keeps states in blocks of whole tensors, which no rank "
-            "has; leave state_dtype out, or sharded=True and comm="
+            f"state_dtype of {cls.__name__} keeps states in blocks of whole tensors, which no rank has; "
+            "leave state_dtype out, or sharded=True and comm="
         )
     if optimizer.not_sharded_because:
         raise ValueError(

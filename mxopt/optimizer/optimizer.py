@@ -7,6 +7,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,8 @@ class Optimizer(Rates, RuleScalars):
         May be set at any time.
     state_dtype : str, dict or None
         May be set at any time; counts for states that are made later.
+    state_dtypes : dict or None
+        What `set_state_dtype` was given.
     state_seed : int
     skipped : int
         How many calls were skipped because a gradient was not finite.
@@ -162,6 +165,7 @@ class Optimizer(Rates, RuleScalars):
     skip_nonfinite = False
     skipped = 0
     state_dtype: str | dict[str, str] | None = None
+    state_dtypes: dict[str, Any] | None = None
     state_seed = 0
     lazy_update = False
     _aggregate_num = 1
@@ -264,6 +268,8 @@ class Optimizer(Rates, RuleScalars):
             value = checks.lazy_word(value)
         elif name == "state_dtype":
             checks.state_dtype(self, value)
+        elif name == "state_dtypes" and value is not None:
+            checks.state_dtypes(self, value)
         object.__setattr__(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -359,21 +365,51 @@ class Optimizer(Rates, RuleScalars):
         """
         seen = self._as_states_see(weight)
         self.check_weight(index, seen)
-        if self.state_dtype is not None and seen.dtype == np.float64:
+        if seen.dtype == np.float64 and any(self._width_of(index, slot) for slot in self.state_slots):
             raise TypeError(
                 f"state_dtype must be left out for float64 weights, as that of {checks.who(self, index)} is, "
-                f"got {self.state_dtype!r}; cast the weight with .astype('float32')"
+                f"got {self.state_dtypes or self.state_dtype!r}; cast the weight with .astype('float32')"
             )
         return self._new_state(index, seen, _with_rows(weight))
 
     def _new_state(self, index, weight, copied):
         return slots.create(self, index, weight, copied)
 
+    def set_state_dtype(self, widths: dict[str, str | dict[str, str] | None]) -> None:
+        """Set `state_dtype` by the names of parameters, for states that are made later.
+
+        Parameters
+        ----------
+        widths : dict of str to (str, dict or None)
+            Patterns as file names have them, such as ``"*_bias"``; the first that matches a parameter's name
+            counts, and ``state_dtype`` where none does. None: as the class says.
+
+        Raises
+        ------
+        ValueError
+            For what ``state_dtype`` cannot be.
+
+        Examples
+        --------
+        >>> import mxopt
+        >>> opt = mxopt.create("adam", state_dtype="int8")
+        >>> opt.set_state_dtype({"embed*": "bfloat16", "head*": None})
+        """
+        self.state_dtypes = checks.state_dtypes(self, widths)
+
+    @property
+    def _narrows(self):
+        """Whether any state may be kept in a width of its own."""
+        return self.state_dtype is not None or bool(self.state_dtypes)
+
     def _width_of(self, index, slot):
         """In which of `slots.WIDTHS` a slot of a parameter is kept; None: as the slot itself says."""
         width = self.state_dtype
-        if slot.numbers is None or width is None:
+        if slot.numbers is None or not self._narrows:
             return None
+        if self.state_dtypes:
+            name = self._name_of(index)
+            width = next((w for pattern, w in self.state_dtypes.items() if fnmatchcase(name, pattern)), width)
         return width.get(slot.name) if isinstance(width, dict) else width
 
     def _name_of(self, index):

@@ -25,13 +25,14 @@ OPTIONAL = {
     "skip_nonfinite": False,
     "skipped": 0,
     "state_dtype": None,
+    "state_dtypes": None,
     "state_seed": 0,
     "_unmatched_names": True,
     "_warned_of_half": False,
 }
 #: constructor arguments that are not data, or that the constructor checks against other arguments
 _NOT_ARGUMENTS = ("lr_scheduler", "param_dict", "param_idx2name", "sym", "lazy_update", "use_fused_step",
-                  "cautious", "skip_nonfinite", "state_dtype", "state_seed")  # fmt: skip
+                  "cautious", "skip_nonfinite", "state_dtype", "state_dtypes", "state_seed")  # fmt: skip
 
 #: what checking a value may raise; none of these leaves this module
 _WRONG = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -237,6 +238,8 @@ def _judge(cls, attributes, attached, exact, whose):
             checks.lazy_update(new, lazy)
         if attributes.get("state_dtype") is not None:
             attributes["state_dtype"] = checks.state_dtype(new, attributes["state_dtype"])
+        if attributes.get("state_dtypes") is not None:
+            attributes["state_dtypes"] = checks.state_dtypes(new, attributes["state_dtypes"])
         for name, rule in rules_of_progress(cls).items():
             if name in attributes and rule is not None:
                 attributes[name] = rule(attributes[name])

@@ -85,7 +85,7 @@ def fitted(optimizer, key, state, convert):
     StateMismatch
         For another width, unless they are converted.
     """
-    if getattr(optimizer, "state_dtype", None) is None and not has_narrow(state):
+    if not getattr(optimizer, "_narrows", False) and not has_narrow(state):
         return state
     built = orders.template(optimizer)
     taken = built and orders.Arrangement(optimizer, optimizer).take_apart(state)
@@ -96,6 +96,22 @@ def fitted(optimizer, key, state, convert):
     if master is None:
         return inner
     return (master, inner) if optimizer.master_position == 0 else (inner, master)
+
+
+def convert(updater, width):
+    """Bring an updater's states into a width, and its optimizer.
+
+    Raises
+    ------
+    StateMismatch
+        For a width that the optimizer cannot have.
+    """
+    optimizer = updater.optimizer
+    try:
+        optimizer.state_dtype = width
+    except ValueError as error:
+        raise StateMismatch(str(error)) from None
+    updater.states = {key: fitted(optimizer, key, state, True) for key, state in updater.states.items()}
 
 
 def _fitted(built, state, optimizer, key, convert):
