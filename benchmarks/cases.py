@@ -436,6 +436,52 @@ def clipped(case, arrays, bar, seconds):
     return Row("clipping", f"clip_global_norm {case}", race(found, seconds, (9, 200)), {"torch": bar}, absent)
 
 
+def with_options(weights, grads, optimizer=(), **options):
+    """A step of an updater with options of its own; with ``accumulate``, of all its micro-batches."""
+    updater = mxopt.get_updater(mxopt.create("adam", **peers.settings("adam"), **dict(optimizer)), **options)
+    indices = list(range(len(weights)))
+
+    def step():
+        for _ in range(updater.accumulate):
+            updater(indices, grads, weights)
+
+    step()
+    return step
+
+
+def in_the_pass(seconds):
+    """What an updater does beside the step, against the bare step and torch."""
+    weights, grads = drawn([FULL]), drawn([FULL])
+    bare = with_options(weights, grads)
+    for case, options, bar, theirs in (
+        ("ema=0.999", {"ema": 0.999}, 1.35, peers.torch_ema),
+        ("clip_global_norm=1, skip_nonfinite", {"clip_global_norm": 1.0}, 1.2, peers.torch_clipped_step),
+        ("report=True", {"report": True}, 1.05, None),
+        ("loss_scale='dynamic'", {"loss_scale": "dynamic"}, None, None),
+    ):
+        checks = {"skip_nonfinite": True} if "skip" in case else {}
+        found, absent = {"mxopt": with_options(weights, grads, checks, **options), "mxopt, bare": bare}, {}
+        try:
+            if theirs is not None:
+                found["torch"] = theirs(weights, grads)
+        except peers.Absent as error:
+            absent["torch"] = str(error)
+        bars = None if bar is None else {"mxopt, bare": 1 / bar}
+        yield Row("in the pass", f"adam 30M, {case}", race(found, 2 * seconds, (11, 60)), bars, absent, FULL)
+        del found
+        gc.collect()
+    total = np.zeros_like(grads[0])
+
+    def by_numpy():
+        for _ in range(4):
+            np.add(total, grads[0], out=total)
+        bare()
+
+    found = {"mxopt": with_options(weights, grads, accumulate=4), "NumPy's += and a step": by_numpy}
+    times = race(found, 2 * seconds, (11, 60))
+    yield Row("in the pass", "adam 30M, accumulate=4", times, {"NumPy's += and a step": 1.0}, None, FULL)
+
+
 def guard(seconds):
     """The cost of skip_nonfinite."""
     for case, shapes in (("30M", [(FULL,)]), ("500 x 1024", 500 * [(1024,)])):
@@ -573,6 +619,7 @@ GROUPS = {
         exact,
         dtypes,
         clipping,
+        in_the_pass,
         guard,
         subnormal,
         threads,

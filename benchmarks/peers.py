@@ -100,6 +100,33 @@ def torch_clip(arrays, max_norm):
     return lambda: lib.nn.utils.clip_grad_norm_(parameters, max_norm)
 
 
+def torch_ema(weights, grads):
+    """A fused step of Adam, and what torch's AveragedModel does after it."""
+    lib = _need("torch")
+    step = torch("adam", weights, grads, fused=True)
+    parameters = [p.detach() for group in step.__self__.param_groups for p in group["params"]]
+    averages = [parameter.clone() for parameter in parameters]
+
+    def both():
+        step()
+        lib._foreach_lerp_(averages, parameters, 0.001)
+
+    return both
+
+
+def torch_clipped_step(weights, grads):
+    """A fused step of Adam after clipping by the global norm, which raises if that is not finite."""
+    lib = _need("torch")
+    step = torch("adam", weights, [grad.copy() for grad in grads], fused=True)
+    parameters = [p for group in step.__self__.param_groups for p in group["params"]]
+
+    def both():
+        lib.nn.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
+        step()
+
+    return both
+
+
 def deepspeed(name, weights, grads):
     lib, ops = _need("torch"), _need("deepspeed.ops.adam")
     if name not in ("adam", "adamw"):

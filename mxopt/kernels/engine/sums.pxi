@@ -2,7 +2,7 @@
 # caller's rounding holds and no small number becomes zero: the bits are those of NumPy.
 
 cdef enum:
-    # Elements from which more threads than one gain.
+    # Elements that a thread takes at a time.
     SHARED_FROM = 1 << 15
 
 
@@ -23,11 +23,10 @@ cdef void add_part(void* to, const void* other, Py_ssize_t begin, Py_ssize_t end
 
 
 cdef void each_part(void* to, const void* other, Py_ssize_t size, bint wide, bint adding, int threads) noexcept nogil:
-    cdef Py_ssize_t part = round_up((size + threads - 1) // threads, LINE), itemsize = 8 if wide else 4, begin, length
-    cdef int k
-    for k in prange(threads, schedule="static", chunksize=1, num_threads=threads):
-        begin = min(k * part, size)
-        length = min(part, size - begin)
+    cdef Py_ssize_t itemsize = 8 if wide else 4, begin, length, k
+    for k in prange((size + SHARED_FROM - 1) // SHARED_FROM, schedule="dynamic", num_threads=threads):
+        begin = k * SHARED_FROM
+        length = min(<Py_ssize_t>SHARED_FROM, size - begin)
         if adding:
             add_part(to, other, begin, begin + length, wide)
         else:
