@@ -156,7 +156,7 @@ def _table(family):
     lines = [
         ".. list-table::",
         "   :header-rows: 1",
-        "   :widths: 14 40 16 15 15",
+        "   :widths: 13 36 15 12 10 14",
         "",
         "   * - Name",
         "     - What it is",

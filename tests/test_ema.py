@@ -2,11 +2,11 @@
 
 import copy
 import pickle
-import sys
 import warnings
 
 import numpy as np
 import pytest
+from interrupting import Interrupter
 
 import mxopt
 import mxopt.v1
@@ -348,29 +348,6 @@ class Failing(mxopt.lr_scheduler.LRScheduler):
         if self.fails:
             raise ArithmeticError
         return self.base_lr
-
-
-class Interrupter:
-    """Raises KeyboardInterrupt at the n-th line of mxopt that runs."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def __call__(self, frame, event, _argument):
-        if not frame.f_globals.get("__name__", "").startswith("mxopt"):
-            return None
-        if event in ("line", "return"):
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self)
-
-    def __exit__(self, *_):
-        sys.settrace(self.before)
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in.*generator")  # interrupted as it is closed

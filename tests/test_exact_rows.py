@@ -10,6 +10,7 @@ import pytest
 from cases import OPTIMIZERS, every_setting
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupting import Interrupter
 from runs import assert_same_bits, everything
 
 import mxopt as mx
@@ -407,6 +408,32 @@ def test_skipped_steps_are_no_steps():
         assert updater.optimizer.skipped == 7
         made.append(results(updater, weight))
     assert_same_bits(*made)
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*generator")  # interrupted as it is closed
+@pytest.mark.parametrize("name", ["adam", "sgd", "ftrl"])
+def test_an_interrupt_loses_no_step(name):
+    """Wherever it arrives in a call: rows that were caught up stay so, and the step is made or not."""
+    standard = []
+    for count in (6, 7):
+        updater, weight = updater_of(name, False), table("float32")
+        steps(updater, weight, 0, count)
+        standard.append(everything(updater, [weight]))
+    interrupted = 0
+    for at in range(1, 10_000):
+        updater, weight = updater_of(name, "exact"), table("float32")
+        steps(updater, weight, 0, 6)
+        try:
+            with Interrupter(at):
+                steps(updater, weight, 6, 7)
+        except KeyboardInterrupt:
+            interrupted += 1
+            found = results(updater, weight)
+            assert any(all(np.array_equal(a, b) for a, b in zip(found, one)) for one in standard), at
+        else:
+            assert_same_bits(results(updater, weight), standard[1])
+            break
+    assert interrupted > 20
 
 
 def test_threads_that_read_and_step():

@@ -6,10 +6,10 @@ after it.
 """
 
 import copy
-import sys
 
 import numpy as np
 import pytest
+from interrupting import Interrupter
 
 import mxopt as mx
 import mxopt.v1
@@ -41,29 +41,6 @@ class Wrapped(LRScheduler):
     def __call__(self, num_update):
         self.seen.append(num_update)
         return self.inner(num_update)
-
-
-class Interrupter:
-    """Raises KeyboardInterrupt at the n-th line of mxopt that runs."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def __call__(self, frame, event, _argument):
-        if not frame.f_globals.get("__name__", "").startswith("mxopt"):
-            return None
-        if event == "line" or event == "return":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self)
-
-    def __exit__(self, *_):
-        sys.settrace(self.before)
 
 
 def made(dialect, name, fused):

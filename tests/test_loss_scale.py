@@ -2,10 +2,10 @@
 
 import copy
 import pickle
-import sys
 
 import numpy as np
 import pytest
+from interrupting import Interrupter
 
 import mxopt
 import mxopt.v1
@@ -153,29 +153,6 @@ def test_exact_rows_count_steps_too(mx):
         rows = mxopt.RowSparseArray(np.full((1, 2), number, np.float32), [3], (5, 2))
         one(0, rows, weight)
     assert (one._stepping.steps, one.skipped, one.loss_scale) == (1, 1, 2.0**15)
-
-
-class Interrupter:
-    """Raises KeyboardInterrupt at the n-th line of mxopt that runs."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def __call__(self, frame, event, _argument):
-        if not frame.f_globals.get("__name__", "").startswith("mxopt"):
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self)
-
-    def __exit__(self, *_):
-        sys.settrace(self.before)
 
 
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9}], ids=str)

@@ -3,7 +3,7 @@
 from typing import Any
 
 class Clipped(list):
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __init__(self, grads: Any, factor: Any) -> None: ...
 
 class Factored:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -15,6 +15,7 @@ class Factored:
 
 class Narrow:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __deepcopy__(self, memo: Any) -> Any: ...
     arrays: Any
     dtype: Any
     nbytes: Any

@@ -20,7 +20,7 @@ TYPES = {
     "aggregate_num": "float | None",
     "clip_gradient": "float | None",
     "clip_weights": "float | None",
-    "lazy_update": "bool",
+    "lazy_update": 'bool | Literal["exact"]',
     "learning_rate": "float | None",
     "lower_bound": "float | None",
     "lr_scheduler": "Schedule | None",
@@ -154,12 +154,12 @@ def arrays():
 def compiled(module):
     """The stub of a compiled module: names and parameters, without types."""
 
-    def function(name, value, indent=""):
+    def function(name, value, indent="", returns="Any"):
         parameters = []
         for p in inspect.signature(value).parameters.values():
             default = "" if p.default is p.empty else " = ..."
             parameters.append(p.name if p.name == "self" else f"{p.name}: Any{default}")
-        return f"{indent}def {name}({', '.join(parameters)}) -> Any: ..."
+        return f"{indent}def {name}({', '.join(parameters)}) -> {returns}: ..."
 
     lines = [HEAD, "from typing import Any", ""]
     for name, value in sorted(vars(module).items()):
@@ -170,9 +170,13 @@ def compiled(module):
                 continue
             base = value.__base__.__name__
             lines.append(f"class {name}{'' if base == 'object' else f'({base})'}:")
-            lines.append("    def __init__(self, *args: Any, **kwargs: Any) -> None: ...")
+            made = vars(value).get("__init__")
+            if type(made) is type(object.__init__) or made is None:  # an extension type does not say
+                lines.append("    def __init__(self, *args: Any, **kwargs: Any) -> None: ...")
+            else:
+                lines.append(function("__init__", made, "    ", "None"))
             for member, held in sorted(vars(value).items()):
-                if not member.startswith("_"):
+                if not member.startswith("_") or member == "__deepcopy__":
                     method = callable(held) and not inspect.isdatadescriptor(held)
                     lines.append(function(member, held, "    ") if method else f"    {member}: Any")
         elif not callable(value):
