@@ -17,6 +17,7 @@ from .dcasgd import DCASGD
 from .describe import describe, list_optimizers
 from .ftml import FTML
 from .ftrl import Ftrl
+from .groups import Groups
 from .lamb import LAMB
 from .lans import LANS
 from .laprop import LaProp
@@ -44,5 +45,5 @@ create, register = V2.registry.create, V2.registry.register
 opt_registry = V2.registry.classes
 get_updater = V2.get_updater
 
-__all__ = finish(V2, Optimizer, Updater)
+__all__ = [*finish(V2, Optimizer, Updater), "Groups"]
 __getattr__ = array_functions(__name__)

@@ -57,6 +57,7 @@ __all__ = [
     "FTML",
     "Ftrl",
     "GroupAdaGrad",
+    "Groups",
     "LAMB",
     "LANS",
     "LARS",

@@ -1,6 +1,7 @@
 """Optimizers by name, as MXNet 1.9.1 has them. Importing a module registers its class."""
 
 from ...dialects import V1
+from ...optimizer.groups import Groups
 from ...optimizer.package import array_functions, finish
 from . import contrib, later
 from .adadelta import AdaDelta
@@ -30,5 +31,5 @@ create, register = V1.registry.create, V1.registry.register
 opt_registry = V1.registry.classes
 get_updater = V1.get_updater
 
-__all__ = finish(V1, Optimizer, Updater)
+__all__ = [*finish(V1, Optimizer, Updater), "Groups"]
 __getattr__ = array_functions(__name__)

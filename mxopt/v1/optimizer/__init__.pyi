@@ -40,6 +40,7 @@ __all__ = [
     "FTML",
     "Ftrl",
     "GroupAdaGrad",
+    "Groups",
     "LAMB",
     "LARS",
     "LBSGD",
