@@ -20,7 +20,7 @@ _COMMON = ("begin_num_update", "param_dict", "param_idx2name", "rescale_grad", "
 class Groups(Optimizer):
     """An optimizer whose hyper-parameters differ between groups of parameters.
 
-    To scale learning rates and weight decay alone, `set_lr_mult` and `set_wd_mult` suffice, with patterns too.
+    `set_lr_mult` and `set_wd_mult` scale learning rates and weight decay alone, by names and patterns too.
 
     Parameters
     ----------
