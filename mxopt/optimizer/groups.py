@@ -27,7 +27,7 @@ class Groups(Optimizer):
     optimizer : Optimizer
         Steps the parameters that no group names. The groups share its counts.
     groups : dict of str to (dict or Optimizer)
-        By name, or pattern of names (``'*_bias'``): the arguments in which the group's optimizer differs, or an
+        By name, or pattern of names (``'*_bias'``): the arguments that are other ones for this group, or an
         optimizer. An exact name wins over patterns, the last matching pattern over earlier ones.
     param_idx2name : dict of int to str, optional
         Names of the indices, for updaters that are called with indices rather than names. By default the
@@ -43,8 +43,8 @@ class Groups(Optimizer):
     Notes
     -----
     A call is one step for each group that it brings parameters of. If one of them is refused, those before it
-    are done. Files hold the states and counts of all groups, and not the groups themselves: make these anew and
-    load the file.
+    are done. Files hold the states and counts of all groups, not the groups themselves: make these anew and load
+    the file.
 
     Examples
     --------
