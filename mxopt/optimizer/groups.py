@@ -42,9 +42,9 @@ class Groups(Optimizer):
 
     Notes
     -----
-    A call is one step for each group that it brings parameters of. If one of them is refused, those before it
-    are done. Files hold the states and counts of all groups, not the groups themselves: make these anew and load
-    the file.
+    A call is one step for each group that it brings parameters of. If one of them is refused, those before
+    it are done. Files hold the states and counts of all groups, not the groups themselves: make these anew
+    and load the file.
 
     Examples
     --------
