@@ -17,7 +17,7 @@ import numpy as np
 
 import mxopt
 
-from . import dialects
+from . import dialects, loss_scaling
 from .saving import mxnet_objects, narrow, writing
 from .saving.orders import Arrangement
 from .slots import WIDTHS
@@ -512,6 +512,12 @@ def _of_document(document):
         "updates": _range(counts["devices"].get(counts["device"], {}).values()),
         "names": len(document["names"]),
     }
+    joined = _joined(document)
+    if "loss_scale" in joined:
+        scaler = document["loss_scale"]
+        said["loss scale"] = f"{joined['loss_scale']}, now {scaler['scale']:g}, {scaler['skipped']} skipped"
+    if "ema" in joined:
+        said["averages"] = f"ema={joined['ema']:g}"
     if "attributes" in described:
         given = described["attributes"].items()
         said["hyper-parameters"] = {key: value for key, value in given if not key.startswith("_")}
@@ -552,7 +558,18 @@ def _updater_for(found, options):
     if cls is None:
         raise StateMismatch(f"dialect {dialect.name} has no optimizer {name!r}")
     arguments = dict(_argument(text) for text in options.set)
-    return mxopt.get_updater(cls(param_idx2name=names, **arguments))
+    return mxopt.get_updater(cls(param_idx2name=names, **arguments), **_joined(document))
+
+
+def _joined(document):
+    """The options of an updater that keeps what a file has beside states; faulty parts are for the loader."""
+    found, scaler, averages = {}, document.get("loss_scale"), document.get("averages")
+    if loss_scaling.is_described(scaler):
+        found["loss_scale"] = "dynamic" if scaler["dynamic"] else scaler["scale"]
+    decay = averages.get("decay") if isinstance(averages, dict) else None
+    if type(decay) is float and 0 <= decay < 1:
+        found["ema"] = decay
+    return found
 
 
 def _argument(text):

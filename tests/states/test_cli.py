@@ -383,3 +383,21 @@ def test_list_and_describe(capsys):
 
 def test_python_m_mxopt():
     assert printed("-m", "mxopt", "--version") == f"mxopt {mxopt.__version__}\n"
+
+
+def test_averages_and_loss_scales_are_shown_and_kept(folder, capsys):
+    updater = mxopt.get_updater(mxopt.create("adam"), ema=0.9, loss_scale="dynamic")
+    weights = [np.ones((2, 3), "f4"), np.ones(4, "f4")]
+    for factor in (1, np.inf, 1):
+        updater([0, 1], [np.full_like(weight, factor) for weight in weights], weights)
+    updater.save_states("joined.states")
+    lines = run(capsys, "info", "joined.states").out.splitlines()
+    assert {"loss scale: dynamic, now 32768, 1 skipped", "averages: ema=0.9"} <= {*lines}
+    run(capsys, "convert", "joined.states", "again.states")
+    assert run(capsys, "diff", "joined.states", "again.states").out.endswith("no difference\n")
+    other = mxopt.get_updater(mxopt.create("adam"), ema=0.9, loss_scale="dynamic")
+    other.load_states("again.states")
+    assert (other.loss_scale, other._averages.steps) == (2.0**15, {0: 2, 1: 2})
+    told = run(capsys, "convert", "joined.states", "there.states", "--to", "mxnet-2.x").err
+    for left_out in ("loss_scale", "ema"):
+        assert f"mxnet-2.x has no place for {left_out}" in told
