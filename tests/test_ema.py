@@ -146,11 +146,13 @@ VISITS = [[0, 3, 4], [3, 49], [], [7, 8, 9, 49], [0]]
 
 @BOTH
 @pytest.mark.parametrize("name", ["sgd", "adam", "adagrad", "ftrl"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(
+    ("dtype", "order"), [(np.float32, "C"), (np.float32, "F"), (np.float64, "C"), (np.float16, "C")]
+)
 @pytest.mark.filterwarnings("ignore:states of float16")
-def test_rows_that_stand_still_are_caught_up(mx, name, dtype):
+def test_rows_that_stand_still_are_caught_up(mx, name, dtype, order):
     one = updater_of(mx, name, lazy_update=True)
-    (weight,) = drawn(0, dtype, shapes=[(50, 4)])
+    (weight,) = drawn(0, dtype, order, shapes=[(50, 4)])
     expected = wide(weight).astype(np.float64)
     for seed, rows in enumerate(VISITS):
         one(0, rows_of(seed, rows, dtype=dtype), weight)

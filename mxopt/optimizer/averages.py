@@ -83,7 +83,12 @@ class Averages:
             rows = np.flatnonzero(marks < number)
         width = average.size // len(average)
         some = np.ascontiguousarray(weight[rows], average.dtype).reshape(len(rows), width)
-        kernels.catch_up(average.reshape(-1, width), some, rows, marks, number, self.decay)
+        if average.flags.c_contiguous:
+            kernels.catch_up(average.reshape(-1, width), some, rows, marks, number, self.decay)
+        else:
+            rowwise, new = np.array(average, order="C"), marks.copy()
+            kernels.catch_up(rowwise.reshape(-1, width), some, rows, new, number, self.decay)
+            kernels.write_back([average, marks], [rowwise, new])
 
     # -- evaluation ----------------------------------------------------------------------------------
 
