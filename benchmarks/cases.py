@@ -577,6 +577,23 @@ def memory(seconds):
                   f"{grown} KB beyond the arrays, {mxopt.get_num_threads()} threads")  # fmt: skip
 
 
+def narrow(seconds, size=FULL):
+    """Adam with states in 16 and 8 bits, beside its own float32 step."""
+    weights, grads = drawn([size]), drawn([size])
+    plain = peers.ours("adam", weights, grads)
+    for width, times, most in (("bfloat16", 1.1, 4.0), ("int8", 1.3, 2.04)):
+        found, absent = contestants(
+            "adam", weights, grads, ("torch fused", "bitsandbytes 8-bit"), limit=False, state_dtype=width
+        )
+        found["mxopt float32"] = plain
+        state = found["mxopt"].updater.states[0]
+        kept = sum(part.nbytes for part in state) / size
+        assert kept <= most, (width, kept)
+        bars = {"mxopt float32": 1 / times, **({"bitsandbytes 8-bit": 20.0} if width == "int8" else {})}
+        row = race(found, seconds, (9, 100))
+        yield Row("narrow", f"adam {width}", row, bars, absent, size, f"{kept:.3f} bytes of states a weight")
+
+
 def machine(seconds, size=FULL):
     """What this machine reaches, in a minute: the limit, torch with the same dtype, the engine's choices."""
     import ml_dtypes
@@ -624,6 +641,7 @@ GROUPS = {
         subnormal,
         threads,
         memory,
+        narrow,
         machine,
     )
 }
