@@ -10,7 +10,7 @@ import pytest
 from cases import OPTIMIZERS, every_setting
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interrupting import Interrupter
+from interrupting import interrupters
 from runs import assert_same_bits, everything
 
 import mxopt as mx
@@ -292,6 +292,22 @@ def test_another_array_under_the_same_index_is_refused_while_rows_lag_behind():
     steps(updater, other, 5, 6)
 
 
+@names
+@pytest.mark.parametrize("dtype", ["float32", "masters"])
+def test_values_written_after_a_flush_go_on_as_with_standard_updates(name, dtype):
+    """Ftrl computes a weight from its state at every step, and a master overwrites its weight."""
+    options, made = {"multi_precision": True} if dtype == "masters" else {}, []
+    for lazy in ("exact", False):
+        updater, weight = updater_of(name, lazy, **options), table(dtype_of(dtype))
+        for begin in (0, 10, 20):
+            steps(updater, weight, begin, begin + 10)
+            updater.flush()
+            weight[begin : begin + 15] = 0.25
+        steps(updater, weight, 30, 31)
+        made.append(results(updater, weight))
+    assert_same_bits(*made)
+
+
 def test_momentum_set_to_zero_and_back():
     made = []
     for lazy in ("exact", False):
@@ -410,30 +426,41 @@ def test_skipped_steps_are_no_steps():
     assert_same_bits(*made)
 
 
+CALLS = {
+    "step": lambda updater, weight, at: steps(updater, weight, at, at + 1),
+    "dense": lambda updater, weight, at: updater("table", np.full_like(weight, 0.1), weight),
+    "flush": lambda updater, weight, at: updater.flush(),
+    "catch up": lambda updater, weight, at: updater.catch_up("table", [1, 2, 30]),
+}
+
+
 @pytest.mark.filterwarnings("ignore:Exception ignored in.*generator")  # interrupted as it is closed
+@pytest.mark.parametrize("count", [0, 6, 64])  # the first step, one like others, one whose log needs room
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("name", ["adam", "sgd", "ftrl"])
-def test_an_interrupt_loses_no_step(name):
+def test_an_interrupt_loses_no_step(name, call, count):
     """Wherever it arrives in a call: rows that were caught up stay so, and the step is made or not."""
     standard = []
-    for count in (6, 7):
+    for made in (False, True):
         updater, weight = updater_of(name, False), table("float32")
         steps(updater, weight, 0, count)
+        if made:
+            CALLS[call](updater, weight, count)
+        steps(updater, weight, 70, 72)
         standard.append(everything(updater, [weight]))
-    interrupted = 0
-    for at in range(1, 10_000):
+    for interrupter in interrupters():
         updater, weight = updater_of(name, "exact"), table("float32")
-        steps(updater, weight, 0, 6)
+        steps(updater, weight, 0, count)
         try:
-            with Interrupter(at):
-                steps(updater, weight, 6, 7)
+            with interrupter:
+                CALLS[call](updater, weight, count)
         except KeyboardInterrupt:
-            interrupted += 1
-            found = results(updater, weight)
-            assert any(all(np.array_equal(a, b) for a, b in zip(found, one)) for one in standard), at
-        else:
-            assert_same_bits(results(updater, weight), standard[1])
-            break
-    assert interrupted > 20
+            pass
+        steps(updater, weight, 70, 72)
+        found = results(updater, weight)
+        assert any(all(map(np.array_equal, found, one)) for one in standard), interrupter.at
+    assert all(map(np.array_equal, found, standard[1]))
+    assert interrupter.at > 5
 
 
 def test_threads_that_read_and_step():

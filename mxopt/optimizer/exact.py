@@ -38,19 +38,18 @@ class Table:
 
     def __init__(self, who, weight, state, master):
         self.who, self.weight, self.state, self.master = who, weight, state, master
-        self.since = np.zeros(len(weight), np.int32)
         self.rule = self.last = None
         self.coming, self.made = None, False
         self.cursor = 0
         self._forget()
 
     def _forget(self):
-        """Begin a new log; no row lags behind."""
-        self.since.fill(0)
-        self.first = self.now = self.run = 0
-        self.double = self.single = self.until = self.others = None
-        self.calm, self.most = 0, 0.0
-        self.level = True  # whether all rows are known to be current
+        """Begin a new log; no row lags behind. All at once, for an interrupt."""
+        vars(self).update(
+            since=np.zeros(len(self.weight), np.int32), first=0, now=0, run=0,
+            double=None, single=None, until=None, others=None, calm=0, most=0.0,
+            level=True,  # whether all rows are known to be current
+        )  # fmt: skip
 
     @property
     def late(self):
@@ -74,21 +73,23 @@ class Table:
         self.weight, self.state = weight, state
 
     def settle(self):
-        """Note the last step, if it was made."""
-        if self.made:
-            rows, double, single = self.coming
-            last, self.last = self.last, (tuple(double), tuple(single))
-            changes = rows is not None and not (
-                _is_still(self.rule, double) or (self.rule.settles and last == self.last)
-            )
-            if changes:
-                self._log(double, single)
-                self.level = False
-            if not self.level:
-                self.since[rows] = self.now
-            self.coming, self.made = None, False
+        """Note the last step, if it was made; again from the start where an interrupt broke that off."""
+        if not self.made:
+            return
+        rows, double, single = self.coming
+        last = tuple(double), tuple(single)
+        changes = rows is not None and not (
+            _is_still(self.rule, double) or (self.rule.settles and last == self.last)
+        )
+        if changes:
+            self._log(double, single)
+        now, level = self.now + changes, self.level and not changes
+        if not level:
+            self.since[rows] = now
+        vars(self).update(now=now, level=level, last=last, coming=None, made=False)
 
     def _log(self, double, single):
+        """Write the scalars of the step `now`, which `settle` then counts."""
         at = self.now - self.first
         if self.double is None or at == len(self.double):
             self._make_room(len(double))
@@ -99,7 +100,6 @@ class Table:
             self.run = self.now
         if self.rule.can_rest:
             self._note_rate(double, single)
-        self.now += 1
 
     def _note_rate(self, double, single):
         """Keep the step from which on only the learning rate changes, and the largest rate since."""
@@ -118,13 +118,12 @@ class Table:
         kept = self.now - oldest
         begin = oldest - self.first
         room = max(2 * kept, 64)
+        made = {"first": oldest}
         for name, dtype in (("double", np.float64), ("single", np.float64), ("until", np.int32)):
-            old = getattr(self, name)
-            new = np.zeros((room, width) if dtype is np.float64 else room, dtype)
+            made[name] = np.zeros((room, width) if dtype is np.float64 else room, dtype)
             if kept:
-                new[:kept] = old[begin : begin + kept]
-            setattr(self, name, new)
-        self.first = oldest
+                made[name][:kept] = getattr(self, name)[begin : begin + kept]
+        vars(self).update(made)
 
     def catch_up(self, rows):
         """Catch up these rows, which ascend and are within the table."""
@@ -220,9 +219,8 @@ class Late(list):
             double = scalars.table[row]
             table.coming = rows, double, double if scalars.singles is None else scalars.singles[row]
             table.made = False
-            self.tables[index] = table
             self.stepped.append(table)
-            added.append((vars(table), {"made": True}))
+            added += [(self.tables, {index: table}), (vars(table), {"made": True})]
         ledger.added = added
 
     def _refuse_shared(self, index, table):
@@ -276,6 +274,8 @@ class Tables:
         """As `Updater.flush`."""
         for table in self.tables.values():
             table.flush()
+        # The caller may now write weights and states: where rows rest, the next step looks at all of them.
+        self.tables.clear()
 
     def pending(self, index):
         """As `Updater.pending`."""
