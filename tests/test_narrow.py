@@ -322,6 +322,24 @@ def test_a_width_for_each_parameter(tmp_path):
         mx.create("sgld").set_state_dtype({"*": "int8"})
 
 
+def test_groups_have_widths_of_their_own():
+    def made(width):
+        return mx.get_updater(mx.optimizer.Groups(mx.create("adam"), {"embed*": {"state_dtype": width}}))
+
+    updater, names = made("int8"), ["embed", "fc"]
+    weights, grads = ([np.ones(5000, np.float32) for _ in names] for _ in range(2))
+    updater(names, grads, weights)
+    assert [type(updater.states[name][0]) is Narrow for name in names] == [True, False]
+    saved, other = updater.get_states(), made("int8")
+    other.set_states(saved)
+    assert_same_bits(everything(other, []), everything(updater, []))
+    other = made(None)
+    with pytest.raises(mx.StateFileError, match="keeps mean of index 'embed' as int8-square"):
+        other.set_states(saved)
+    other.set_states(saved, convert=True)
+    assert type(other.states["embed"][0]) is np.ndarray
+
+
 def test_the_command_converts_widths(tmp_path):
     updater, _ = stepped(state_dtype="int8")
     for dump in (False, True):

@@ -85,6 +85,8 @@ def fitted(optimizer, key, state, convert):
     StateMismatch
         For another width, unless they are converted.
     """
+    if hasattr(optimizer, "optimizer_of"):  # groups
+        optimizer = optimizer.optimizer_of(key)
     if not getattr(optimizer, "_narrows", False) and not has_narrow(state):
         return state
     built = orders.template(optimizer)
