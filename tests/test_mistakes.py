@@ -89,6 +89,19 @@ MISTAKES = [
      "change lr_scheduler.base_lr", "o = mx.create('sgd', learning_rate=None, lr_scheduler=mx.lr_scheduler.FactorScheduler(5)); "
      "o.lr_scheduler.base_lr = 0.1"),
     ("mx.set_num_threads(0)", "must be an integer of 1 or more", "mx.set_num_threads(1)"),
+    ("mx.create('adam', epsilon=1e-46)", "must be 0 or a number that float32 holds, at least 1.2e-38",
+     "mx.create('adam', epsilon=1e-30)"),
+    # groups
+    ("mx.optimizer.Groups('adam', {})", "make one with create.'adam'", "mx.optimizer.Groups(mx.create('adam'), {})"),
+    ("mx.optimizer.Groups(mx.create('adam'), {'*_bias': {'weight_decay': 0}})", "pass wd=0",
+     "mx.optimizer.Groups(mx.create('adam'), {'*_bias': {'wd': 0}})"),
+    ("mx.optimizer.Groups(mx.create('adam'), {'*_bias': {'rescale_grad': 2}})", "give it to the optimizer of the rest",
+     "mx.optimizer.Groups(mx.create('adam', rescale_grad=2), {})"),
+    ("warn:mx.get_updater(mx.optimizer.Groups(mx.create('sgd'), {'b*': {'wd': 0}}))(0, g, w)", "pass param_idx2name",
+     "mx.get_updater(mx.optimizer.Groups(mx.create('sgd'), {'b*': {'wd': 0}}, param_idx2name={0: 'bias'}))(0, g, w)"),
+    ("mx.get_updater(mx.optimizer.Groups(mx.create('sgd'), {})).get_states(dump_optimizer=True)",
+     "can name it; save without dump_optimizer",
+     "mx.get_updater(mx.optimizer.Groups(mx.create('sgd'), {})).get_states()"),
     # order
     ("mx.get_updater('adam')", "make one with create.'adam'", "mx.get_updater(mx.create('adam'))"),
     ("mx.get_updater(mx.Adam)", "make one with create.'adam'", "mx.get_updater(mx.create('adam'))"),

@@ -62,6 +62,8 @@ class Groups(Optimizer):
     {None: ['fc_weight'], '*_bias': ['fc_bias'], 'head_*': ['head_weight']}
     """
 
+    cure_of_unnamed = ""
+
     def __init__(
         self,
         optimizer: Optimizer,

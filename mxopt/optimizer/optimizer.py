@@ -295,6 +295,8 @@ class Optimizer(Rates, RuleScalars):
     #: Whether none of `_PATH` is overridden.
     _usual_path = False
     takes_lists = True
+    #: What to do so that a file can name a class that is not registered, if that can be done.
+    cure_of_unnamed = "register the class, or "
     #: Whether MXNet 1.9 passes tuples of tensors to `update_multi_precision`, whatever its parameter names.
     aggregates = False
     #: Whether `state_slots` defines how states are built, rather than an overridden `create_state`.

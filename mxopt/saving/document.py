@@ -40,7 +40,7 @@ def describe(updater, dump_optimizer=False):
         if dialect.registry.classes.get(name) is not type(optimizer):
             raise StateMismatch(
                 f"the optimizer is a {type(optimizer).__name__}, which is not registered, so no file can "
-                "name it; register the class, or save without dump_optimizer"
+                f"name it; {optimizer.cure_of_unnamed}save without dump_optimizer"
             )
         attributes.check_steps(optimizer, "this")
         described["attributes"], attached = attributes.described(optimizer)
