@@ -292,6 +292,27 @@ def test_another_array_under_the_same_index_is_refused_while_rows_lag_behind():
     steps(updater, other, 5, 6)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weight, _: weight.setflags(write=False), "weight of index 'table' is updated in place"),
+        (lambda _, state: state[1].setflags(write=False), "state 'var' of index 'table' is updated"),
+        (lambda weight, _: weight.resize((8, WIDTH), refcheck=False), r"must fit .* of shape \(8, 6\)"),
+    ],
+    ids=["weight", "state", "resized"],
+)  # fmt: skip
+@pytest.mark.parametrize("call", ["flush", "catch_up", "get_states"])
+def test_arrays_that_can_no_longer_be_caught_up_are_named(call, change, message):
+    updater, weight = updater_of("adam", "exact"), table("float32")
+    steps(updater, weight, 0, 5)
+    change(weight, updater.states["table"])
+    before, late = weight.copy(), updater.pending("table")
+    with pytest.raises(ValueError, match=message):
+        getattr(updater, call)(*(("table", [1]) if call == "catch_up" else ()))
+    np.testing.assert_array_equal(weight, before)
+    np.testing.assert_array_equal(updater.pending("table"), late)
+
+
 @names
 @pytest.mark.parametrize("dtype", ["float32", "masters"])
 def test_values_written_after_a_flush_go_on_as_with_standard_updates(name, dtype):

@@ -27,17 +27,17 @@ class Table:
 
     Parameters
     ----------
-    who : str
-        The weight, as messages call it.
+    optimizer : Optimizer
+    index : int or str
     weight : ndarray
     state : state
         As the updater keeps it.
-    master : int
-        Where the float32 master is in it, or -1.
     """
 
-    def __init__(self, who, weight, state, master):
-        self.who, self.weight, self.state, self.master = who, weight, state, master
+    def __init__(self, optimizer, index, weight, state):
+        self.optimizer, self.index, self.weight, self.state = optimizer, index, weight, state
+        self.who = f"weight of {checks.who(optimizer, index)}"
+        self.master = optimizer.master_position if optimizer.multi_precision else -1
         self.rule = self.last = None
         self.coming, self.made = None, False
         self.cursor = 0
@@ -138,9 +138,11 @@ class Table:
         zeros = np.zeros((min(together, len(rows)), *weight.shape[1:]), weight.dtype)
         for begin in range(0, len(rows), together):
             part = rows[begin : begin + together]
-            plan = kernels.Plan(
-                self.rule, [weight], [zeros[: len(part)]], [self.state], self.master, [part], True
-            )
+            call = [weight], [zeros[: len(part)]], [self.state]
+            try:
+                plan = kernels.Plan(self.rule, *call, self.master, [part], True)
+            except kernels.Refused as error:  # an array was resized or made read-only since
+                raise self.optimizer._refused(error, [self.index], *call, self.rule) from None
             log = self.double[:count], self.single[:count], self.until[:count]
             kernels.replay_steps(plan, self.rule, *log, self.since, self.first, self.calm, self.most)
 
@@ -197,12 +199,11 @@ class Late(list):
 
     def before_step(self, indices, weights, grads, states, rule, scalars, ledger):
         """Catch up the rows that a checked step is about to touch, and let its ledger note it in the logs."""
-        optimizer, coming = self.optimizer, []
-        master = optimizer.master_position if optimizer.multi_precision else -1
+        coming = []
         for position, (index, weight, grad, state) in enumerate(zip(indices, weights, grads, states)):
             table = self.tables.get(index)
             if table is None and isinstance(grad, RowSparseArray):
-                table = Table(f"weight of {checks.who(optimizer, index)}", weight, state, master)
+                table = Table(self.optimizer, index, weight, state)
                 self._refuse_shared(index, table)
             if table is not None:
                 table.follow(weight, state, rule)
