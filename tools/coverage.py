@@ -21,7 +21,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         left_out = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
-        for name in ("mxopt", "tests"):
+        for name in ("mxopt", "tests", "docs"):
             shutil.copytree(ROOT / name, copy / name, ignore=left_out)
         for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, copy)
