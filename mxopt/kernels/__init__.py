@@ -122,11 +122,6 @@ STORAGE_DTYPES = _engine.use_storage(_module.STORAGE)
 #: How the arrays of `Narrow` are kept, by name: whether blocks of them have scales.
 QUANTISERS = _engine.quantisers()
 
-# FTML divides a negated sum. Where that is NaN, its sign is up to the compiler, and differs between a plain
-# loop and one over tiles; so 16-bit arrays of every layout take the same loop.
-for _name in ("ftml", "ftml_v1"):
-    _module.RULES[_name].pop("narrow", None)
-
 #: Every rule of the chosen instruction set, by name.
 RULES = {name: Rule(name, entry) for name, entry in _module.RULES.items()}
 _engine.use_rules(RULES)

@@ -1042,7 +1042,7 @@ cdef class Plan:
                 total = 0
                 for block in range(first, first + (self.tensors[i].size + SUM_BLOCK - 1) // SUM_BLOCK):
                     total += c.sums[block * c.nsums + k]
-                into[i * width + (k if columns == NULL else columns[k])] = total
+                into[i * width + (k if columns == NULL else columns[k])] = total if total == total else NAN  # one sign
         mxopt_give_back(control)
 
     cdef Py_ssize_t together(self, Py_ssize_t i, Py_ssize_t* count) noexcept:

@@ -24,9 +24,9 @@ cdef void adabelief(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         m = beta1 * (mean[i] - g) + g
         surprise = (m - g) * (m - g)
         v = beta2 * (var[i] - surprise) + surprise + epsilon
-        mean[i] = m
-        var[i] = v
-        weight[i] = weight[i] - lr * (m / (root(v) + epsilon))
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
+        weight[i] = same_nan(weight[i] - lr * (m / (root(v) + epsilon)))
 
 
 register("adabelief", <rule_fn>adabelief[float], <rule_fn>adabelief[double], sizeof(AdaBeliefScalars),

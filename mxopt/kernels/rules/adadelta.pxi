@@ -22,12 +22,12 @@ cdef inline void adadelta_span(real** arrays, Py_ssize_t n, const double* scalar
             g = g + wd * weight[i]
         a = acc_g[i] * rho + (rest * g * g if v1 else rest * (g * g))
         d = root(acc_delta[i] + epsilon) / root(a + epsilon) * g
-        acc_g[i] = a
-        acc_delta[i] = acc_delta[i] * rho + (rest * d * d if v1 else rest * (d * d))
+        acc_g[i] = same_nan(a)
+        acc_delta[i] = same_nan(acc_delta[i] * rho + (rest * d * d if v1 else rest * (d * d)))
         if v1:  # no learning rate, and a decay that the accumulators do not see
-            weight[i] = weight[i] - (d + wd * weight[i])
+            weight[i] = same_nan(weight[i] - (d + wd * weight[i]))
         else:
-            weight[i] = weight[i] - lr * d
+            weight[i] = same_nan(weight[i] - lr * d)
 
 
 cdef void adadelta(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -35,9 +35,10 @@ cdef void factored_sums(const Rows* r, real* unused) noexcept nogil:
             for i in range(piece):
                 grads[i] = clipped(grad[p + i] * rescale, clip)
             for i in range(piece):
-                columns[p + i] = columns[p + i] + <double>grads[i] * <double>grads[i]
+                columns[p + i] = same_nan(columns[p + i] + <double>grads[i] * <double>grads[i])
             r.row_sums[row] += squares(<const real*>grads, piece)
             p += PIECE
+        r.row_sums[row] = same_nan(r.row_sums[row])
         grad += r.width
 
 
@@ -83,7 +84,7 @@ cdef void factored_step(const Rows* r, real* unused) noexcept nogil:
     for row in range(r.count):
         for i in range(r.width):
             u = factored_update(clipped(grad[i] * rescale, clip), rows[row], columns[i], mean, inverse, least)
-            weight[i] = fused(-step, u, weight[i] * kept)
+            weight[i] = same_nan(fused(-step, u, weight[i] * kept))
         weight += r.width
         grad += r.width
 
@@ -167,8 +168,8 @@ cdef void adafactor_vector(real** arrays, Py_ssize_t n, const double* scalars) n
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         v = interpolated(var[i], g * g, share)
-        var[i] = v
-        weight[i] = fused(-step, vector_update(g, v, least), weight[i] * kept)
+        var[i] = same_nan(v)
+        weight[i] = same_nan(fused(-step, vector_update(g, v, least), weight[i] * kept))
 
 
 cdef str ADAFACTOR_SCALARS = "kept step rescale_grad clip_gradient share least weight_size update_size"

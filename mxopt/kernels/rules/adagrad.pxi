@@ -18,11 +18,11 @@ cdef inline void adagrad_span(real** arrays, Py_ssize_t n, const double* scalars
         if not v1:
             g = g + wd * weight[i]
         h = history[i] + g * g
-        history[i] = h
+        history[i] = same_nan(h)
         if v1:  # epsilon inside the root, and a decay that the history does not see
-            weight[i] = weight[i] - lr * (g / root(h + epsilon) + wd * weight[i])
+            weight[i] = same_nan(weight[i] - lr * (g / root(h + epsilon) + wd * weight[i]))
         else:
-            weight[i] = weight[i] - lr * (g / (root(h) + epsilon))
+            weight[i] = same_nan(weight[i] - lr * (g / (root(h) + epsilon)))
 
 
 cdef void adagrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

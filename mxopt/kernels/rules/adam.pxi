@@ -23,9 +23,9 @@ cdef inline void adam_span(real** arrays, Py_ssize_t n, const double* scalars,
         g = decayed(grad[i] * rescale, weight[i] * wd, clip, clips_decay)
         m = beta1 * mean[i] + rest1 * g
         v = beta2 * var[i] + rest2 * g * g
-        mean[i] = m
-        var[i] = v
-        weight[i] = weight[i] - lr * m / (root(v) + epsilon)
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
+        weight[i] = same_nan(weight[i] - lr * m / (root(v) + epsilon))
 
 
 cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -20,13 +20,13 @@ cdef inline void adamax_span(real** arrays, Py_ssize_t n, const double* scalars,
         g = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         m = mean[i] * beta1 + rest1 * g
         u = larger(beta2 * norm[i], magnitude(g))
-        mean[i] = m
-        norm[i] = u
+        mean[i] = same_nan(m)
+        norm[i] = same_nan(u)
         if v1:
             # Without epsilon 0/0 is left: nothing happens there, where 1.9 makes NaN for good.
-            weight[i] = weight[i] - lr * m / (<real>1 if u == 0 else u)
+            weight[i] = same_nan(weight[i] - lr * m / (<real>1 if u == 0 else u))
         else:
-            weight[i] = weight[i] - lr * (m / (u + epsilon))
+            weight[i] = same_nan(weight[i] - lr * (m / (u + epsilon)))
 
 
 cdef void adamax(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -24,9 +24,9 @@ cdef void adamw(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
         # The weighted means without a 1 - beta, which would be off by the rounding of beta.
         m = beta1 * (mean[i] - g) + g
         v = beta2 * (var[i] - g2) + g2
-        mean[i] = m
-        var[i] = v
-        weight[i] = weight[i] - lr * (m / (root(v) + epsilon) + wd * weight[i])
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
+        weight[i] = same_nan(weight[i] - lr * (m / (root(v) + epsilon) + wd * weight[i]))
 
 
 register("adamw", <rule_fn>adamw[float], <rule_fn>adamw[double], sizeof(AdamWScalars),

@@ -22,21 +22,22 @@ cdef inline void adan_span(real** arrays, Py_ssize_t n, const double* scalars, b
         real step = <real>s.step_size, step_change = <real>s.step_change
         real correct3 = <real>s.root_correct3, before = <real>s.before, after = <real>s.after
         double inverse3 = inverse_of(correct3), inverse_after = inverse_of(after)
-        real g, m, d, v, ahead, divisor
+        real g, m, d, v, w, ahead, divisor
         Py_ssize_t i
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         d = <real>0 if first else g - previous[i]
-        previous[i] = g
+        previous[i] = same_nan(g)
         m = fused(rest1, g - mean[i], mean[i])
         ahead = beta2 * d + g
         d = fused(rest2, d, beta2 * change[i])
         v = beta3 * var[i] + rest3 * ahead * ahead
-        mean[i] = m
-        change[i] = d
-        var[i] = v
+        mean[i] = same_nan(m)
+        change[i] = same_nan(d)
+        var[i] = same_nan(v)
         divisor = over(root(v), correct3, inverse3) + epsilon
-        weight[i] = over(weight[i] * before - step * m / divisor - step_change * d / divisor, after, inverse_after)
+        w = weight[i] * before - step * m / divisor - step_change * d / divisor
+        weight[i] = same_nan(over(w, after, inverse_after))
 
 
 cdef void adan(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -25,11 +25,11 @@ cdef void ademamix(real** arrays, Py_ssize_t n, const double* scalars) noexcept 
         m = rest1 * g + beta1 * mean[i]
         f = rest3 * g + beta3 * slow[i]
         v = rest2 * (g * g) + beta2 * var[i]
-        mean[i] = m
-        slow[i] = f
-        var[i] = v
+        mean[i] = same_nan(m)
+        slow[i] = same_nan(f)
+        var[i] = same_nan(v)
         m = (over(m, correct1, inverse1) + alpha * f) / (root(over(v, correct2, inverse2)) + epsilon)
-        weight[i] = weight[i] - lr * (m + wd * weight[i])
+        weight[i] = same_nan(weight[i] - lr * (m + wd * weight[i]))
 
 
 register("ademamix", <rule_fn>ademamix[float], <rule_fn>ademamix[double], sizeof(AdEMAMixScalars),

@@ -22,15 +22,15 @@ cdef void adopt(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
     if s.first != 0:
         for i in range(n):
             g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
-            var[i] = var[i] + g * g
+            var[i] = same_nan(var[i] + g * g)
         return
     for i in range(n):
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         m = clipped(g / larger(root(var[i]), epsilon), bound)
         m = fused(rest1, m - mean[i], mean[i])
-        mean[i] = m
-        var[i] = beta2 * var[i] + rest2 * g * g
-        weight[i] = fused(-lr, m, fused(-decay, weight[i], weight[i]))
+        mean[i] = same_nan(m)
+        var[i] = same_nan(beta2 * var[i] + rest2 * g * g)
+        weight[i] = same_nan(fused(-lr, m, fused(-decay, weight[i], weight[i])))
 
 
 register("adopt", <rule_fn>adopt[float], <rule_fn>adopt[double], sizeof(AdoptScalars),

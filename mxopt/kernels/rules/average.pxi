@@ -11,7 +11,7 @@ cdef void average(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real rate = <real>(<const AverageScalars*>scalars).rate
         Py_ssize_t i
     for i in range(n):
-        average[i] = average[i] + rate * (weight[i] - average[i])
+        average[i] = same_nan(average[i] + rate * (weight[i] - average[i]))
 
 
 register("average", <rule_fn>average[float], <rule_fn>average[double], sizeof(AverageScalars), "average weight", "rate")

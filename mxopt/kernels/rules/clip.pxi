@@ -18,7 +18,7 @@ cdef void scale(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
     cdef real factor = <real>(<const ScaleScalars*>scalars).factor
     cdef Py_ssize_t i
     for i in range(n):
-        array[i] = array[i] * factor
+        array[i] = same_nan(array[i] * factor)
 
 
 register("square_sum", <rule_fn>square_sum[float], <rule_fn>square_sum[double], sizeof(ScaleScalars), "array",

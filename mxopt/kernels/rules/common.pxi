@@ -20,6 +20,7 @@ cdef extern from "<math.h>" nogil:
     float copysignf(float, float)
     double copysign(double, double)
     const float INFINITY
+    const float NAN
 
 ctypedef void (*rule_fn)(void** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
 
@@ -61,6 +62,12 @@ cdef inline real magnitude(real x) noexcept nogil:
 cdef inline real larger(real x, real y) noexcept nogil:
     # NaN if either is, as NumPy and MXNet have it.
     return x if x > y else (x if x != x else y)
+
+
+cdef inline real same_nan(real x) noexcept nogil:
+    # What a rule writes. C leaves a NaN's sign and payload to the compiler, which orders operands as it likes, in one
+    # instruction set and in the elements left over from its vectors otherwise than elsewhere.
+    return x if x == x else <real>NAN
 
 
 cdef inline bint overflowed(real rescale) noexcept nogil:

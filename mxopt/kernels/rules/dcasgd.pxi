@@ -23,8 +23,8 @@ cdef inline void dcasgd_span(real** arrays, Py_ssize_t n, const double* scalars,
         Py_ssize_t i
     for i in range(n):
         w = weight[i]
-        weight[i] = w - lr * compensated(clipped(rescale * grad[i], clip), wd * w, w - previous[i], lamda, v1)
-        previous[i] = w
+        weight[i] = same_nan(w - lr * compensated(clipped(rescale * grad[i], clip), wd * w, w - previous[i], lamda, v1))
+        previous[i] = same_nan(w)
 
 
 cdef inline void dcasgd_mom_span(real** arrays, Py_ssize_t n, const double* scalars, bint v1) noexcept nogil:
@@ -41,9 +41,9 @@ cdef inline void dcasgd_mom_span(real** arrays, Py_ssize_t n, const double* scal
         w = weight[i]
         g = compensated(clipped(rescale * grad[i], clip), wd * w, w - previous[i], lamda, v1)
         m = momentum * mom[i] - lr * g
-        mom[i] = m
-        weight[i] = w + m
-        previous[i] = w
+        mom[i] = same_nan(m)
+        weight[i] = same_nan(w + m)
+        previous[i] = same_nan(w)
 
 
 cdef void dcasgd(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -26,10 +26,10 @@ cdef inline void ftml_span(real** arrays, Py_ssize_t n, const double* scalars,
         v = beta2 * var[i] + rest2 * (g * g)
         stepped = rate * (root(over(v, correct2, inverse2)) + epsilon)
         sum_ = beta1 * z[i] + rest1 * g - (stepped - beta1 * d[i]) * weight[i]
-        var[i] = v
-        d[i] = stepped
-        z[i] = sum_
-        weight[i] = -sum_ / stepped
+        var[i] = same_nan(v)
+        d[i] = same_nan(stepped)
+        z[i] = same_nan(sum_)
+        weight[i] = same_nan(-sum_ / stepped)
 
 
 cdef void ftml(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

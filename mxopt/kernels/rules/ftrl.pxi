@@ -20,17 +20,17 @@ cdef inline void ftrl_span(real** arrays, Py_ssize_t count, const double* scalar
         g = clipped(rescale * grad[i], clip)
         total = n[i] + g * g
         linear = z[i] + (g - over((root(total) - root(n[i])) * weight[i], lr, inverse))
-        n[i] = total
-        z[i] = linear
+        n[i] = same_nan(total)
+        z[i] = same_nan(linear)
         scale = over(beta + root(total), lr, inverse) + wd
         beyond = magnitude(linear) - lamda1
         if v1:
             # The same but for the sign of the zeros.
             g = lamda1 if linear > 0 else (-lamda1 if linear < 0 else <real>0)
-            weight[i] = (g - linear) / scale * (<real>0 if beyond <= 0 else <real>1)
+            weight[i] = same_nan((g - linear) / scale * (<real>0 if beyond <= 0 else <real>1))
         else:
             beyond = <real>0 if beyond <= 0 else beyond
-            weight[i] = (beyond if linear < 0 else -beyond) / scale
+            weight[i] = same_nan((beyond if linear < 0 else -beyond) / scale)
 
 
 cdef void ftrl(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -124,10 +124,10 @@ cdef inline void descend(real* weight, const real* grad, Py_ssize_t n, real resc
         ask_for_tile(weight + ahead, n)
     if divides:
         for i in range(n):
-            weight[i] = weight[i] - lr * (prepared(grad[i], rescale, clip, clips) / scale)
+            weight[i] = same_nan(weight[i] - lr * (prepared(grad[i], rescale, clip, clips) / scale))
     else:
         for i in range(n):
-            weight[i] = weight[i] - lr * over(prepared(grad[i], rescale, clip, clips), scale, inverse)
+            weight[i] = same_nan(weight[i] - lr * over(prepared(grad[i], rescale, clip, clips), scale, inverse))
 
 
 cdef inline void groupadagrad_lanes(real** arrays, Py_ssize_t n, const double* scalars, bint clips) noexcept nogil:
@@ -155,7 +155,7 @@ cdef inline void groupadagrad_lanes(real** arrays, Py_ssize_t n, const double* s
                 scale[k] = sum_of_squares(grad + (row + k) * n, n, rescale, clip, clips)
         for k in range(abreast):
             scale[k] = history[row + k] + scale[k] / <real>n
-            history[row + k] = scale[k]
+            history[row + k] = same_nan(scale[k])
         for k in range(abreast):
             scale[k] = root(scale[k]) + epsilon
             inverse[k] = inverse_of(scale[k])
@@ -230,7 +230,7 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
             begin += TILE
         for k in range(abreast):
             h = history[row + k] + total[k] / <real>n
-            history[row + k] = h
+            history[row + k] = same_nan(h)
             scale = root(h + epsilon) if v1 else root(h) + epsilon
             inverse = inverse_of(scale)
             begin = (row + k) * n
@@ -238,7 +238,7 @@ cdef inline void groupadagrad_rows(real** arrays, Py_ssize_t n, const double* sc
                 end = min(begin + TILE, (row + k + 1) * n)
                 ask_for_tile(grad + ABREAST * n + begin, end - begin)  # for the next rows' first look
                 for i in range(begin, end):
-                    weight[i] = weight[i] - over(lr * clipped(rescale * grad[i], clip), scale, inverse)
+                    weight[i] = same_nan(weight[i] - over(lr * clipped(rescale * grad[i], clip), scale, inverse))
                 begin += TILE
         row += ABREAST
 

@@ -37,8 +37,8 @@ cdef inline void lamb_first_of(real** arrays, Py_ssize_t n, const double* scalar
             g = clipped(grad[p + i] * rescale, clip)
             m = beta1 * mean[p + i] + rest1 * g
             v = beta2 * var[p + i] + rest2 * g * g
-            mean[p + i] = m
-            var[p + i] = v
+            mean[p + i] = same_nan(m)
+            var[p + i] = same_nan(v)
             m, v = part_of(m, correct1, inverse1, in_turn), part_of(v, correct2, inverse2, in_turn)
             update[i] = lamb_direction(m, v, weight[p + i], epsilon, wd, wide)
         if half:
@@ -86,7 +86,7 @@ cdef inline void lamb_last(real** arrays, Py_ssize_t n, const double* scalars, b
         Py_ssize_t i
     for i in range(n):
         m, v = over(mean[i], correct1, inverse1), over(var[i], correct2, inverse2)
-        weight[i] = weight[i] - lr * lamb_direction(m, v, weight[i], epsilon, wd, wide)
+        weight[i] = same_nan(weight[i] - lr * lamb_direction(m, v, weight[i], epsilon, wd, wide))
 
 
 cdef void lamb(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

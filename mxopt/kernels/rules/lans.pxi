@@ -51,8 +51,8 @@ cdef inline void lans_moments_of(real** arrays, Py_ssize_t n, const double* scal
             g = clipped(grad[p + i] * rescale / norm, clip)
             m = beta1 * mean[p + i] + rest1 * g
             v = beta2 * var[p + i] + rest2 * g * g
-            mean[p + i] = m
-            var[p + i] = v
+            mean[p + i] = same_nan(m)
+            var[p + i] = same_nan(v)
             divisor = root(part_of(v, correct2, inverse2, in_turn)) + epsilon
             share = <real>1 / divisor
             by_mean[i] = part_of(part_of(m, correct1, inverse1, in_turn), divisor, share, in_turn) + wd * weight[p + i]
@@ -91,7 +91,7 @@ cdef void lans(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         divisor = root(var[i] / correct2) + epsilon
         decay = wd * weight[i]
         m = over(mean[i], correct1, inverse1)
-        weight[i] = weight[i] - (by_mean * (m / divisor + decay) + by_now * (g / divisor + decay))
+        weight[i] = same_nan(weight[i] - (by_mean * (m / divisor + decay) + by_now * (g / divisor + decay)))
 
 
 cdef str LANS_SCALARS = ("lr wd rescale_grad clip_gradient beta1 beta2 epsilon lower_bound upper_bound correct1 "

@@ -24,9 +24,9 @@ cdef void laprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         v = beta2 * var[i] + rest2 * g * g
         m = fused(share, g / (root(over(v, correct2, inverse2)) + epsilon), beta1 * mean[i])
         w = fused(-scale, m, weight[i])
-        mean[i] = m
-        var[i] = v
-        weight[i] = fused(-decay, w, w)
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
+        weight[i] = same_nan(fused(-decay, w, w))
 
 
 register("laprop", <rule_fn>laprop[float], <rule_fn>laprop[double], sizeof(LaPropScalars),

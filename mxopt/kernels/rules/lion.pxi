@@ -19,8 +19,8 @@ cdef void lion(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         Py_ssize_t i
     for i in range(n):
         g = clipped(rescale * grad[i], clip)
-        weight[i] = weight[i] * kept - lr * sign(fused(g, rest1, mom[i] * beta1))
-        mom[i] = fused(g, rest2, mom[i] * beta2)
+        weight[i] = same_nan(weight[i] * kept - lr * sign(fused(g, rest1, mom[i] * beta1)))
+        mom[i] = same_nan(fused(g, rest2, mom[i] * beta2))
 
 
 register("lion", <rule_fn>lion[float], <rule_fn>lion[double], sizeof(LionScalars),

@@ -68,9 +68,9 @@ cdef void madgrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         q = squares_[i] + step * g * g
         t = fused(step, g, total[i])
-        squares_[i] = q
-        total[i] = t
-        weight[i] = weight[i] * kept * rest + share * (start[i] - t / (cube_root(q) + epsilon))
+        squares_[i] = same_nan(q)
+        total[i] = same_nan(t)
+        weight[i] = same_nan(weight[i] * kept * rest + share * (start[i] - t / (cube_root(q) + epsilon)))
 
 
 cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -91,9 +91,9 @@ cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noex
         w = w + total[i] / (cube_root(squares_[i]) + epsilon)
         q = squares_[i] + step * g * g
         t = fused(step, g, total[i])
-        squares_[i] = q
-        total[i] = t
-        weight[i] = w - t / (cube_root(q) + epsilon)
+        squares_[i] = same_nan(q)
+        total[i] = same_nan(t)
+        weight[i] = same_nan(w - t / (cube_root(q) + epsilon))
 
 
 register("madgrad", <rule_fn>madgrad[float], <rule_fn>madgrad[double], sizeof(MadgradScalars),

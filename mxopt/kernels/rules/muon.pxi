@@ -24,9 +24,9 @@ cdef void muon(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         g = clipped(grad[i] * rescale, clip)
         m = fused(rest1, g - mean[i], mean[i])
         v = beta2 * var[i] + rest2 * g * g
-        mean[i] = m
-        var[i] = v
-        weight[i] = weight[i] * kept - step * m / (over(root(v), correct2, inverse2) + epsilon)
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
+        weight[i] = same_nan(weight[i] * kept - step * m / (over(root(v), correct2, inverse2) + epsilon))
 
 
 register("muon", <rule_fn>muon[float], <rule_fn>muon[double], sizeof(MuonScalars),

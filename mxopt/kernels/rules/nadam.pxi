@@ -26,11 +26,11 @@ cdef inline void nadam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         g = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         m = mean[i] * beta1 + rest1 * g
         v = var[i] * beta2 + (rest2 * g * g if v1 else rest2 * (g * g))
-        mean[i] = m
-        var[i] = v
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
         ahead = mean_share * over(m, mean_correction, by_mean) + grad_share * over(g, grad_correction, by_grad)
         scale = root(v / var_correction) + epsilon
-        weight[i] = weight[i] - (lr * ahead / scale if v1 else lr * (ahead / scale))
+        weight[i] = same_nan(weight[i] - (lr * ahead / scale if v1 else lr * (ahead / scale)))
 
 
 cdef void nadam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

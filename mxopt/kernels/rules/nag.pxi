@@ -12,11 +12,11 @@ cdef inline void nag_span(real** arrays, Py_ssize_t n, const double* scalars, bi
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
         m = mom[i] * momentum - lr * g
-        mom[i] = m
+        mom[i] = same_nan(m)
         if on_master:
-            weight[i] = weight[i] + (momentum * m - lr * g)
+            weight[i] = same_nan(weight[i] + (momentum * m - lr * g))
         else:
-            weight[i] = weight[i] + momentum * m - lr * g
+            weight[i] = same_nan(weight[i] + momentum * m - lr * g)
 
 
 cdef void nag(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -43,8 +43,8 @@ cdef void nag_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         m = momentum * mom[i]
         w = weight[i]
         w = w - m + ahead * (m - lr * (g + wd * w))
-        weight[i] = w
-        mom[i] = m - lr * (g + wd * w)
+        weight[i] = same_nan(w)
+        mom[i] = same_nan(m - lr * (g + wd * w))
 
 
 register("nag", <rule_fn>nag[float], <rule_fn>nag[double], sizeof(SgdMomScalars),

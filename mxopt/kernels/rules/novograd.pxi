@@ -37,8 +37,8 @@ cdef void novograd(real** arrays, Py_ssize_t n, const double* scalars) noexcept 
         w = weight[i] * before
         m = fused(wd, w, over(clipped(grad[i] * rescale, clip), divisor, inverse))
         m = beta1 * mean[i] + share * m
-        mean[i] = m
-        weight[i] = fused(-lr, m, w)
+        mean[i] = same_nan(m)
+        weight[i] = same_nan(fused(-lr, m, w))
 
 
 cdef str NOVOGRAD_SCALARS = "lr wd rescale_grad clip_gradient beta1 share before divisor var"

@@ -70,10 +70,10 @@ cdef void prodigy(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         m = fused(mean_share, g, beta1 * mean[i])
         v = beta2 * var[i] + var_share * g * g
         w = fused(-decay, weight[i], weight[i])
-        mean[i] = m
-        var[i] = v
-        distance[i] = fused(distance_share, g, beta3 * distance[i])
-        weight[i] = w - step * m / (root(v) + epsilon)
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
+        distance[i] = same_nan(fused(distance_share, g, beta3 * distance[i]))
+        weight[i] = same_nan(w - step * m / (root(v) + epsilon))
 
 
 cdef str PRODIGY_SCALARS = ("wd decay rescale_grad clip_gradient beta1 beta2 beta3 mean_share var_share distance_share "

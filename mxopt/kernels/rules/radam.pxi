@@ -25,12 +25,12 @@ cdef inline void radam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         m = fused(rest1, g - mean[i], mean[i])
         v = beta2 * var[i] + rest2 * g * g
-        mean[i] = m
-        var[i] = v
+        mean[i] = same_nan(m)
+        var[i] = same_nan(v)
         m = over(m, correct1, inverse1) * lr
         if rectified:
             m = m * (root_correct2 / (root(v) + epsilon)) * factor
-        weight[i] = weight[i] * kept - m
+        weight[i] = same_nan(weight[i] * kept - m)
 
 
 cdef void radam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -20,9 +20,9 @@ cdef inline void rmsprop_span(real** arrays, Py_ssize_t count, const double* sca
     for i in range(count):
         x = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         square = rest * (x * x) + rho * n[i]
-        n[i] = square
+        n[i] = same_nan(square)
         step = lr * (x / root(square + epsilon)) if v1 else lr * x / (root(square) + epsilon)
-        weight[i] = clipped(weight[i] - step, clip_weights)
+        weight[i] = same_nan(clipped(weight[i] - step, clip_weights))
 
 
 cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const double* scalars,
@@ -44,10 +44,10 @@ cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const do
         square = (rest * x * x if v1 else rest * (x * x)) + rho * n[i]
         mean = rest * x + rho * g[i]
         d = momentum * delta[i] - lr * x / root(square - mean * mean + epsilon)
-        n[i] = square
-        g[i] = mean
-        delta[i] = d
-        weight[i] = clipped(weight[i] + d, clip_weights)
+        n[i] = same_nan(square)
+        g[i] = same_nan(mean)
+        delta[i] = same_nan(d)
+        weight[i] = same_nan(clipped(weight[i] + d, clip_weights))
 
 
 cdef void rmsprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

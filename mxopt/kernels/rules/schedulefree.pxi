@@ -20,8 +20,8 @@ cdef void schedulefreesgd(real** arrays, Py_ssize_t n, const double* scalars) no
         Py_ssize_t i
     for i in range(n):
         g = clipped(grad[i] * rescale, clip) + wd * weight[i]
-        weight[i] = fused(ahead, g, interpolated(weight[i], z[i], toward))
-        z[i] = fused(-lr, g, z[i])
+        weight[i] = same_nan(fused(ahead, g, interpolated(weight[i], z[i], toward)))
+        z[i] = same_nan(fused(-lr, g, z[i]))
 
 
 cdef void schedulefreeadamw(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -41,10 +41,10 @@ cdef void schedulefreeadamw(real** arrays, Py_ssize_t n, const double* scalars) 
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         v = beta2 * var[i] + rest2 * g * g
-        var[i] = v
+        var[i] = same_nan(v)
         g = g / (root(over(v, correct2, inverse2)) + epsilon) + wd * weight[i]
-        weight[i] = fused(ahead, g, interpolated(weight[i], z[i], toward))
-        z[i] = fused(-lr, g, z[i])
+        weight[i] = same_nan(fused(ahead, g, interpolated(weight[i], z[i], toward)))
+        z[i] = same_nan(fused(-lr, g, z[i]))
 
 
 cdef str SCHEDULE_FREE_SCALARS = ("lr wd rescale_grad clip_gradient toward ahead beta2 epsilon correct2 weight_sum "

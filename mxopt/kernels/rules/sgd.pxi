@@ -17,7 +17,7 @@ cdef void sgd(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil
         Py_ssize_t i
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
-        weight[i] = weight[i] - lr * g
+        weight[i] = same_nan(weight[i] - lr * g)
 
 
 cdef void sgd_mom(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -32,8 +32,8 @@ cdef void sgd_mom(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
         m = mom[i] * momentum - lr * g
-        mom[i] = m
-        weight[i] = weight[i] + m
+        mom[i] = same_nan(m)
+        weight[i] = same_nan(weight[i] + m)
 
 
 # MXNet 1.9 (multi_sgd_update, multi_sgd_mom_update) multiplies the rates out, and rescales with the rate when
@@ -50,7 +50,7 @@ cdef void sgd_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         Py_ssize_t i
     for i in range(n):
         # The zero is the momentum term; adding it keeps a zero decay positive.
-        weight[i] = weight[i] + (<real>0 - decay * weight[i] - rate * clipped(rescale * grad[i], clip))
+        weight[i] = same_nan(weight[i] + (<real>0 - decay * weight[i] - rate * clipped(rescale * grad[i], clip)))
 
 
 cdef void sgd_mom_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -68,8 +68,8 @@ cdef void sgd_mom_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcep
         Py_ssize_t i
     for i in range(n):
         m = momentum * mom[i] - decay * weight[i] - rate * clipped(rescale * grad[i], clip)
-        mom[i] = m
-        weight[i] = weight[i] + m
+        mom[i] = same_nan(m)
+        weight[i] = same_nan(weight[i] + m)
 
 
 # MXNet 1.9's sgd_update, the operator for one tensor; it serves NAG and LBSGD.
@@ -84,7 +84,7 @@ cdef void sgd_single_v1(real** arrays, Py_ssize_t n, const double* scalars) noex
         real rate = lr if clips else lr * <real>s.rescale_grad
         Py_ssize_t i
     for i in range(n):
-        weight[i] = kept * weight[i] - rate * clipped(rescale * grad[i], clip)
+        weight[i] = same_nan(kept * weight[i] - rate * clipped(rescale * grad[i], clip))
 
 
 cdef bint momentum_rests(real** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil:

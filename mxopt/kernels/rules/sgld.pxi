@@ -15,7 +15,7 @@ cdef void sgld(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         Py_ssize_t i
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
-        weight[i] = weight[i] - half * g + deviation * noise[i]
+        weight[i] = same_nan(weight[i] - half * g + deviation * noise[i])
 
 
 register("sgld", <rule_fn>sgld[float], <rule_fn>sgld[double], sizeof(SgldScalars),

@@ -20,7 +20,7 @@ cdef void signsgd(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real lr = <real>s.lr, kept = <real>1 - lr * <real>s.wd
         Py_ssize_t i
     for i in range(n):
-        weight[i] = kept * weight[i] - lr * sign(grad[i])
+        weight[i] = same_nan(kept * weight[i] - lr * sign(grad[i]))
 
 
 cdef void signum(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -35,8 +35,8 @@ cdef void signum(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         Py_ssize_t i
     for i in range(n):
         m = mom[i] * momentum - rest * (clipped(rescale * grad[i], clip) + wd * weight[i])
-        mom[i] = m
-        weight[i] = kept * weight[i] + lr * sign(m)
+        mom[i] = same_nan(m)
+        weight[i] = same_nan(kept * weight[i] + lr * sign(m))
 
 
 # MXNet 1.9 multiplies the rates out, and rescales with the rate when it does not clip.
@@ -55,8 +55,8 @@ cdef void signum_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         Py_ssize_t i
     for i in range(n):
         m = momentum * mom[i] - decay * weight[i] - rate * clipped(rescale * grad[i], clip)
-        mom[i] = m
-        weight[i] = kept * weight[i] + lr * sign(m)
+        mom[i] = same_nan(m)
+        weight[i] = same_nan(kept * weight[i] + lr * sign(m))
 
 
 register("signsgd", <rule_fn>signsgd[float], <rule_fn>signsgd[double], sizeof(SignSgdScalars),

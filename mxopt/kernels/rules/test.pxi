@@ -12,7 +12,7 @@ cdef void test(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         real lr = <real>s.lr, wd = <real>s.wd, rescale = <real>s.rescale_grad
         Py_ssize_t i
     for i in range(n):
-        weight[i] = weight[i] - lr * (rescale * grad[i] + wd * weight[i])
+        weight[i] = same_nan(weight[i] - lr * (rescale * grad[i] + wd * weight[i]))
 
 
 # MXNet 1.9 ascends, and its state is the new weight.
@@ -26,8 +26,8 @@ cdef void test_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         Py_ssize_t i
     for i in range(n):
         w = weight[i] + grad[i] * rescale
-        weight[i] = w
-        state[i] = w
+        weight[i] = same_nan(w)
+        state[i] = same_nan(w)
 
 
 register("test", <rule_fn>test[float], <rule_fn>test[double], sizeof(TestScalars),
