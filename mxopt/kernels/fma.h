@@ -3,24 +3,20 @@
 #define MXOPT_FMA_H
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define mxopt_fma fmaf
 #else
-/* A product of floats is exact in double; the sum is rounded to odd, so that rounding it once more, to float, is as if it
- * had been exact (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
+/* A product of floats is exact in double, but rounding its sum to double and then to float may round a tie that is none: the
+ * error of the first rounding says to which side the exact sum lies. Selects without branches, so that it vectorises. */
 static inline float mxopt_fma(float x, float y, float z)
 {
     double product = (double)x * (double)y, sum = product + (double)z, part = sum - product;
     double error = (product - (sum - part)) + ((double)z - part);
-    int64_t bits, away;
-    memcpy(&bits, &sum, sizeof bits);
-    away = ((error > 0) == (sum > 0)) ? 1 : -1;
-    bits += ((error > 0) | (error < 0)) & ~bits & 1 ? away : 0;
-    memcpy(&sum, &bits, sizeof bits);
-    return (float)sum;
+    double nearest = (float)sum, away = sum - nearest, other = nearest + (away + away);
+    double result = (double)(float)other == other ? other : nearest; /* only of a tie is this a float */
+    result = fabs(away) <= fabs(nearest) * 0x1p-24 ? result : nearest; /* what was flushed to zero is no tie */
+    return (float)(error * away > 0 ? result : nearest);
 }
 #endif
 
