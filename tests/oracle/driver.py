@@ -163,6 +163,7 @@ def as_kernels_read(optimizer):
     if type(optimizer).__name__ != "LARS":  # its first pass needs no rates, and they are rounded after it
         optimizer._row = row_of_singles
         optimizer._scalars = lambda rates, _ledger: optimizer._tabulated(rates, optimizer.scalars)
+        optimizer._usual_path = False  # on which the compiled step would not look for it
 
 
 def _write(target, source):
