@@ -91,6 +91,15 @@ def _parents(count):
 LARGE = 1 << 18
 
 
+def _references_of_one_name():
+    array = [object()].pop()
+    return sys.getrefcount(array)
+
+
+#: What `sys.getrefcount` says of an object that one local name holds; it depends on the Python.
+_ALONE = _references_of_one_name()
+
+
 class Window:
     """The micro-batches of a step in one process: sums gradients until the last one arrives.
 
@@ -160,7 +169,7 @@ class Window:
             spare = self._spare.get((gradient.shape, summed_dtype(gradient.dtype)))
         while spare:
             array = spare.pop()
-            if sys.getrefcount(array) <= 2:  # `array`, and the call's own
+            if sys.getrefcount(array) <= _ALONE:
                 if not kernels.sum_into(array, gradient, False):
                     np.copyto(array, gradient)
                 return array

@@ -273,3 +273,66 @@ assert under(trap) == (plain[0], 0, 0x30)
 print("same")
 """
     assert printed(code) == "same"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="settings by their numbers there"
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sums_of_micro_batches_have_one_rounding(threads):
+    """Of large ones, which threads share: every thread has settings of its own."""
+    code = f"""
+libm = ctypes.CDLL("libm.so.6")
+mx.set_num_threads({threads})
+def summed(rounding):
+    weight, *grads = (row.copy() for row in arrays(count=5))
+    updater = mx.get_updater(mx.create("sgd"), accumulate=4)
+    libm.fesetround(rounding)
+    try:
+        for grad in grads:
+            updater(0, grad, weight)
+    finally:
+        libm.fesetround(0)
+    return hashlib.md5(weight.tobytes()).hexdigest()
+print(len({{summed(rounding) for rounding in (0, 0x400, 0x800, 0xc00)}}))
+"""
+    assert printed(code) == "1"
+
+
+@posix_only
+def test_a_forked_child_sums_micro_batches():
+    code = """
+def summed():
+    weight, *grads = (row.copy() for row in arrays(count=5))
+    updater = mx.get_updater(mx.create("sgd"), accumulate=4)
+    for grad in grads:
+        updater(0, grad, weight)
+    return hashlib.md5(weight.tobytes()).hexdigest()
+mx.set_num_threads(2)
+before = summed()
+child = os.fork()
+if child == 0:
+    os._exit(7 if summed() == before else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert printed(code, "-W", "ignore::DeprecationWarning") == "7"
+
+
+@posix_only
+def test_a_forked_child_catches_rows_up():
+    code = """
+def caught_up():
+    weight, grad = arrays(64 * 5000).reshape(2, 5000, 64)
+    updater = mx.get_updater(mx.create("adam", lazy_update="exact", wd=0.01))
+    for step in range(30):
+        updater(0, mx.RowSparseArray(grad[:2], [step, 4999], weight.shape), weight)
+    updater.flush()
+    return hashlib.md5(weight.tobytes()).hexdigest()
+mx.set_num_threads(2)
+before = caught_up()
+child = os.fork()
+if child == 0:
+    os._exit(7 if caught_up() == before else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert printed(code, "-W", "ignore::DeprecationWarning") == "7"

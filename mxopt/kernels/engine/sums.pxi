@@ -1,5 +1,5 @@
-# Sums of micro-batches: plain additions and copies of large arrays, shared among the threads. Unlike in a rule, the
-# caller's rounding holds and no small number becomes zero: the bits are those of NumPy.
+# Sums of micro-batches: plain additions and copies of large arrays, shared among the threads. Unlike in a rule, no small
+# number becomes zero: the bits are those of NumPy.
 
 cdef enum:
     # Elements that a thread takes at a time.
@@ -22,15 +22,24 @@ cdef void add_part(void* to, const void* other, Py_ssize_t begin, Py_ssize_t end
             (<float*>to)[i] += (<const float*>other)[i]
 
 
+cdef void one_part(void* to, const void* other, Py_ssize_t begin, Py_ssize_t end, bint wide, bint adding) noexcept nogil:
+    cdef Py_ssize_t itemsize = 8 if wide else 4
+    cdef mxopt_control control
+    if not adding:
+        memcpy(<char*>to + begin * itemsize, <const char*>other + begin * itemsize, (end - begin) * itemsize)
+        return
+    control = mxopt_take_control(False)  # every thread has its own
+    add_part(to, other, begin, end, wide)
+    mxopt_give_back(control)
+
+
 cdef void each_part(void* to, const void* other, Py_ssize_t size, bint wide, bint adding, int threads) noexcept nogil:
-    cdef Py_ssize_t itemsize = 8 if wide else 4, begin, length, k
+    cdef Py_ssize_t k
+    if threads == 1:  # as in a forked child, where there are no others
+        one_part(to, other, 0, size, wide, adding)
+        return
     for k in prange((size + SHARED_FROM - 1) // SHARED_FROM, schedule="dynamic", num_threads=threads):
-        begin = k * SHARED_FROM
-        length = min(<Py_ssize_t>SHARED_FROM, size - begin)
-        if adding:
-            add_part(to, other, begin, begin + length, wide)
-        else:
-            memcpy(<char*>to + begin * itemsize, <const char*>other + begin * itemsize, length * itemsize)
+        one_part(to, other, k * SHARED_FROM, min((k + 1) * SHARED_FROM, size), wide, adding)
 
 
 def sum_into(cnp.ndarray to not None, cnp.ndarray other not None, bint adding):
