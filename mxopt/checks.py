@@ -103,7 +103,7 @@ def count(name: str, value: Any, low: int = 1) -> int:
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     """`value`, which must be one of a few words."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}{nearest(value, known)}")
     return value
 

@@ -192,7 +192,15 @@ def test_pending_names_the_rows_that_lag_behind():
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [([40], "from 0 to 39, got 40"), ([-1], "from 0 to 39, got -1"), ("x", "rows")],
+    [
+        ([40], "from 0 to 39, got 40"),
+        ([-1], "from 0 to 39, got -1"),
+        ("x", "rows must be row numbers"),
+        ([1.5, 2], "whole numbers, got 1.5"),
+        ([np.nan], "row numbers, got nan"),
+        ([True], "integers, got bool"),
+        (object(), "rows must be row numbers"),
+    ],
 )
 def test_rows_that_are_not_there_are_refused(rows, message):
     updater, weight = updater_of("adam", "exact"), table("float32")

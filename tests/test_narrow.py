@@ -593,6 +593,7 @@ def test_where_it_cannot_be_it_is_refused(name):
 def test_what_it_cannot_be_is_refused():
     for value, message in [
         ("int4", "state_dtype must be one of float32, bfloat16, int8, got 'int4'"),
+        (["int8"], r"state_dtype must be one of float32, bfloat16, int8, got \['int8'\]"),
         (8, "state_dtype must be one of"),
         ({"meen": "int8"}, "a name in state_dtype must be one of mean, var, got 'meen'; did you mean 'mean'"),
         ({"mean": "int7"}, "state_dtype of mean must be one of .*did you mean 'int8'"),

@@ -263,7 +263,7 @@ class Tables:
         if rows is None:
             table.flush()
             return
-        rows = np.unique(row_ids(rows, "rows"))
+        rows = _row_numbers(rows)
         if len(rows) and not 0 <= rows[0] <= rows[-1] < len(table.weight):
             wrong = rows[0] if rows[0] < 0 else rows[-1]
             raise ValueError(
@@ -302,6 +302,19 @@ def own(grad):
     if isinstance(grad, RowSparseArray):
         return RowSparseArray._trusted(grad.data, np.array(grad.indices), grad.shape)
     return grad
+
+
+def _row_numbers(rows):
+    """The caller's row numbers, each once and in order; whole ones, unlike those of MXNet's functions."""
+    if isinstance(rows, (int, np.integer, range, set, frozenset)) and not isinstance(rows, bool):
+        rows = np.atleast_1d(np.array(sorted(rows) if isinstance(rows, (set, frozenset)) else rows))
+    elif not isinstance(rows, (list, tuple)) and not hasattr(rows, "dtype"):
+        raise TypeError(f"rows must be row numbers in an array or a list, got {rows!r}")
+    found = row_ids(rows, "rows")
+    given = np.ravel(np.asarray(rows))
+    if given.dtype.kind == "f" and not np.array_equal(found, given):
+        raise ValueError(f"rows must be whole numbers, got {given[found != given][0]}")
+    return np.unique(found)
 
 
 def _is_still(rule, scalars):

@@ -329,7 +329,7 @@ class Updater:
         Parameters
         ----------
         index : int or str
-        rows : integer array, optional
+        rows : array, list, set or range of int, optional
             In any order, repeats allowed. Not given: all.
         """
         with self._lock:
