@@ -33,8 +33,8 @@ cdef class Narrow:
     q : ndarray
         The codes, in C order: bfloat16, int8 or uint8.
     scale : float32 array, optional
-        Not given: zeros, where there is one. The largest magnitude of each block of 256 numbers: of shape (blocks,), or (rows, blocks of a row) if blocks end
-        where rows end.
+        The largest magnitude of each block of 256 numbers: of shape (blocks,), or (rows, blocks of a row) if blocks end
+        where rows end. Not given: zeros, for codes that have one.
     seed : int, default 0
         Tells the random bits of ``bfloat16-stochastic``, together with an update's number and a number's place.
     by_rows : bool, default False
