@@ -529,7 +529,8 @@ cpdef tuple ahead(optimizer, indices):
     ledger.foresee(<dict>counts, indices, optimizer.begin_num_update, optimizer)
     t = ledger.t
     ledger.by_our_code = optimizer.lr_scheduler is None and not optimizer._rates_apart
-    if t is None or not ledger.by_our_code or optimizer.lr_mult or optimizer.wd_mult or optimizer.param_dict:
+    if t is None or not ledger.by_our_code or optimizer.lr_mult or optimizer.wd_mult or optimizer.param_dict or (
+            len(indices) > 1 and optimizer.scalars_differ):
         return optimizer._ahead_apart(indices, ledger), ledger
     if t > optimizer.num_update:
         ledger.number = t

@@ -44,11 +44,11 @@ class Rates:
         super().__init_subclass__(**kwargs)
         cls._own_rates = any(getattr(cls, name) is not getattr(Rates, name) for name in RATE_METHODS)
         cls._checks_rates = cls.check_rates is not Rates.check_rates
-        cls._rates_apart = cls._own_rates or cls._checks_rates or bool(cls.scalars_differ)
+        cls._rates_apart = cls._own_rates or cls._checks_rates
 
     #: Whether a step asks `Ledger.rate` for the learning rate itself, without multipliers.
     notes_rate = False
-    #: Whether `_own_rates`, `_checks_rates` or `scalars_differ` is true: one lookup instead of three.
+    #: Whether `_own_rates` or `_checks_rates` is true: one lookup instead of two.
     _rates_apart = False
 
     # -- the learning rate ---------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Rates:
         apart, t, scheduler = self._rates_apart, ledger.t, self.lr_scheduler
         if t is None and ledger.twice:
             raise checks.duplicate_index(self, indices)
-        one_by_one = t is None or (apart and self.scalars_differ)
+        one_by_one = t is None or self.scalars_differ
         if not one_by_one and (self.lr_mult or self.wd_mult or self.param_dict):
             one_by_one = self._has_multipliers()
         if one_by_one and self._unmatched_names and (self.lr_mult or self.wd_mult):

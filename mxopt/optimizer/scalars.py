@@ -89,6 +89,10 @@ class RuleScalars:
 
     def _tabulated(self, rates, make):
         """`kernels.Scalars` of ``make(t, lr, wd)``, and numbers if there are any; equal rates share a row."""
+        if len(rates) == 1:
+            (rate,) = rates
+            row, single = self._row(make(*rate), rate[0])
+            return kernels.Scalars([row], None, None if single is row else [single])
         seen, table, singles, rows, differ = {}, [], [], [], False
         for rate in rates:
             at = None if self.scalars_differ else seen.get(rate)
