@@ -17,8 +17,8 @@ def test_the_distance_is_found_and_shared(fused):
     updater = mx.get_updater(mx.create("prodigy", use_fused_step=fused))
     for _ in range(300):
         updater([0, 1], [w - t for w, t in zip(weights, target)], weights)
-    # The estimate is a lower bound of the distance from the start (40.2), as the paper proves, and starts at
-    # 1e-6. How close it comes depends on the path; below 1 the steps would be too short to end within 1 of 40.
+    # The estimate starts at 1e-6 and is meant to stay below the distance from the start, 40.2. How close it
+    # comes depends on the path; below 1 the steps would be too short to end where the next line wants them.
     distance = np.sqrt(sum(np.square(t).sum() for t in target))
     assert 1 < updater.optimizer.d <= distance
     assert max(np.abs(w - t).max() for w, t in zip(weights, target)) < 1
