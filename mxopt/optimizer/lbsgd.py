@@ -201,7 +201,8 @@ class LBSGD(Momentum):
         rates, ledger = self._ahead(indices)
         due, rates_due, entries = [], [], {}
         for index, weight, grad, state, (t, lr, wd) in zip(indices, weights, grads, states, rates):
-            if not (type(lr) is type(wd) is float and max(abs(lr), abs(wd)) <= checks.LARGEST):
+            small = type(lr) is type(wd) is float and abs(lr) <= checks.LARGEST >= abs(wd)
+            if not small:
                 checks.scalars(("lr", "wd"), (lr, wd))
             main = as_array(weight)
             if is_half(main.dtype) and self.multi_precision:
