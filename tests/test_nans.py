@@ -37,7 +37,7 @@ def run(name, settings, dtype, weights, gradients):
 def print_bits():
     bits = {}
     for name in OPTIMIZERS:
-        if name == "muon":  # its products are NumPy's, and so are the NaNs that they make
+        if name == "muon":  # where infinities cancel in its products depends on NumPy's BLAS
             continue
         for label, settings in SETTINGS[name].items():
             for dtype in DTYPES:

@@ -167,6 +167,8 @@ class PartedTurns(Turns):
         return self.plan.turning
 
     def _write(self, targets, sources):
+        for source in sources:  # as `same_nan` in rules: which NaN a sum gives is NumPy's choice
+            np.copyto(source, np.nan, where=np.isnan(source))
         others = self.plan.others
         step = ()
         if others and self.indices:
