@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cases import OPTIMIZERS, SETTINGS, every_setting
 from processes import printed
-from runs import everything
+from runs import everything, flat
 
 import mxopt as mx
 
@@ -24,14 +24,31 @@ def hostile(shape, dtype, seed):
         return np.random.default_rng(seed).choice(SPECIAL, shape).astype(dtype)
 
 
-def run(name, settings, dtype, weights, gradients):
-    """Bits of weights and states after the steps, without warnings of what NumPy computes on the way."""
+def step(updater, weights, grads):
+    with np.errstate(all="ignore"):  # of what NumPy computes on the way
+        updater(list(range(len(weights))), grads, weights)
+
+
+def updated(name, settings, weights, gradients):
+    """An updater that has stepped weights with each list of gradients."""
     mx.random.seed(5)
-    with np.errstate(all="ignore"):
-        updater = mx.get_updater(mx.create(name, **{**settings, "use_fused_step": True}))
-        for grads in gradients:
-            updater(list(range(len(weights))), grads, weights)
-    return everything(updater, weights)
+    updater = mx.get_updater(mx.create(name, **{**settings, "use_fused_step": True}))
+    for grads in gradients:
+        step(updater, weights, grads)
+    return updater
+
+
+def spoil(updater, weights):
+    """Replace weights and states by hostile numbers: a NaN in a state need not be seen in the weight."""
+    arrays = [array for i in updater.states for array in flat(updater.states[i])]
+    for seed, array in enumerate([*weights, *arrays]):
+        if array.dtype.kind == "f" and array.shape in SHAPES:
+            array[...] = hostile(array.shape, array.dtype, seed)
+
+
+def run(name, settings, weights, gradients):
+    """Weights and states after the steps."""
+    return everything(updated(name, settings, weights, gradients), weights)
 
 
 def print_bits():
@@ -46,7 +63,7 @@ def print_bits():
                     [hostile(shape, dtype, 100 * step + k) for k, shape in enumerate(SHAPES)]
                     for step in (1, 2, 3)
                 ]
-                arrays = run(name, settings, dtype, weights, gradients)
+                arrays = run(name, settings, weights, gradients)
                 bits[f"{name}, {label}, {dtype}"] = [array.tobytes().hex() for array in arrays]
     print(json.dumps(bits))
 
@@ -66,6 +83,22 @@ def test_nans_have_the_same_bits_on_every_instruction_set():
         assert not differ, f"{isa} and baseline differ: {differ}"
 
 
+@pytest.mark.parametrize(("name", "settings"), every_setting())
+def test_a_step_makes_one_kind_of_nan(name, settings):
+    """Other NaNs were there before, in arrays that the step has not written."""
+    for dtype in DTYPES:
+        weights = [hostile(shape, dtype, k) for k, shape in enumerate(SHAPES)]
+        gradients = [[hostile(shape, dtype, 9 + k) for k, shape in enumerate(SHAPES)]] * 3
+        updater = updated(name, settings, weights, gradients[:2])
+        spoil(updater, weights)
+        before = everything(updater, weights)
+        step(updater, weights, gradients[2])
+        for array, old in zip(everything(updater, weights), before):
+            if array.dtype.kind == "f" and array.tobytes() != old.tobytes():
+                nans = array[np.isnan(array)]
+                assert nans.tobytes() == np.full_like(nans, np.nan).tobytes(), (dtype, array.shape)
+
+
 @pytest.mark.parametrize(("name", "settings"), every_setting(lambda row: not row.noise and not row.matrices))
 def test_nans_have_the_same_bits_in_every_element(name, settings):
     """The elements left over from vectors are computed by other code, and a lone element by that alone."""
@@ -75,7 +108,7 @@ def test_nans_have_the_same_bits_in_every_element(name, settings):
                 with np.errstate(over="ignore"):
                     weights = [np.full(67, weight).astype(dtype)]
                     gradients = [[np.full(67, grad).astype(dtype)]] * 2
-                for array in run(name, settings, dtype, weights, gradients):
+                for array in run(name, settings, weights, gradients):
                     if array.size == 67 and np.isnan(array).any():
                         one = array[:1].tobytes()
                         assert array.tobytes() == one * 67, (dtype, weight, grad)

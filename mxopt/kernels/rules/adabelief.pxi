@@ -17,6 +17,7 @@ cdef void adabelief(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real g, m, v, surprise
         Py_ssize_t i
+        int odd = 0
     if overflowed(rescale):
         return
     for i in range(n):
@@ -24,9 +25,12 @@ cdef void adabelief(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         m = beta1 * (mean[i] - g) + g
         surprise = (m - g) * (m - g)
         v = beta2 * (var[i] - surprise) + surprise + epsilon
-        mean[i] = same_nan(m)
-        var[i] = same_nan(v)
-        weight[i] = same_nan(weight[i] - lr * (m / (root(v) + epsilon)))
+        mean[i] = m
+        var[i] = v
+        weight[i] = weight[i] - lr * (m / (root(v) + epsilon))
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 register("adabelief", <rule_fn>adabelief[float], <rule_fn>adabelief[double], sizeof(AdaBeliefScalars),

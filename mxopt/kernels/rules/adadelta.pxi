@@ -16,18 +16,22 @@ cdef inline void adadelta_span(real** arrays, Py_ssize_t n, const double* scalar
         real rho = <real>s.rho, rest = <real>s.rest, epsilon = <real>s.epsilon
         real g, a, d
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(rescale * grad[i], clip)
         if not v1:
             g = g + wd * weight[i]
         a = acc_g[i] * rho + (rest * g * g if v1 else rest * (g * g))
         d = root(acc_delta[i] + epsilon) / root(a + epsilon) * g
-        acc_g[i] = same_nan(a)
+        acc_g[i] = a
         acc_delta[i] = same_nan(acc_delta[i] * rho + (rest * d * d if v1 else rest * (d * d)))
         if v1:  # no learning rate, and a decay that the accumulators do not see
-            weight[i] = same_nan(weight[i] - (d + wd * weight[i]))
+            weight[i] = weight[i] - (d + wd * weight[i])
         else:
-            weight[i] = same_nan(weight[i] - lr * d)
+            weight[i] = weight[i] - lr * d
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 cdef void adadelta(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -13,16 +13,20 @@ cdef inline void adagrad_span(real** arrays, Py_ssize_t n, const double* scalars
         real lr = <real>s.lr, wd = <real>s.wd, epsilon = <real>s.epsilon
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, h
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(rescale * grad[i], clip)
         if not v1:
             g = g + wd * weight[i]
         h = history[i] + g * g
-        history[i] = same_nan(h)
+        history[i] = h
         if v1:  # epsilon inside the root, and a decay that the history does not see
-            weight[i] = same_nan(weight[i] - lr * (g / root(h + epsilon) + wd * weight[i]))
+            weight[i] = weight[i] - lr * (g / root(h + epsilon) + wd * weight[i])
         else:
-            weight[i] = same_nan(weight[i] - lr * (g / (root(h) + epsilon)))
+            weight[i] = weight[i] - lr * (g / (root(h) + epsilon))
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 3, n)
 
 
 cdef void adagrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

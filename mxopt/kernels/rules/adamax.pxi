@@ -16,17 +16,21 @@ cdef inline void adamax_span(real** arrays, Py_ssize_t n, const double* scalars,
         real beta1 = <real>s.beta1, rest1 = <real>s.rest1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real g, m, u
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         m = mean[i] * beta1 + rest1 * g
         u = larger(beta2 * norm[i], magnitude(g))
-        mean[i] = same_nan(m)
-        norm[i] = same_nan(u)
+        mean[i] = m
+        norm[i] = u
         if v1:
             # Without epsilon 0/0 is left: nothing happens there, where 1.9 makes NaN for good.
-            weight[i] = same_nan(weight[i] - lr * m / (<real>1 if u == 0 else u))
+            weight[i] = weight[i] - lr * m / (<real>1 if u == 0 else u)
         else:
-            weight[i] = same_nan(weight[i] - lr * (m / (u + epsilon)))
+            weight[i] = weight[i] - lr * (m / (u + epsilon))
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 cdef void adamax(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -16,6 +16,7 @@ cdef void adamw(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real g, g2, m, v
         Py_ssize_t i
+        int odd = 0
     if overflowed(rescale):
         return
     for i in range(n):
@@ -24,9 +25,12 @@ cdef void adamw(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
         # The weighted means without a 1 - beta, which would be off by the rounding of beta.
         m = beta1 * (mean[i] - g) + g
         v = beta2 * (var[i] - g2) + g2
-        mean[i] = same_nan(m)
-        var[i] = same_nan(v)
-        weight[i] = same_nan(weight[i] - lr * (m / (root(v) + epsilon) + wd * weight[i]))
+        mean[i] = m
+        var[i] = v
+        weight[i] = weight[i] - lr * (m / (root(v) + epsilon) + wd * weight[i])
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 register("adamw", <rule_fn>adamw[float], <rule_fn>adamw[double], sizeof(AdamWScalars),

@@ -24,20 +24,24 @@ cdef inline void adan_span(real** arrays, Py_ssize_t n, const double* scalars, b
         double inverse3 = inverse_of(correct3), inverse_after = inverse_of(after)
         real g, m, d, v, w, ahead, divisor
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         d = <real>0 if first else g - previous[i]
-        previous[i] = same_nan(g)
+        previous[i] = g
         m = fused(rest1, g - mean[i], mean[i])
         ahead = beta2 * d + g
         d = fused(rest2, d, beta2 * change[i])
         v = beta3 * var[i] + rest3 * ahead * ahead
-        mean[i] = same_nan(m)
-        change[i] = same_nan(d)
-        var[i] = same_nan(v)
+        mean[i] = m
+        change[i] = d
+        var[i] = v
         divisor = over(root(v), correct3, inverse3) + epsilon
         w = weight[i] * before - step * m / divisor - step_change * d / divisor
-        weight[i] = same_nan(over(w, after, inverse_after))
+        weight[i] = over(w, after, inverse_after)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 6, n)
 
 
 cdef void adan(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

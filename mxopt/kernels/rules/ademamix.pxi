@@ -20,16 +20,20 @@ cdef void ademamix(real** arrays, Py_ssize_t n, const double* scalars) noexcept 
         double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2)
         real g, m, f, v
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         m = rest1 * g + beta1 * mean[i]
         f = rest3 * g + beta3 * slow[i]
         v = rest2 * (g * g) + beta2 * var[i]
-        mean[i] = same_nan(m)
-        slow[i] = same_nan(f)
-        var[i] = same_nan(v)
+        mean[i] = m
+        slow[i] = f
+        var[i] = v
         m = (over(m, correct1, inverse1) + alpha * f) / (root(over(v, correct2, inverse2)) + epsilon)
-        weight[i] = same_nan(weight[i] - lr * (m + wd * weight[i]))
+        weight[i] = weight[i] - lr * (m + wd * weight[i])
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 5, n)
 
 
 register("ademamix", <rule_fn>ademamix[float], <rule_fn>ademamix[double], sizeof(AdEMAMixScalars),

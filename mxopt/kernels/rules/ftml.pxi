@@ -21,15 +21,19 @@ cdef inline void ftml_span(real** arrays, Py_ssize_t n, const double* scalars,
         double inverse2 = inverse_of(correct2)
         real g, v, stepped, sum_
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = decayed(rescale * grad[i], wd * weight[i], clip, clips_decay)
         v = beta2 * var[i] + rest2 * (g * g)
         stepped = rate * (root(over(v, correct2, inverse2)) + epsilon)
         sum_ = beta1 * z[i] + rest1 * g - (stepped - beta1 * d[i]) * weight[i]
-        var[i] = same_nan(v)
-        d[i] = same_nan(stepped)
-        z[i] = same_nan(sum_)
-        weight[i] = same_nan(-sum_ / stepped)
+        var[i] = v
+        d[i] = stepped
+        z[i] = sum_
+        weight[i] = -sum_ / stepped
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 5, n)
 
 
 cdef void ftml(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

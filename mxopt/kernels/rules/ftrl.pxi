@@ -16,21 +16,25 @@ cdef inline void ftrl_span(real** arrays, Py_ssize_t count, const double* scalar
         double inverse = inverse_of(lr)
         real g, total, linear, scale, beyond
         Py_ssize_t i
+        int odd = 0
     for i in range(count):
         g = clipped(rescale * grad[i], clip)
         total = n[i] + g * g
         linear = z[i] + (g - over((root(total) - root(n[i])) * weight[i], lr, inverse))
-        n[i] = same_nan(total)
-        z[i] = same_nan(linear)
+        n[i] = total
+        z[i] = linear
         scale = over(beta + root(total), lr, inverse) + wd
         beyond = magnitude(linear) - lamda1
         if v1:
             # The same but for the sign of the zeros.
             g = lamda1 if linear > 0 else (-lamda1 if linear < 0 else <real>0)
-            weight[i] = same_nan((g - linear) / scale * (<real>0 if beyond <= 0 else <real>1))
+            weight[i] = (g - linear) / scale * (<real>0 if beyond <= 0 else <real>1)
         else:
             beyond = <real>0 if beyond <= 0 else beyond
-            weight[i] = same_nan((beyond if linear < 0 else -beyond) / scale)
+            weight[i] = (beyond if linear < 0 else -beyond) / scale
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, count)
 
 
 cdef void ftrl(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -19,14 +19,18 @@ cdef void laprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         double inverse2 = inverse_of(correct2)
         real g, m, v, w
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         v = beta2 * var[i] + rest2 * g * g
         m = fused(share, g / (root(over(v, correct2, inverse2)) + epsilon), beta1 * mean[i])
         w = fused(-scale, m, weight[i])
-        mean[i] = same_nan(m)
-        var[i] = same_nan(v)
-        weight[i] = same_nan(fused(-decay, w, w))
+        mean[i] = m
+        var[i] = v
+        weight[i] = fused(-decay, w, w)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 register("laprop", <rule_fn>laprop[float], <rule_fn>laprop[double], sizeof(LaPropScalars),

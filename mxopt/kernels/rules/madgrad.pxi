@@ -64,13 +64,17 @@ cdef void madgrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, epsilon = <real>s.epsilon
         real share = <real>s.share, rest = <real>(1 - s.share), g, q, t
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         q = squares_[i] + step * g * g
         t = fused(step, g, total[i])
-        squares_[i] = same_nan(q)
-        total[i] = same_nan(t)
-        weight[i] = same_nan(weight[i] * kept * rest + share * (start[i] - t / (cube_root(q) + epsilon)))
+        squares_[i] = q
+        total[i] = t
+        weight[i] = weight[i] * kept * rest + share * (start[i] - t / (cube_root(q) + epsilon))
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -85,15 +89,19 @@ cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noex
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, epsilon = <real>s.epsilon
         real g, q, t, w
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         w = weight[i] * kept
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         w = w + total[i] / (cube_root(squares_[i]) + epsilon)
         q = squares_[i] + step * g * g
         t = fused(step, g, total[i])
-        squares_[i] = same_nan(q)
-        total[i] = same_nan(t)
-        weight[i] = same_nan(w - t / (cube_root(q) + epsilon))
+        squares_[i] = q
+        total[i] = t
+        weight[i] = w - t / (cube_root(q) + epsilon)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 register("madgrad", <rule_fn>madgrad[float], <rule_fn>madgrad[double], sizeof(MadgradScalars),

@@ -20,13 +20,17 @@ cdef void muon(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         double inverse2 = inverse_of(correct2)
         real g, m, v
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         m = fused(rest1, g - mean[i], mean[i])
         v = beta2 * var[i] + rest2 * g * g
-        mean[i] = same_nan(m)
-        var[i] = same_nan(v)
-        weight[i] = same_nan(weight[i] * kept - step * m / (over(root(v), correct2, inverse2) + epsilon))
+        mean[i] = m
+        var[i] = v
+        weight[i] = weight[i] * kept - step * m / (over(root(v), correct2, inverse2) + epsilon)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 register("muon", <rule_fn>muon[float], <rule_fn>muon[double], sizeof(MuonScalars),

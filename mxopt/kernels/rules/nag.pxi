@@ -9,14 +9,18 @@ cdef inline void nag_span(real** arrays, Py_ssize_t n, const double* scalars, bi
         real lr = <real>s.lr, wd = <real>s.wd, momentum = <real>s.momentum
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, m
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
         m = mom[i] * momentum - lr * g
-        mom[i] = same_nan(m)
+        mom[i] = m
         if on_master:
-            weight[i] = same_nan(weight[i] + (momentum * m - lr * g))
+            weight[i] = weight[i] + (momentum * m - lr * g)
         else:
-            weight[i] = same_nan(weight[i] + momentum * m - lr * g)
+            weight[i] = weight[i] + momentum * m - lr * g
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 3, n)
 
 
 cdef void nag(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

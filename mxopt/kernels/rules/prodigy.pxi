@@ -65,15 +65,19 @@ cdef void prodigy(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real distance_share = <real>s.distance_share, step = <real>s.step, epsilon = <real>s.epsilon
         real g, m, v, w
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = fused(wd, weight[i], clipped(grad[i] * rescale, clip))
         m = fused(mean_share, g, beta1 * mean[i])
         v = beta2 * var[i] + var_share * g * g
         w = fused(-decay, weight[i], weight[i])
-        mean[i] = same_nan(m)
-        var[i] = same_nan(v)
+        mean[i] = m
+        var[i] = v
         distance[i] = same_nan(fused(distance_share, g, beta3 * distance[i]))
-        weight[i] = same_nan(w - step * m / (root(v) + epsilon))
+        weight[i] = w - step * m / (root(v) + epsilon)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 5, n)
 
 
 cdef str PRODIGY_SCALARS = ("wd decay rescale_grad clip_gradient beta1 beta2 beta3 mean_share var_share distance_share "

@@ -21,16 +21,20 @@ cdef inline void radam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         double inverse1 = inverse_of(correct1)
         real g, m, v
         Py_ssize_t i
+        int odd = 0
     for i in range(n):
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         m = fused(rest1, g - mean[i], mean[i])
         v = beta2 * var[i] + rest2 * g * g
-        mean[i] = same_nan(m)
+        mean[i] = m
         var[i] = same_nan(v)
         m = over(m, correct1, inverse1) * lr
         if rectified:
             m = m * (root_correct2 / (root(v) + epsilon)) * factor
-        weight[i] = same_nan(weight[i] * kept - m)
+        weight[i] = weight[i] * kept - m
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 4, n)
 
 
 cdef void radam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

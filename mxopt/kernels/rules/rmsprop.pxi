@@ -17,12 +17,16 @@ cdef inline void rmsprop_span(real** arrays, Py_ssize_t count, const double* sca
         real rho = <real>s.rho, rest = <real>1 - rho, epsilon = <real>s.epsilon
         real x, square, step
         Py_ssize_t i
+        int odd = 0
     for i in range(count):
         x = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         square = rest * (x * x) + rho * n[i]
-        n[i] = same_nan(square)
+        n[i] = square
         step = lr * (x / root(square + epsilon)) if v1 else lr * x / (root(square) + epsilon)
-        weight[i] = same_nan(clipped(weight[i] - step, clip_weights))
+        weight[i] = clipped(weight[i] - step, clip_weights)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 3, count)
 
 
 cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const double* scalars,
@@ -39,15 +43,19 @@ cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const do
         real rho = <real>s.rho, rest = <real>1 - rho, momentum = <real>s.momentum, epsilon = <real>s.epsilon
         real x, square, mean, d
         Py_ssize_t i
+        int odd = 0
     for i in range(count):
         x = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         square = (rest * x * x if v1 else rest * (x * x)) + rho * n[i]
         mean = rest * x + rho * g[i]
         d = momentum * delta[i] - lr * x / root(square - mean * mean + epsilon)
-        n[i] = same_nan(square)
-        g[i] = same_nan(mean)
-        delta[i] = same_nan(d)
-        weight[i] = same_nan(clipped(weight[i] + d, clip_weights))
+        n[i] = square
+        g[i] = mean
+        delta[i] = d
+        weight[i] = clipped(weight[i] + d, clip_weights)
+        odd |= is_nan(weight[i])
+    if odd:
+        same_nans(arrays, 5, count)
 
 
 cdef void rmsprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
