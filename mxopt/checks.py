@@ -152,7 +152,8 @@ def unknown_keywords(cls, keywords: dict[str, Any]) -> TypeError:
     known = arguments(cls)
     word, value = next(iter(keywords.items()))
     cure = spelling.meant(word, value, known)
-    cure = f"; {cure}" if cure else nearest(word, known) or f"; it takes {', '.join(sorted(known))}"
+    guess = nearest(word, known) if word.lower() not in spelling.MEANS else ""  # what it means is known
+    cure = f"; {cure}" if cure else guess or f"; it takes {', '.join(sorted(known))}"
     return TypeError(f"{cls.__name__} has no argument {word!r}{cure}")
 
 
@@ -242,7 +243,6 @@ REFUSALS = {
     "masked": Refusal(
         TypeError,
         "{this} is a masked array, whose mask a step cannot respect; pass its .data",
-        "arrays[{i}] is masked; pass a copy made by numpy.array(...)",
     ),
     # a 16-bit weight without its float32 master
     "pair": Refusal(

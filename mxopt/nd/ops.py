@@ -847,12 +847,22 @@ def take(a, indices, axis=0, mode="clip"):
 
 @_operator
 def pick(data, index, axis=-1, keepdims=False, mode="clip"):
-    """One element from each row."""
+    """One element from each row; `index` may keep the axis, of length 1."""
+    if axis is None:
+        raise TypeError("pick needs an axis, got None")
     index = np.asarray(index).astype(np.int64)
+    axis = axis % data.ndim
+    kept = data.shape[:axis] + (1,) + data.shape[axis + 1 :]
+    rest = data.shape[:axis] + data.shape[axis + 1 :]
+    if index.shape not in (kept, rest):
+        raise ValueError(
+            f"pick takes one index for each row of an array of shape {data.shape}, so their shape must be "
+            f"{rest} or {kept}, got {index.shape}"
+        )
     length = data.shape[axis]
     index = index % length if _mode(mode) == "wrap" else np.clip(index, 0, length - 1)
-    found = np.take_along_axis(data, np.expand_dims(index, axis), axis)
-    return found if keepdims else np.squeeze(found, axis)
+    found = np.take_along_axis(data, index.reshape(kept), axis)
+    return found if keepdims or data.ndim == 1 else np.squeeze(found, axis)
 
 
 @_operator

@@ -113,14 +113,17 @@ def poisson(lam=1, shape=None, dtype=None, ctx=None, out=None, name=None):
 
 
 def multinomial(data, shape=1, get_prob=False, out=None, dtype="int32", name=None):
-    """Positions drawn with the probabilities in a vector."""
-    if get_prob:
-        raise NotImplementedError("mxopt's multinomial gives positions only; use nd.pick for those")
+    """Positions drawn with the probabilities in a vector; with `get_prob` also the logarithms of these."""
     weights = np.asarray(data, np.float64)
     if weights.ndim != 1:
         raise NotImplementedError(f"mxopt's multinomial takes one vector, got shape {weights.shape}")
     drawn = generator().choice(len(weights), shape, p=weights / weights.sum())
-    return _give(np.asarray(drawn).astype(dtype), out)
+    positions = np.asarray(drawn).astype(dtype)
+    if not get_prob:
+        return _give(positions, out)
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.asarray(data))[drawn]
+    return [_give(*pair) for pair in zip((positions, logs), out or (None, None))]
 
 
 def shuffle(data, out=None, name=None):

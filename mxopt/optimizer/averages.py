@@ -101,8 +101,6 @@ class Averages:
             who = f"weight of {checks.who(optimizer, index)}"
             array, source = dense(weight, who), self.arrays[index]
             _check_shape(who, array, source)
-            if not array.flags.writeable:
-                raise ValueError(f"{who} is moved in place but is read-only; pass a writable copy")
             if evaluating:
                 if index in self.marks:
                     self.catch_up(index, main_of(optimizer, array, states.get(index)))

@@ -211,8 +211,6 @@ class Updater:
             for i, one in zip(indices, weights):
                 who = f"weight of {checks.who(self.optimizer, i)}"
                 array = as_array(one, who)
-                if not array.flags.writeable:
-                    raise ValueError(f"{who} is moved in place but is read-only; pass a writable copy")
                 if i in self.states:
                     changed += self.optimizer.move(i, array, self.states[i], evaluating)
             kernels.write_back([to for to, _ in changed], [new for _, new in changed])

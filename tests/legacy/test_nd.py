@@ -449,6 +449,29 @@ def test_samples_for_each_parameter():
         nd.random.multinomial(nd.ones((2, 2)))
 
 
+def test_pick_takes_indices_that_keep_their_axis():
+    table = nd.array([[1, 2], [3, 4]])
+    for index, axis, found in (
+        ([1, 0], 1, [2, 3]),
+        ([[1], [0]], 1, [2, 3]),
+        ([1, 0], 0, [3, 2]),
+        ([[1, 0]], 0, [3, 2]),
+    ):
+        assert nd.pick(table, nd.array(index), axis=axis).asnumpy().tolist() == found
+        assert nd.pick(table, nd.array(index), axis=axis, keepdims=True).ndim == 2
+    assert nd.pick(nd.array([5, 6, 7]), nd.array([2])).asnumpy().tolist() == [7]
+    with pytest.raises(ValueError, match=r"their shape must be \(2,\) or \(2, 1\), got \(1, 2\)"):
+        nd.pick(table, nd.array([[1, 0]]))
+    with pytest.raises(TypeError, match="pick needs an axis"):
+        nd.pick(table, nd.array([1, 0]), axis=None)
+
+
+def test_positions_come_with_the_logarithms_of_their_probabilities():
+    positions, logs = nd.random.multinomial(nd.array([0.25, 0.75, 0]), shape=9, get_prob=True)
+    np.testing.assert_array_equal(logs.asnumpy(), np.log(np.float32([0.25, 0.75]))[positions.asnumpy()])
+    assert (positions.dtype, logs.dtype) == ("int32", "float32")
+
+
 @pytest.mark.parametrize(
     ("method", "arguments", "shape"),
     [("flatten", {}, (1, 6)), ("expand_dims", {"axis": 1}, (1, 1, 2, 3)), ("squeeze", {"axis": 0}, (2, 3))],

@@ -558,7 +558,10 @@ def picking(d):
         length = values.shape[0 if axis in (1, -1, None) else 1]
         if axis is not None or d.rng.randint(2):
             keywords["axis"] = -1 if axis is None else axis
-        return Call(name, on(values), on(d.rng.randint(-1, 6, length).astype("float32")), **keywords)
+        index = d.rng.randint(-1, 6, length).astype("float32")
+        if d.rng.randint(2):  # an index may keep the axis; along the wrong one both refuse it
+            index = np.expand_dims(index, d.one(0, 1) if axis is None else axis)
+        return Call(name, on(values), on(index), **keywords)
     if name == "one_hot":
         return Call(
             name,
