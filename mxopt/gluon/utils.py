@@ -28,7 +28,7 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     Returns
     -------
     list of NDArray
-        Views of the data.
+        Views of the data; along a later axis than the first, copies.
     """
     data = view(data)
     size = data.shape[batch_axis]

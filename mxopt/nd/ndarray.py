@@ -193,8 +193,18 @@ class NDArray(np.ndarray, metaclass=_Arrays):
     # -- elements ------------------------------------------------------------------------------------
 
     def __getitem__(self, key):
-        found = np.ndarray.__getitem__(self, _index(key))
-        return found if isinstance(found, np.ndarray) and found.ndim else self._single(key)
+        """A view of elements that follow each other in memory, else a copy, as in MXNet."""
+        key = _index(key)
+        found = np.ndarray.__getitem__(self, key)
+        if not (isinstance(found, np.ndarray) and found.ndim):
+            return self._single(key)
+        if type(key) is int or (type(key) is slice and key.step is None):
+            return found
+        if self.flags.c_contiguous:
+            whole = found.flags.c_contiguous
+        else:  # MXNet's arrays never are, so what counts is where the elements would be
+            whole = np.empty(self.shape, np.bool_)[key].flags.c_contiguous
+        return found if whole else found.copy()
 
     def _single(self, key):
         """One element as a view of shape (1,): MXNet's arrays have no zero dimensions."""
@@ -213,7 +223,7 @@ class NDArray(np.ndarray, metaclass=_Arrays):
             value = value.todense()
         if isinstance(value, (np.ndarray, list)) and np.size(value) == 1:
             value = np.asarray(value).reshape(())  # NumPy requires it for a single element
-        np.ndarray.__setitem__(self, _index(key), value)
+        self.view(np.ndarray)[_index(key)] = value  # NumPy itself would write into what __getitem__ gives
 
     def __repr__(self):
         shape = "x".join(map(str, self.shape))

@@ -449,6 +449,50 @@ def test_samples_for_each_parameter():
         nd.random.multinomial(nd.ones((2, 2)))
 
 
+VIEWS = {
+    "a row": 1,
+    "rows": slice(1, 3),
+    "all": slice(None),
+    "one column of a row": (1, 2),
+    "columns of a row": (1, slice(1, 3)),
+    "columns of one row": (slice(1, 2), slice(1, 3)),
+    "whole rows": (slice(1, 3), slice(0, 4)),
+    "a step that takes one": slice(1, 3, 2),
+    "a new axis": (slice(1, 3), None),
+}
+COPIES = {
+    "every other row": slice(None, None, 2),
+    "backwards": slice(None, None, -1),
+    "a column": (slice(None), 2),
+    "columns": (Ellipsis, slice(1, 3)),
+    "rows and columns": (slice(1, 3), slice(1, 3)),
+    "numbers": [0, 1],
+}
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+@pytest.mark.parametrize("what", [*VIEWS, *COPIES])
+def test_a_slice_is_a_view_where_its_elements_follow_each_other(what, layout):
+    room = (
+        np.zeros((4, 8), np.float32)[:, ::2] if layout == "strided" else np.zeros((4, 4), np.float32, layout)
+    )
+    array, key = nd.view(room), {**VIEWS, **COPIES}[what]
+    part = array[key]
+    part[:] = 1
+    assert type(part) is nd.NDArray
+    assert room.any() == (what in VIEWS)
+    array[key] += 2  # reads, adds and writes back
+    expected = np.zeros((4, 4), np.float32)
+    expected[key] += 3 if what in VIEWS else 2
+    np.testing.assert_array_equal(room, expected)
+
+
+def test_a_slice_of_rows_is_a_view_of_an_array_with_one_row():
+    array = nd.zeros((1, 4))
+    array[:, 1:3][:] = 1
+    assert array.asnumpy().tolist() == [[0, 1, 1, 0]]
+
+
 def test_pick_takes_indices_that_keep_their_axis():
     table = nd.array([[1, 2], [3, 4]])
     for index, axis, found in (
