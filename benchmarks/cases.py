@@ -578,7 +578,7 @@ def memory(seconds):
 
 
 def narrow(seconds, size=FULL):
-    """Adam with states in 16 and 8 bits, beside its own float32 step."""
+    """Adam with states in 16 and 8 bits, beside its own float32 step; and with masters in two halves."""
     weights, grads = drawn([size]), drawn([size])
     plain = peers.ours("adam", weights, grads)
     for width, times, most in (("bfloat16", 1.1, 4.0), ("int8", 1.3, 2.04)):
@@ -592,6 +592,17 @@ def narrow(seconds, size=FULL):
         bars = {"mxopt float32": 1 / times, **({"bitsandbytes 8-bit": 20.0} if width == "int8" else {})}
         row = race(found, seconds, (9, 100))
         yield Row("narrow", f"adam {width}", row, bars, absent, size, f"{kept:.3f} bytes of states a weight")
+    import ml_dtypes
+
+    weights, grads = drawn([size], ml_dtypes.bfloat16), drawn([size], ml_dtypes.bfloat16)
+    found = {
+        label: peers.ours("adam", weights, grads, multi_precision=masters)
+        for label, masters in (("mxopt", "split"), ("mxopt whole masters", True))
+    }
+    kept = found["mxopt"].updater.states[0][0].nbytes / size
+    row = race(found, seconds, (9, 100))
+    yield Row("narrow", "adam split masters", row, {"mxopt whole masters": 1.0}, None, size,
+              f"{2 + kept:.0f} bytes of weight and master")  # fmt: skip
 
 
 def machine(seconds, size=FULL):

@@ -250,6 +250,12 @@ REFUSALS = {
         "state of {owner} must be the pair of the float32 master and the state, since multi_precision "
         "is on and the weight is {weight.dtype}; make it with create_state_multi_precision",
     ),
+    # low halves beside a float16 weight
+    "split": Refusal(
+        TypeError,
+        "state of {owner} has the low half of a bfloat16 weight, and the weight is {got}; make it with "
+        "create_state_multi_precision",
+    ),
     # too few or too many states
     "count": Refusal(
         ValueError,
@@ -567,6 +573,24 @@ def lazy_word(value):
     if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise ValueError(f'lazy_update must be True, False or "exact", got {value!r}')
+
+
+def masters(value: Any) -> bool | str:
+    """`multi_precision` as a bool or "split"."""
+    if isinstance(value, str) and value == "split":
+        return "split"
+    if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
+        return bool(value)
+    raise ValueError(f'multi_precision must be True, False or "split", got {value!r}')
+
+
+def split_weight(optimizer: Any, index: Any, weight: Any) -> None:
+    """Raise if a 16-bit weight cannot be the upper half of its master."""
+    if weight.dtype.name != "bfloat16":
+        raise TypeError(
+            f'multi_precision="split" needs bfloat16 weights, of which float32 is the extension, and the '
+            f"weight of {who(optimizer, index)} is {weight.dtype}; pass multi_precision=True"
+        )
 
 
 def narrow_slots(cls) -> tuple:

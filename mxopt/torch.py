@@ -338,6 +338,8 @@ class _Run:
             name = theirs.get(name, name)
             if isinstance(array, kernels.Narrow):
                 yield from zip((f"{name}_q", f"{name}_scale"), array.arrays)
+            elif isinstance(array, kernels.Split):
+                yield f"{name}_low", array.low.view("int16")  # older torch has no uint16
             else:
                 yield name, array
 

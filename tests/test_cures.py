@@ -95,6 +95,11 @@ CURES = [
      "u.optimizer.create_state(0, w); u(0, g, half)", "make it with create_state_multi_precision",
      "half = w.astype('f2'); u = mx.get_updater(mx.create('adam', multi_precision=True)); u.states[0] = "
      "u.optimizer.create_state_multi_precision(0, half); u(0, g, half); assert (half < 1).all()"),
+    ("split(np.float16)", "pass multi_precision=True",
+     "b = np.ones(3, 'f2'); mx.get_updater(mx.create('adam', multi_precision=True))(0, b, b.copy())"),
+    ("u, b = split(); u(0, b.astype('f2'), b.astype('f2'))", "make it with create_state_multi_precision",
+     "u, b = split(); b = b.astype('f2'); u.optimizer.multi_precision = True; u.states[0] = "
+     "u.optimizer.create_state_multi_precision(0, b); u(0, b.copy(), b); assert (b < 1).all()"),
     ("adam.states[0] = None; adam(0, g, w)",
      r"must hold 2 arrays \(mean, var\), got 0; make it with create_state",
      "adam.states[0] = adam.optimizer.create_state(0, w); adam(0, g, w); assert (w < 1).all()"),
@@ -451,6 +456,17 @@ CURES = [
      "u = mx.get_updater(mx.create('adam', state_dtype='int8')); u(0, big.copy(), big); b = "
      "u.get_states(); adam.set_states(b, convert=True); mx.get_updater(mx.create('adam', "
      "state_dtype='int8')).set_states(b)"),
+    ("u, b = split(); n = mx.get_updater(mx.create('adam', multi_precision=True)); "
+     "n.set_states(u.get_states())",
+     "keeps the low half of the master .* this updater the whole master; pass convert=True, or create the "
+     "optimizer with multi_precision=.split.",
+     "u, b = split(); d = u.get_states(); n = mx.get_updater(mx.create('adam', multi_precision=True)); "
+     "n.set_states(d, convert=True); n(0, b.copy(), b); assert n.states[0][0].dtype == 'f4'; "
+     "mx.get_updater(mx.create('adam', multi_precision='split')).set_states(d)"),
+    ("u, b = split(); n = mx.get_updater(u.optimizer); n.set_states(u.get_states()); "
+     "n.get_states(format='mxnet-2.x')", "make a step first",
+     "u, b = split(); n = mx.get_updater(u.optimizer); n.set_states(u.get_states()); n(0, b.copy(), b); "
+     "warnings.simplefilter('ignore'); n.get_states(format='mxnet-2.x')"),
     ("stepped(Unregistered()).get_states(dump_optimizer=True)",
      "register the class, or save without dump_optimizer",
      "stepped(Unregistered()).get_states(); registered = stepped(mx.register(type('Cured', "
@@ -486,6 +502,9 @@ CURES = [
     ("whole(mx.create('adam', state_dtype='int8'))", "leave state_dtype out, or sharded=True and comm=",
      "whole(mx.create('adam')); mx.gluon.Trainer({'w': w}, mx.create('adam', "
      "state_dtype='int8')).step(1, grads={'w': g}); assert (w != 1).all()"),
+    ("whole(mx.create('adam', multi_precision='split'))",
+     "pass multi_precision=True, or leave sharded=True and comm= out",
+     "whole(mx.create('adam', multi_precision=True)); u, b = split(); u(0, b.copy(), b)"),
     ("whole(mx.create('muon'))", "leave sharded=True and comm= out and use kvstore='dist_sync'",
      "mx.gluon.Trainer({'w': w}, mx.create('muon'), kvstore='dist_sync').step(1, grads={'w': g}); "
      "assert (w != 1).all()"),
@@ -722,6 +741,14 @@ def process(code, *arguments, **variables):
     done = python(*(arguments or ("-c", code)), cwd=".", **variables)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
+
+
+def split(dtype=None):
+    """An updater that has stepped a bfloat16 weight in two halves, and the weight."""
+    weight = np.ones(3, dtype or mx.arrays.bfloat16())
+    updater = mx.get_updater(mx.create("adam", multi_precision="split"))
+    updater(0, weight.copy(), weight)
+    return updater, weight
 
 
 def at_hand():

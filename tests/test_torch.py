@@ -465,3 +465,22 @@ def test_narrow_states_are_shown_and_resumed(width):
     assert torch.equal(*weights)
     scales = {"exp_avg_scale", "exp_avg_sq_scale"} if width == "int8" else set()
     assert set(optimizers[1].state[weights[1]]) == {"step", "exp_avg_q", "exp_avg_sq_q", *scales}
+
+
+def test_masters_in_two_halves():
+    params, others = parameters(dtype=torch.bfloat16), parameters(dtype=torch.bfloat16)
+    split = mxopt.torch.Optimizer(params, "adam", lr=0.01, multi_precision="split")
+    whole = mxopt.torch.Optimizer(others, "adam", lr=0.01, multi_precision=True)
+    steps(split, params, [1, 2])
+    steps(whole, others, [1, 2])
+    assert all(torch.equal(a, b) for a, b in zip(params, others))
+    low = split.state[params[0]]["master_low"]
+    assert low.dtype == torch.int16 and low.any()
+    copies = [torch.nn.Parameter(p.detach().clone()) for p in params]
+    resumed = mxopt.torch.Optimizer(copies, "adam", lr=0.01, multi_precision="split")
+    resumed.load_state_dict(copy.deepcopy(split.state_dict()))
+    for optimizer, own in ((split, params), (whole, others), (resumed, copies)):
+        steps(optimizer, own, [3])
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(params, others, copies))
+    with pytest.raises(ValueError, match="keeps the states master, .* got master_low"):
+        whole.load_state_dict(split.state_dict())

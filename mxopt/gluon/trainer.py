@@ -707,6 +707,8 @@ def _arrays(state):
         return [array for part in state for array in _arrays(part)]
     if isinstance(state, kernels.Narrow):
         return list(state.arrays)
+    if isinstance(state, kernels.Split):
+        return [state.low]
     return [state] if isinstance(state, np.ndarray) else []
 
 

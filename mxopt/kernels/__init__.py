@@ -25,14 +25,17 @@ from ._engine import (
     Plan,
     Refused,
     Rule,
+    Split,
     Stream,
     catch_up,
     fused_step,
     get_num_threads,
     get_num_threads_setting,
     get_tuning,
+    join_halves,
     normals,
     openmp_version,
+    part_halves,
     plan_of,
     replay_steps,
     set_num_threads,
@@ -63,12 +66,13 @@ from ._scalars import (
 
 __all__ = [
     "INSTRUCTION_SET", "QUANTISERS", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Clipped", "Factored",
-    "Ledger", "Narrow", "Plan", "Refused", "Rule", "Scalars", "Stream", "ahead", "as_read_by_mxnet",
-    "available_instruction_sets", "catch_up", "clip_of", "corrected", "fused_step", "get_num_threads",
-    "get_num_threads_setting", "get_tuning", "give_back", "group_rows", "normals", "openmp_version",
-    "plan_of", "put_back", "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of",
-    "restore", "scalars_of", "set_num_threads", "set_tuning", "step_joined", "step_of_updater",
-    "sum_into", "sum_rows", "take_control", "tuning_words", "write_back",
+    "Ledger", "Narrow", "Plan", "Refused", "Rule", "Scalars", "Split", "Stream", "ahead",
+    "as_read_by_mxnet", "available_instruction_sets", "catch_up", "clip_of", "corrected",
+    "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back",
+    "group_rows", "join_halves", "normals", "openmp_version", "part_halves", "plan_of", "put_back",
+    "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of",
+    "set_num_threads", "set_tuning", "step_joined", "step_of_updater", "sum_into", "sum_rows",
+    "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.

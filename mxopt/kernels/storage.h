@@ -370,6 +370,81 @@ static void mxopt_uint8_fourth_f32(const void *codes, const float *scales, float
     }
 }
 
+/* A float32 master in two halves: the weight, which is the master rounded to bfloat16, and the master's low 16 bits. As a
+ * signed number the low half is what the weight's bits lack or have too much, so that
+ *
+ *     master = (weight << 16) + (int16)low
+ *
+ * in the bits of the magnitude. Ties are rounded away from zero, which is a low half of 0x8000; to even would leave 65537
+ * masters to a weight that is even. Every master but a NaN comes back, bit for bit; a NaN comes back as one. No weight
+ * that was written by hand can make a NaN of a low half that is not its own: a magnitude stops at 0 and at infinity. */
+#if defined(__AVX2__) && !defined(__AVX512F__)
+static inline __m256i mxopt_joined(__m256i both) { /* the halves side by side */
+    const __m256i sign = _mm256_set1_epi32((int)0x80000000u), upper = _mm256_set1_epi32((int)0xffff0000u);
+    __m256i borrow = _mm256_slli_epi32(_mm256_and_si256(both, _mm256_set1_epi32(0x8000)), 1);
+    __m256i found = _mm256_sub_epi32(both, borrow);
+    __m256i below = _mm256_srai_epi32(_mm256_xor_si256(found, both), 31);
+    __m256i size = _mm256_and_si256(both, _mm256_set1_epi32(0x7fff8000)); /* below infinity again if 0x7f808000 */
+    __m256i above = _mm256_cmpgt_epi32(size, _mm256_set1_epi32(0x7f7fffff));
+    above = _mm256_andnot_si256(_mm256_cmpeq_epi32(size, _mm256_set1_epi32(0x7f808000)), above);
+    found = _mm256_blendv_epi8(found, _mm256_and_si256(both, sign), below);
+    return _mm256_blendv_epi8(found, _mm256_and_si256(both, upper), above);
+}
+#endif
+
+static void mxopt_join_halves(const void *uppers, const void *lows, float *target, ptrdiff_t n) {
+    const uint16_t *MXOPT_RESTRICT upper = (const uint16_t *)uppers;
+    const int16_t *MXOPT_RESTRICT low = (const int16_t *)lows;
+    uint32_t *MXOPT_RESTRICT out = (uint32_t *)target;
+    ptrdiff_t i = 0;
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    for (; i + 16 <= n; i += 16) { /* see mxopt_f32_bf16 */
+        __m256i high = _mm256_loadu_si256((const __m256i *)(upper + i));
+        __m256i rest = _mm256_loadu_si256((const __m256i *)(low + i));
+        __m256i one = mxopt_joined(_mm256_unpacklo_epi16(rest, high));
+        __m256i two = mxopt_joined(_mm256_unpackhi_epi16(rest, high));
+        _mm256_storeu_si256((__m256i *)(out + i), _mm256_permute2x128_si256(one, two, 0x20));
+        _mm256_storeu_si256((__m256i *)(out + i + 8), _mm256_permute2x128_si256(one, two, 0x31));
+    }
+#endif
+    for (; i < n; i++) {
+        uint32_t bits = (uint32_t)upper[i] << 16;
+        int32_t whole = (int32_t)(bits & 0x7fffffffu), found = whole + low[i];
+        found = found < 0 ? 0 : found;
+        found = found > 0x7f800000 ? 0x7f800000 : found;
+        found = whole > 0x7f800000 ? whole : found;
+        out[i] = (uint32_t)found | (bits & 0x80000000u);
+    }
+}
+
+static void mxopt_part_halves(const float *source, void *uppers, void *lows, ptrdiff_t n) {
+    const uint32_t *MXOPT_RESTRICT in = (const uint32_t *)source;
+    uint16_t *MXOPT_RESTRICT upper = (uint16_t *)uppers, *MXOPT_RESTRICT low = (uint16_t *)lows;
+    ptrdiff_t i = 0;
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    for (; i + 16 <= n; i += 16) {
+        __m256i rounded[2], rest[2];
+        for (int k = 0; k < 2; k++) {
+            __m256i u = _mm256_loadu_si256((const __m256i *)(in + i + 8 * k));
+            __m256i r = _mm256_add_epi32(u, _mm256_set1_epi32(0x8000));
+            __m256 number = _mm256_castsi256_ps(u);
+            __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(number, number, _CMP_UNORD_Q));
+            r = _mm256_blendv_epi8(r, _mm256_or_si256(u, _mm256_set1_epi32(0x400000)), nan);
+            rounded[k] = _mm256_srli_epi32(r, 16);
+            rest[k] = _mm256_andnot_si256(nan, _mm256_and_si256(u, _mm256_set1_epi32(0xffff)));
+        }
+        __m256i high = _mm256_packus_epi32(rounded[0], rounded[1]), under = _mm256_packus_epi32(rest[0], rest[1]);
+        _mm256_storeu_si256((__m256i *)(upper + i), _mm256_permute4x64_epi64(high, 0xd8));
+        _mm256_storeu_si256((__m256i *)(low + i), _mm256_permute4x64_epi64(under, 0xd8));
+    }
+#endif
+    for (; i < n; i++) {
+        uint32_t u = in[i], isnan = (u & 0x7fffffffu) > 0x7f800000u;
+        upper[i] = (uint16_t)(isnan ? (u >> 16) | 0x40u : (u + 0x8000u) >> 16);
+        low[i] = (uint16_t)(isnan ? 0u : u);
+    }
+}
+
 static mxopt_storage MXOPT_STORAGE[MXOPT_KINDS] = {
     {"float32", 4, {NULL, mxopt_f32_f64}, {NULL, mxopt_f64_f32}, mxopt_finite_f32},
     {"float64", 8, {mxopt_f64_f32, NULL}, {mxopt_f32_f64, NULL}, mxopt_finite_f64},
@@ -378,6 +453,7 @@ static mxopt_storage MXOPT_STORAGE[MXOPT_KINDS] = {
     {"bfloat16-stochastic", 2, {NULL, NULL}, {NULL, NULL}, NULL, mxopt_bf16_random_f32, mxopt_f32_bf16_random, 0},
     {"int8-square", 1, {NULL, NULL}, {NULL, NULL}, NULL, mxopt_int8_square_f32, mxopt_f32_int8_square, 1},
     {"uint8-fourth", 1, {NULL, NULL}, {NULL, NULL}, NULL, mxopt_uint8_fourth_f32, mxopt_f32_uint8_fourth, 1},
+    {"split", 2, {NULL, NULL}, {NULL, NULL}, NULL, NULL, NULL, 0, mxopt_join_halves, mxopt_part_halves},
 };
 
 /* The table, with what this very processor does faster. */

@@ -227,7 +227,8 @@ class _InPlace(PartedTurns):
     def _working(self, weight, main, pairs, dtype):
         if main is weight and main.flags.c_contiguous and main.dtype in (np.float32, np.float64):
             return np.asarray(main)
-        copy = np.array(main, np.float64 if main.dtype == np.float64 else np.float32, order="C")
+        values = main.widened() if isinstance(main, kernels.Split) else main
+        copy = np.array(values, np.float64 if main.dtype == np.float64 else np.float32, order="C")
         pairs.append((main, copy))
         self.copy = copy
         return copy

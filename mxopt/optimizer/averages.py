@@ -82,7 +82,7 @@ class Averages:
         if rows is None:
             rows = np.flatnonzero(marks < number)
         width = average.size // len(average)
-        some = np.ascontiguousarray(weight[rows], average.dtype).reshape(len(rows), width)
+        some = np.ascontiguousarray(_rows_of(weight, rows), average.dtype).reshape(len(rows), width)
         if average.flags.c_contiguous:
             kernels.catch_up(average.reshape(-1, width), some, rows, marks, number, self.decay)
         else:
@@ -187,9 +187,10 @@ class Step:
             main = main_of(optimizer, dense(weight, who), state)
             average = owner.arrays.get(index)
             if average is None:
-                checks.float_weight(optimizer, index, main)
-                wide = np.float64 if main.dtype == np.float64 else np.float32
-                average = new[index] = np.array(main, wide, subok=False)
+                start = main.widened() if isinstance(main, kernels.Split) else main
+                checks.float_weight(optimizer, index, start)
+                wide = np.float64 if start.dtype == np.float64 else np.float32
+                average = new[index] = np.array(start, wide, subok=False)
             _check_shape(who, main, average)
             self.mains.append(main)
             self.arrays.append(average)
@@ -241,13 +242,21 @@ class Step:
 
 
 def main_of(optimizer, weight, state):
-    """The float32 master of a weight, or the weight itself."""
+    """The float32 master of a weight, whole or as a `Split` that knows the weight, or the weight itself."""
     paired = isinstance(state, (tuple, list)) and len(state) == 2
     if paired and getattr(optimizer, "multi_precision", False) and is_half(weight.dtype):
         master = state[optimizer.master_position]
+        if isinstance(master, kernels.Split) and master.shape == weight.shape:
+            return master.of(weight)
         if isinstance(master, np.ndarray) and master.shape == weight.shape:
             return np.asarray(master)
     return weight
+
+
+def _rows_of(weight, rows):
+    if isinstance(weight, kernels.Split):
+        return kernels.join_halves(weight.weight[rows], weight.low[rows])
+    return weight[rows]
 
 
 def dense(weight, who):

@@ -71,6 +71,8 @@ class Description:
     not_exact_because : str or None
     narrow : tuple of str
         The states that ``state_dtype`` applies to.
+    split : bool
+        Whether ``multi_precision="split"`` is accepted.
     rules : tuple of str
         The compiled rules that `fused_step` runs.
     differences : dict of str to dict
@@ -92,6 +94,7 @@ class Description:
     exact: bool
     not_exact_because: str | None
     narrow: tuple
+    split: bool
     rules: tuple
     differences: dict
     other_formula: str | None
@@ -110,6 +113,7 @@ class Description:
             ("lazy", "yes" if self.lazy else f"no: {self.not_lazy_because}"),
             ("exact rows", "yes" if self.exact else f"no: {self.not_exact_because}"),
             ("state_dtype", ", ".join(self.narrow) or "no"),
+            ("split masters", "yes" if self.split else "no"),
             *((f"{name} in the dialects", str(values)) for name, values in self.differences.items()),
         ]
         formula = f"<pre>{html.escape(self.update)}</pre>"
@@ -129,6 +133,7 @@ class Description:
             f"lazy:   {lazy}",
             f"exact:  {exact}",
             f"narrow: {', '.join(self.narrow) or 'no'}",
+            f"split:  {'yes' if self.split else 'no'}",
             f"rules:  {', '.join(self.rules) or 'none'}",
             f"family: {self.family}",
         ]
@@ -191,6 +196,7 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
         exact=not (cls.not_exact_because or cls.not_lazy_because),
         not_exact_because=cls.not_exact_because or cls.not_lazy_because,
         narrow=tuple(slot.name for slot in checks.narrow_slots(cls)),
+        split=cls.create_state_multi_precision is Optimizer.create_state_multi_precision,
         rules=tuple(_of(cls, "rules")),
         differences={} if other is None else _differences(parameters, _parameters(other), dialect),
         other_formula=_update(other) if other is not None and _update(other) != update else None,

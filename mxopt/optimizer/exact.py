@@ -346,6 +346,8 @@ def _arrays(state):
     """Where the arrays of a state lie."""
     if isinstance(state, (tuple, list)):
         return [place for part in state for place in _arrays(part)]
+    if isinstance(state, kernels.Split):
+        state = state.low
     return [] if state is None else [state.__array_interface__["data"][0]]
 
 

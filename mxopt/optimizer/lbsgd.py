@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class LBSGD(Momentum):
     ----------
     momentum : float, default 0.0
         0 or more; 0 keeps no state.
-    multi_precision : bool, default False
+    multi_precision : bool or 'split', default False
         As for `Optimizer`.
     warmup_strategy : {'linear', 'power2', 'sqrt', 'lars', 'none'}
         How the learning rate grows.
@@ -119,7 +119,7 @@ class LBSGD(Momentum):
     def __init__(
         self,
         momentum: float = 0.0,
-        multi_precision: bool = False,
+        multi_precision: bool | Literal["split"] = False,
         warmup_strategy: str = "linear",
         warmup_epochs: float = 5,
         batch_scale: float = 1,
@@ -207,6 +207,8 @@ class LBSGD(Momentum):
             main = as_array(weight)
             if is_half(main.dtype) and self.multi_precision:
                 main = state[self.master_position]
+                if isinstance(main, kernels.Split):
+                    main = main.of(as_array(weight)).widened()
             total = self._gathered(index, _plain(grad), main.dtype, entries)
             if total is not None:
                 due.append((index, weight, total, state))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from .. import checks
 from .momentum import Momentum
@@ -26,8 +26,8 @@ class NAG(Momentum):
         None: the scheduler's ``base_lr``, or 0.01 without a scheduler.
     momentum : float, default 0.9
         0 or more; 0 keeps no state and is `SGD`.
-    multi_precision : bool, default False
-        Keep a float32 master copy of 16-bit weights.
+    multi_precision : bool or 'split', default False
+        Keep a float32 master copy of 16-bit weights, or its low half; see `Optimizer`.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     lazy_update : bool or 'exact', optional
@@ -66,7 +66,7 @@ class NAG(Momentum):
         self,
         learning_rate: float | None = 0.1,
         momentum: float = 0.9,
-        multi_precision: bool = False,
+        multi_precision: bool | Literal["split"] = False,
         use_fused_step: bool = True,
         lazy_update: bool | str | None = None,
         **kwargs: Any,

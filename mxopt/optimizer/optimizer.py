@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,8 +58,9 @@ class Optimizer(Rates, RuleScalars):
         ``__wd_mult__`` are multipliers.
     begin_num_update : int, default 0
         Where the update counts of new indices start.
-    multi_precision : bool, default False
-        Keep a float32 master copy of float16 and bfloat16 weights.
+    multi_precision : bool or 'split', default False
+        Keep a float32 master copy of float16 and bfloat16 weights. 'split': only its low 16 bits, which make
+        the exact master with a bfloat16 weight; see :ref:`split-masters`.
     param_dict : dict, optional
         Parameters by index; their ``lr_mult`` and ``wd_mult`` win over all others.
     aggregate_num : int, optional
@@ -180,7 +181,7 @@ class Optimizer(Rates, RuleScalars):
         lr_scheduler: Any = None,
         sym: Any = None,
         begin_num_update: int = 0,
-        multi_precision: bool = False,
+        multi_precision: bool | Literal["split"] = False,
         param_dict: dict[Any, Any] | None = None,
         aggregate_num: float | None = None,
         use_fused_step: bool | None = None,
@@ -266,6 +267,8 @@ class Optimizer(Rates, RuleScalars):
             checks.cautious(self, value)
         elif name == "lazy_update":
             value = checks.lazy_word(value)
+        elif name == "multi_precision":
+            value = checks.masters(value)
         elif name == "state_dtype":
             checks.state_dtype(self, value)
         elif name == "state_dtypes" and value is not None:
@@ -461,11 +464,7 @@ class Optimizer(Rates, RuleScalars):
             weight = self._as_states_see(weight)
         if is_half(weight.dtype):
             if self.multi_precision:
-                master = zeros_like(weight, np.float32)
-                master[...] = weight
-                master = slots.like(weight, master)
-                pair = (master, self.create_state(index, master))
-                return pair if self.master_position == 0 else pair[::-1]
+                return self._with_master(index, weight)
             if not getattr(self, "_warned_of_half", False):
                 self._warned_of_half = True
                 warnings.warn(
@@ -475,6 +474,18 @@ class Optimizer(Rates, RuleScalars):
                     stacklevel=checks.outside(),
                 )
         return self.create_state(index, weight)
+
+    def _with_master(self, index, weight):
+        """The state pair of a 16-bit weight."""
+        if self.multi_precision == "split":
+            checks.split_weight(self, index, weight)
+        master = zeros_like(weight, np.float32)
+        master[...] = weight
+        pair = (slots.like(weight, master), self.create_state(index, slots.like(weight, master)))
+        if self.multi_precision == "split":
+            low = zeros_like(weight, np.uint16)
+            pair = kernels.Split(low), pair[1]
+        return pair if self.master_position == 0 else pair[::-1]
 
     def _keep_moments(self, beta1, beta2, epsilon):
         """Check and store the arguments of optimizers with two moments."""
@@ -530,10 +541,14 @@ class Optimizer(Rates, RuleScalars):
         single = not isinstance(indices, (list, tuple))
         if single:
             indices, weights, grads, states = [indices], [weights], [grads], [states]
-        mains, main_grads, main_states = [], [], []
+        mains, main_grads, main_states, split = [], [], [], []
         for weight, grad, state in zip(weights, grads, states):
             if is_half(weight.dtype):
                 master, state = state if self.master_position == 0 else state[::-1]
+                if isinstance(master, kernels.Split):
+                    split.append((weight, master))
+                    master.weight = np.asarray(weight)
+                    master = slots.like(weight, master.widened())
                 mains.append(master)
                 main_grads.append(grad.astype(np.float32))
             else:
@@ -545,7 +560,10 @@ class Optimizer(Rates, RuleScalars):
         else:
             self.update(indices, mains, main_grads, main_states)
         for weight, main in zip(weights, mains):
-            if weight is not main:
+            master = next((master for one, master in split if one is weight), None)
+            if master is not None:
+                weight[...], master.low[...] = master.halves_of(main)
+            elif weight is not main:
                 weight[...] = main.astype(weight.dtype)
 
     def fused_step(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:

@@ -95,7 +95,7 @@ class Step:
 
     def step_apart(self):
         """Prepare for a step that the engine does not measure."""
-        self.plan, self.before = None, [main.copy() for main in self.mains]
+        self.plan, self.before = None, [_whole(main).copy() for main in self.mains]
 
     def finish(self):
         """Report on the step, which was made."""
@@ -113,9 +113,13 @@ class Step:
             return np.array(
                 [
                     (factor**2 * _squares(_stored(grad)), _squares(main), _squares(main, before))
-                    for grad, main, before in zip(self.grads, self.mains, self.before)
+                    for grad, main, before in zip(self.grads, map(_whole, self.mains), self.before)
                 ]
             ).reshape(-1, 3)
+
+
+def _whole(main):
+    return main.widened() if isinstance(main, kernels.Split) else main
 
 
 def _stored(grad):

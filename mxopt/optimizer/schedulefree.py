@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import checks
+from .. import checks, kernels
 from ..arrays import interpolated, is_half
 from ..slots import SQUARES, TENSOR, StateSlot
 from .optimizer import Optimizer, register
@@ -89,6 +89,9 @@ class ScheduleFree(Optimizer):
         main = weight
         if self.multi_precision and is_half(weight.dtype):
             main, state = state[self.master_position], state[1 - self.master_position]
+        split = main.of(weight) if isinstance(main, kernels.Split) else None
+        if split is not None:
+            main = split.widened()
         z, flag = state[0], state[-1]
         if z.shape != weight.shape:
             raise ValueError(
@@ -100,7 +103,10 @@ class ScheduleFree(Optimizer):
         share = 1.0 - (1.0 / self._interpolation if evaluating else self._interpolation)
         real = np.float32 if is_half(main.dtype) else main.dtype
         moved = interpolated(main.astype(real), z.astype(real), share)
-        changed = [(flag, np.array(float(evaluating))), (main, moved.astype(main.dtype))]
+        changed = [(flag, np.array(float(evaluating)))]
+        if split is not None:
+            return [*changed, *zip((weight, split.low), split.halves_of(moved))]
+        changed.append((main, moved.astype(main.dtype)))
         if main is not weight:
             changed.append((weight, moved.astype(weight.dtype)))
         return changed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from .. import checks
 from .momentum import Momentum
@@ -32,8 +32,8 @@ class SGD(Momentum):
         0 or more; 0 keeps no state.
     lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
-    multi_precision : bool, default False
-        Keep a float32 master copy of 16-bit weights.
+    multi_precision : bool or 'split', default False
+        Keep a float32 master copy of 16-bit weights, or its low half; see `Optimizer`.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     aggregate_num : int, default 1
@@ -69,7 +69,7 @@ class SGD(Momentum):
         learning_rate: float | None = 0.1,
         momentum: float = 0.0,
         lazy_update: bool | str = False,
-        multi_precision: bool = False,
+        multi_precision: bool | Literal["split"] = False,
         use_fused_step: bool = True,
         aggregate_num: float | None = 1,
         **kwargs: Any,
@@ -125,8 +125,8 @@ class ccSGD(SGD):  # noqa: N801  MXNet's name
         0 or more; 0 keeps no state.
     lazy_update : bool or 'exact', default False
         Touch only the rows of a row-sparse gradient. Needs ``use_fused_step=True``.
-    multi_precision : bool, default False
-        Keep a float32 master copy of 16-bit weights.
+    multi_precision : bool or 'split', default False
+        Keep a float32 master copy of 16-bit weights, or its low half; see `Optimizer`.
     use_fused_step : bool, default True
         Run the compiled rule rather than `step`.
     aggregate_num : int, default 1

@@ -40,6 +40,8 @@ class Turns:
         self.optimizer, self.indices, self.plan = optimizer, indices, plan
         self.added = getattr(states, "added", ())
         self.weights, self.grads, self.states = weights, grads, states
+        #: Masters in two halves, and the weights that they will belong to.
+        self.splits = []
         self.rates, self.ledger = [], kernels.Ledger({}, (), 0, optimizer)
         if optimizer.skip_nonfinite and optimizer._skips(
             all_finite(grads) if plan is None else plan.finite()
@@ -56,17 +58,24 @@ class Turns:
         for turn, pairs in self._opened():
             yield turn
             if self.optimizer.cautious:
-                self._beware(turn, pairs[0][0])
+                main = pairs[0][0]
+                self._beware(turn, main.widened() if isinstance(main, kernels.Split) else main)
             for target, source in pairs:
                 if isinstance(target, kernels.Narrow):
                     targets += target.arrays
                     sources += target.stored(source, turn[3]).arrays
+                    continue
+                if isinstance(target, kernels.Split):
+                    targets += target.weight, target.low
+                    sources += target.halves_of(source)
                     continue
                 targets.append(target)
                 sources.append(source.astype(target.dtype, copy=False))
         if self.added:
             self.ledger.added = [*self.ledger.added, *self.added]
         self._write(targets, sources)
+        for master, weight in self.splits:
+            master.weight = weight
 
     def _beware(self, turn, before):
         """Undo moves that do not go down the gradient, and scale the others."""
@@ -104,11 +113,14 @@ class Turns:
             main = weight
             if optimizer.multi_precision and is_half(weight.dtype):
                 main, state = state if optimizer.master_position == 0 else state[::-1]
+                if isinstance(main, kernels.Split):
+                    self.splits.append((main, weight))
+                    main = main.of(weight)
             pairs = []
             # moves that are far smaller than their weights would be lost in float32
             dtype = np.float64 if optimizer.cautious else None
             copy, state = self._working(weight, main, pairs, dtype), _copied(state, pairs, dtype)
-            if main is not weight:
+            if main is not weight and not isinstance(main, kernels.Split):
                 pairs.append((weight, copy))
             if grad.dtype != copy.dtype:
                 grad = grad.astype(copy.dtype)
@@ -168,7 +180,8 @@ class PartedTurns(Turns):
 
     def _write(self, targets, sources):
         for source in sources:  # as `same_nan` in rules: which NaN a sum gives is NumPy's choice
-            np.copyto(source, np.nan, where=np.isnan(source))
+            if source.dtype != np.uint16:
+                np.copyto(source, np.nan, where=np.isnan(source))
         others = self.plan.others
         step = ()
         if others and self.indices:
@@ -190,7 +203,7 @@ def _copied(part, pairs, dtype=None):
         return None
     if isinstance(part, (tuple, list)):
         return tuple(_copied(one, pairs, dtype) for one in part)
-    if isinstance(part, kernels.Narrow):
+    if isinstance(part, (kernels.Narrow, kernels.Split)):
         copy = part.widened()
         pairs.append((part, copy if dtype is None else copy.astype(dtype)))
         return pairs[-1][1]

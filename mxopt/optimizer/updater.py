@@ -18,7 +18,7 @@ from ..clipping import clip_global_norm, limited, planned, scaled, squares
 from ..dialects import V2, is_built_in
 from ..loss_scaling import LossScale
 from ..microbatches import Window
-from ..saving import rows
+from ..saving import narrow, rows
 from ..saving.background import Saving
 from ..sparse import RowSparseArray, all_finite, as_gradient
 from .averages import Averages
@@ -400,13 +400,18 @@ class Updater:
             used = self._loaded.intersection(indices)
         except TypeError:  # not a key; reported later
             return
+        written = []
         for index, weight in zip(indices, weights):
             if index in used:
                 checks.narrow_states(self.optimizer, index, weight, self.states[index])
                 kind = getattr(weight, "array_type", None)
                 who = f"the state of {checks.who(self.optimizer, index)}"
                 state = rows.whole(self.states[index], who, np.shape(weight))
+                state, write = narrow.follow(self.optimizer, index, state, weight)
+                written.append(write)
                 self.states[index] = state if kind is None else _viewed(state, kind)
+        for write in written:
+            write()
         self._loaded -= used
 
     def sync_state_context(self, state: State, _context: Any) -> State:

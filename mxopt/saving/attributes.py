@@ -125,6 +125,8 @@ def _judged(name, value, default):
     """A value checked as an attribute; errors name the attribute."""
     if name == "lazy_update":
         return checks.lazy_word(value)
+    if name == "multi_precision":
+        return checks.masters(value)
     if name in _RULES:
         value = _RULES[name](name, value)
     kinds, must_be = _KINDS.get(type(default), (object, ""))

@@ -218,10 +218,12 @@ class _Loading:
         arrange = orders.Arrangement(source, source)
         key = next((key for key, state in self.states.items() if arrange.has_master(state)), None)
         if key is not None and not self.optimizer.multi_precision:
+            split = narrow.has_split(self.states[key])
+            kept, mode = ("the low half of a", '"split"') if split else ("a float32", "True")
             raise StateMismatch(
-                f"the file's state of {self._who(key)} has a float32 master, as multi_precision=True keeps "
+                f"the file's state of {self._who(key)} has {kept} master, as multi_precision={mode} keeps "
                 f"it, and this updater's {type(self.optimizer).__name__.lower()!r} "
-                "has multi_precision=False; create it with multi_precision=True"
+                f"has multi_precision=False; create it with multi_precision={mode}"
             )
 
     def _restored(self, found):

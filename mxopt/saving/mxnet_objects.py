@@ -169,6 +169,8 @@ def to_record(optimizer, dialect):
         values["use_fused_step"] = False
     if values.get("lazy_update") == "exact":
         values["lazy_update"] = False  # whose bits it gives
+    if values.get("multi_precision") == "split":
+        values["multi_precision"] = True  # whose numbers it gives
     if optimizer.lr_scheduler is not None:
         values["lr_scheduler"] = _scheduler_record(optimizer.lr_scheduler)
     found = {}

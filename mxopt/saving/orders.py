@@ -153,7 +153,7 @@ class Arrangement:
 
 
 def _is_array(value):
-    return isinstance(value, (np.ndarray, RowSparseArray, kernels.Narrow))
+    return isinstance(value, (np.ndarray, RowSparseArray, kernels.Narrow, kernels.Split))
 
 
 def skeleton(structure):
@@ -190,6 +190,8 @@ def same(one, other):
         )
     if one is other:
         return True
+    if isinstance(one, kernels.Split) or isinstance(other, kernels.Split):
+        return type(one) is type(other) and same(one.low, other.low)
     one, other = _values(one), _values(other)
     return (one.dtype, one.shape) == (other.dtype, other.shape) and np.array_equal(
         *(np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (one, other))
@@ -225,4 +227,6 @@ def spelled(state):
     if isinstance(state, tuple):
         inside = ", ".join(map(spelled, state))
         return f"({inside},)" if len(state) == 1 else f"({inside})"
+    if isinstance(state, kernels.Split):  # which stands for them
+        return f"float32 {tuple(state.shape)}"
     return f"{state.dtype} {tuple(state.shape)}" if _is_array(state) else repr(state)

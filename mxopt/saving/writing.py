@@ -9,7 +9,7 @@ from .. import checks, dialects
 from ..states import StateMismatch, files, mxnet, native
 from . import document, mxnet_objects, narrow, orders, rows
 from .background import Saving
-from .undecided import still_undecided
+from .undecided import known_weights, still_undecided
 
 FORMATS = ("mxopt", *mxnet.FORMATS)
 
@@ -121,7 +121,14 @@ def _pieces(updater, dump_optimizer, format):
         )
     record = mxnet_objects.to_record(optimizer, dialect) if dump_optimizer else None
     arrange, states = orders.Arrangement(optimizer, target), {}
-    for key, state in rows.of_updater(updater).items():
+    known = narrow.with_weights(optimizer, rows.of_updater(updater), known_weights(optimizer))
+    if any(map(narrow.has_split, updater.states.values())):
+        warnings.warn(
+            f"{format} has no place for split masters: they are written as float32",
+            UserWarning,
+            stacklevel=checks.outside(),
+        )
+    for key, state in known.items():
         arranged = arrange(narrow.widened(state))
         if arranged is None:
             raise StateMismatch(

@@ -24,6 +24,7 @@ TYPES = {
     "learning_rate": "float | None",
     "lower_bound": "float | None",
     "lr_scheduler": "Schedule | None",
+    "multi_precision": 'bool | Literal["split"]',
     "param_dict": "dict[Any, Any] | None",
     "param_idx2name": "dict[Any, str] | None",
     "state": "Any",

@@ -75,7 +75,7 @@ cdef void run_cautious(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t 
             for a in range(c.narrays):
                 if (staged >> a) & 1:
                     move(t, a, p, n, <char*>arrays[a], raw, True)
-            if c.mirrored and t.data[MIRROR] != NULL:
+            if c.mirrored and t.data[MIRROR] != NULL and t.dtype[WEIGHT] != SPLIT:
                 move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
             if (c.average != NULL or c.report != NULL) and t.dtype[WEIGHT] != t.compute:
                 move(t, WEIGHT, p, n, <char*>arrays[WEIGHT], raw, False)

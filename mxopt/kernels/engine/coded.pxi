@@ -12,12 +12,12 @@ cdef inline uint64_t key_of(uint64_t seed, uint64_t update) noexcept nogil:
 
 def quantisers():
     """The names of the ways to keep a `Narrow`, and whether each has scales."""
-    return {STORAGE[kind].name.decode(): bool(STORAGE[kind].has_scales) for kind in range(BF16, KINDS)}
+    return {STORAGE[kind].name.decode(): bool(STORAGE[kind].has_scales) for kind in range(BF16, SPLIT)}
 
 
 cdef int kind_of(str quantiser) except -1:
     cdef int kind
-    for kind in range(BF16, KINDS):
+    for kind in range(BF16, SPLIT):
         if STORAGE[kind].name.decode() == quantiser:
             return kind
     raise ValueError(f"unknown quantiser {quantiser!r}")
@@ -159,3 +159,114 @@ cdef tuple blocks_of(shape, bint by_rows):
         size *= n
     blocks = (size + CODE_BLOCK - 1) // CODE_BLOCK
     return (shape[0] if shape else 1, blocks) if by_rows else (blocks,)
+
+
+cdef class Split:
+    """The float32 master of a bfloat16 weight, of which it keeps the low 16 bits: the upper ones are the weight.
+
+    The weight is the master rounded to nearest, ties away from zero, and as a signed number ``low`` is what the weight's
+    bits lack or have too much. So a weight that is written by hand is the master too, to within half of its last digit.
+
+    Parameters
+    ----------
+    low : uint16 array
+        Of the weight's shape.
+    weight : bfloat16 array, optional
+        The weight, if it is known already.
+
+    Attributes
+    ----------
+    low
+        The argument.
+    weight : array or None
+        The weight of the last step: what `widened` needs. Copies forget it.
+    """
+
+    cdef readonly cnp.ndarray low
+    cdef public object weight
+
+    def __init__(self, cnp.ndarray low not None, weight=None):
+        if cnp.PyArray_TYPE(low) != cnp.NPY_UINT16 or not cnp.PyArray_ISBEHAVED(low):
+            raise ValueError(f"the low halves of a master must be a writeable uint16 array, got {low.dtype}")
+        self.low, self.weight = low, weight
+
+    @property
+    def shape(self):
+        """The weight's shape."""
+        return (<object>self.low).shape
+
+    @property
+    def ndim(self):
+        """How many dimensions it has."""
+        return cnp.PyArray_NDIM(self.low)
+
+    @property
+    def size(self):
+        """How many numbers it holds."""
+        return cnp.PyArray_SIZE(self.low)
+
+    @property
+    def dtype(self):
+        """The dtype of the low halves."""
+        return (<object>self.low).dtype
+
+    @property
+    def nbytes(self):
+        """Bytes of the low halves."""
+        return self.low.nbytes
+
+    def of(self, weight):
+        """The same low halves with a weight."""
+        return Split(self.low, weight)
+
+    def widened(self):
+        """The masters as a new float32 array, in the weight's memory order."""
+        if self.weight is None:
+            raise ValueError("the upper halves of a master are its weight, which is not known before a step")
+        return join_halves(self.weight, self.low)
+
+    def halves_of(self, values):
+        """What a weight and the low halves must hold for other masters: two new arrays.
+
+        Parameters
+        ----------
+        values : array of this shape
+        """
+        upper, low = part_halves(np.asarray(values, np.float32))
+        return upper.view(self.weight.dtype), low
+
+    def __reduce__(self):
+        return Split, (self.low,)
+
+    def __deepcopy__(self, memo):
+        return Split(self.low.copy(order="K"))
+
+    def __repr__(self):
+        return f"Split(shape={self.shape})"
+
+
+def join_halves(weight, cnp.ndarray low not None):
+    """The float32 masters of bfloat16 weights and their low halves; see `Split`."""
+    if (<object>low).shape != weight.shape:
+        raise ValueError(f"low halves of shape {(<object>low).shape} do not fit a weight of shape {weight.shape}")
+    if weight.dtype.itemsize != 2:
+        raise ValueError(f"low halves go with bfloat16 weights, got {weight.dtype}")
+    turned = weight.flags.f_contiguous and not weight.flags.c_contiguous
+    cdef cnp.ndarray upper = np.ascontiguousarray(weight.T if turned else weight).view(np.uint16)
+    cdef cnp.ndarray under = np.ascontiguousarray(low.T if turned else low)
+    cdef cnp.ndarray made = np.empty((<object>upper).shape, np.float32)
+    STORAGE[SPLIT].join(cnp.PyArray_DATA(upper), cnp.PyArray_DATA(under), <float*>cnp.PyArray_DATA(made),
+                        cnp.PyArray_SIZE(made))
+    found = made.reshape(low.T.shape if turned else weight.shape)
+    return found.T if turned else found
+
+
+def part_halves(values):
+    """The upper halves, rounded to nearest, and the low halves of float32 masters: two new uint16 arrays."""
+    turned = values.flags.f_contiguous and not values.flags.c_contiguous
+    shape = values.T.shape if turned else values.shape
+    cdef cnp.ndarray source = np.ascontiguousarray(values.T if turned else values, np.float32)
+    cdef cnp.ndarray upper = np.empty(shape, np.uint16), low = np.empty(shape, np.uint16)
+    STORAGE[SPLIT].part(<float*>cnp.PyArray_DATA(source), cnp.PyArray_DATA(upper), cnp.PyArray_DATA(low),
+                        cnp.PyArray_SIZE(source))
+    return (upper.T, low.T) if turned else (upper, low)

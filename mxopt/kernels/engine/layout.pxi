@@ -8,7 +8,7 @@ cdef extern from "dtypes.h" nogil:
         BF16 "MXOPT_BF16"
         DTYPES "MXOPT_DTYPES"
         BF16_RANDOM "MXOPT_BF16_RANDOM"  # the first of the codes: see coded.pxi
-        KINDS "MXOPT_KINDS"
+        SPLIT "MXOPT_SPLIT"  # the last: low halves of masters
         CODE_BLOCK "MXOPT_CODE_BLOCK"
     ctypedef void (*convert_fn "mxopt_convert")(const void* source, void* target, Py_ssize_t n) noexcept nogil
     ctypedef int (*finite_fn "mxopt_finite")(const void* source, Py_ssize_t n) noexcept nogil
@@ -25,6 +25,8 @@ cdef extern from "dtypes.h" nogil:
         decode_fn decode
         encode_fn encode
         bint has_scales
+        void (*join)(const void* uppers, const void* lows, float* target, Py_ssize_t n) noexcept nogil
+        void (*part)(const float* source, void* uppers, void* lows, Py_ssize_t n) noexcept nogil
 
 ctypedef bint (*rests_fn)(void** arrays, Py_ssize_t n, const double* scalars, double lr) noexcept nogil
 ctypedef void (*fade_fn)(void* x, Py_ssize_t n, double by, double zero, Py_ssize_t steps) noexcept nogil

@@ -81,6 +81,7 @@ cdef class Plan:
     cdef tuple owners  # weights, gradients and states, which keep every array alive while its address is used
     cdef list sparse   # the tensors with row-sparse gradients; None: there are no such gradients
     cdef Range* ranges  # of the arrays that `add` has placed
+    cdef list splits    # masters in two halves, and their weights; None: there are none
     cdef list placed    # these arrays: a state may be a list, and change; None: there are none
     cdef Py_ssize_t nranges
     cdef bint any_strided
@@ -139,8 +140,8 @@ cdef class Plan:
             if (rows is None or rows[i] is None) and self.add_plain(
                     i, PyList_GET_ITEM(weights, i), PyList_GET_ITEM(grads, i), PyList_GET_ITEM(states, i)):
                 continue
-            if self.ranges == NULL:  # one for each array, its scales, and for a 16-bit weight beside its master
-                self.ranges = <Range*>malloc((n - i) * (2 + 2 * self.nstates + (master >= 0)) * sizeof(Range))
+            if self.ranges == NULL:  # one for each array, its scales, and a weight beside its master
+                self.ranges = <Range*>malloc((n - i) * (3 + 2 * self.nstates) * sizeof(Range))
                 if self.ranges == NULL:
                     raise MemoryError
             self.tensors[i].ranged = True
@@ -334,29 +335,33 @@ cdef class Plan:
 
     cdef int add(self, Py_ssize_t i, object weight, object grad, object state, int master, object rows) except -1:
         cdef Tensor* t = &self.tensors[i]
-        cdef cnp.ndarray w, g, main, array
+        cdef cnp.ndarray w, g, main, mirror, array
         cdef list found
         cdef Py_ssize_t nrows, k
         cdef int slot, a, d, ndim
         cdef bint sparse = rows is not None, lazy = self.is_lazy(i), all_c, all_f
         if not isinstance(weight, cnp.ndarray):
             raise Refused("array", i, 0, type(weight).__name__)
-        if not isinstance(grad, cnp.ndarray):
+        if not isinstance(grad, (cnp.ndarray, Split)):
             raise Refused("array", i, 1, type(grad).__name__)
         w = weight
-        g = grad
-        main = w
+        g = (<Split>grad).low if type(grad) is Split else grad
+        main = mirror = w
         self.place(i, WEIGHT, w, 0, True)
         ndim = cnp.PyArray_NDIM(w)
         if master >= 0 and (t.dtype[WEIGHT] == F16 or t.dtype[WEIGHT] == BF16):
-            if not isinstance(state, (tuple, list)) or len(state) != 2 or not isinstance(state[master], cnp.ndarray):
+            if not isinstance(state, (tuple, list)) or len(state) != 2 or not isinstance(
+                    state[master], (cnp.ndarray, Split)):
                 raise Refused("pair", i, 2)
-            main = state[master]
-            state = state[1 - master]
             t.data[MIRROR] = t.data[WEIGHT]
             t.dtype[MIRROR] = t.dtype[WEIGHT]
-            self.place(i, WEIGHT, main, -1, True)
-            if t.dtype[WEIGHT] != F32 and t.dtype[WEIGHT] != F64:
+            if type(state[master]) is Split:
+                main = self.place_split(i, WEIGHT, state[master], w)
+            else:
+                main = state[master]
+                self.place(i, WEIGHT, main, -1, True)
+            state = state[1 - master]
+            if t.dtype[WEIGHT] != F32 and t.dtype[WEIGHT] != F64 and t.dtype[WEIGHT] != SPLIT:
                 raise Refused("dtype", i, -1, str(main.dtype))
             if not same_shape(main, w):
                 raise Refused("shape", i, -1)
@@ -365,8 +370,14 @@ cdef class Plan:
         if t.data[MIRROR] != NULL and t.compute == F64:
             raise Refused("dtype", i, -1, "float64")
 
-        # The gradient: the weight's shape, or the rows of it.
-        if not self.alone:
+        # The gradient: the weight's shape, or the rows of it. For averages, a master.
+        if type(grad) is Split:
+            mirror = (<Split>grad).weight
+            self.place(i, MIRROR, mirror, 1, False)
+            self.place(i, GRAD, g, 1, False, SPLIT)
+            if t.dtype[WEIGHT] != F32 or t.dtype[MIRROR] != BF16 or not same_shape(mirror, g):
+                raise Refused("dtype", i, 1, str(mirror.dtype))
+        elif not self.alone:
             self.place(i, GRAD, g, 1, False)
         if sparse:
             if ndim < 1:
@@ -413,7 +424,8 @@ cdef class Plan:
             if not ((self.per_row | self.per_tensor) >> (2 + a)) & 1:
                 all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(found[a])
                 all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(found[a])
-        all_f = all_f and not self.ordered
+        all_c = all_c and cnp.PyArray_IS_C_CONTIGUOUS(mirror)
+        all_f = all_f and cnp.PyArray_IS_F_CONTIGUOUS(mirror) and not self.ordered
         t.plain = t.data[MIRROR] == NULL
         for a in range(self.narrays):
             t.plain = t.plain and (t.dtype[a] == t.compute or (self.per_tensor >> a) & 1)
@@ -430,7 +442,7 @@ cdef class Plan:
             t.plain = t.plain and not sparse and all_c
             self.lay(i, WEIGHT, main, sparse and lazy)
             if t.data[MIRROR] != NULL:
-                self.lay(i, MIRROR, w, sparse and lazy)
+                self.lay(i, MIRROR, mirror, sparse and lazy)
             if sparse and not lazy:
                 t.kind[GRAD] = EXPAND
                 if not cnp.PyArray_IS_C_CONTIGUOUS(g):
@@ -455,6 +467,16 @@ cdef class Plan:
         self.staged = self.staged or not t.plain
         self.settle(t, cnp.PyArray_SIZE(g) if sparse and lazy else cnp.PyArray_SIZE(w))
         return 0
+
+    cdef cnp.ndarray place_split(self, Py_ssize_t i, int slot, Split master, cnp.ndarray w):
+        # Note the low halves of a master.
+        if self.tensors[i].dtype[MIRROR] != BF16:
+            raise Refused("split", i, -1, str(w.dtype))
+        self.place(i, slot, master.low, -1, True, SPLIT)
+        if self.splits is None:
+            self.splits = []
+        self.splits.append((master, w))
+        return master.low
 
     cdef int place_coded(self, Py_ssize_t i, int slot, Narrow state) except -1:
         # Note a state that is kept in a code.
@@ -858,6 +880,9 @@ cdef class Plan:
                 self.compare()
             if ledger is not None:
                 ledger.write()
+            if self.splits is not None and s.passes[s.npasses - 1].writes & 1:
+                for pair in self.splits:
+                    (<Split>(<tuple>pair)[0]).weight = (<tuple>pair)[1]
             if s.numbers != NULL:
                 self.keep_numbers(&s.passes[s.npasses - 1], s.numbers)
             with nogil:

@@ -224,12 +224,58 @@ cdef inline Py_ssize_t unit_of(const Pass* c, const Tensor* t) noexcept nogil:
     return 1
 
 
+cdef inline bint is_scattered(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n) noexcept nogil:
+    # Whether a block of stored elements does not lie contiguously.
+    return t.kind[a] == STRIDED or t.kind[a] == ROWS and p // t.layout.width != (p + n - 1) // t.layout.width
+
+
+cdef void transfer(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* raw, bint scatter) noexcept nogil:
+    # A scattered block of 16-bit elements, as they are stored, to `raw` or from there.
+    cdef Py_ssize_t run
+    cdef char* own
+    if t.kind[a] == STRIDED:
+        walk(t.layout.strided[a], t.layout.rows, t.data[a], p, n, raw, 2, scatter)
+        return
+    while n > 0:
+        run = min(n, t.layout.width - p % t.layout.width)
+        own = address(t, a, p)
+        memcpy(own if scatter else raw, raw if scatter else own, 2 * run)
+        p += run
+        n -= run
+        raw += 2 * run
+
+
+cdef void move_halves(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, float* scratch, char* raw,
+                      bint storing) noexcept nogil:
+    # A block of masters whose upper halves are the weights.
+    cdef bint apart = is_scattered(t, MIRROR, p, n), low_apart = is_scattered(t, a, p, n)
+    cdef char* upper = raw if apart else address(t, MIRROR, p)
+    cdef char* low = raw + 2 * n if low_apart else address(t, a, p)
+    if storing:
+        STORAGE[SPLIT].part(scratch, upper, low, n)
+    if apart:
+        transfer(t, MIRROR, p, n, upper, storing)
+    if low_apart:
+        transfer(t, a, p, n, low, storing)
+    if not storing:
+        STORAGE[SPLIT].join(upper, low, scratch, n)
+
+
+cdef void reach_rounded(const Tensor* t, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw) noexcept nogil:
+    # A block of the weights that whole masters would have, which round ties to even.
+    move(t, WEIGHT, p, n, scratch, raw, False)
+    STORAGE[BF16].store[F32](scratch, raw, n)
+    STORAGE[BF16].load[F32](raw, scratch, n)
+
+
 cdef void move(const Tensor* t, int a, Py_ssize_t p, Py_ssize_t n, char* scratch, char* raw, bint storing) noexcept nogil:
     # A block between the array's own memory and scratch of the compute type.
     cdef Py_ssize_t itemsize = STORAGE[t.dtype[a]].itemsize, size = STORAGE[t.compute].itemsize, run, width
     cdef convert_fn function = STORAGE[t.dtype[a]].store[t.compute] if storing else STORAGE[t.dtype[a]].load[t.compute]
     cdef char* own
-    if t.kind[a] == EXPAND:
+    if t.dtype[a] == SPLIT:
+        move_halves(t, a, p, n, <float*>scratch, raw, storing)
+    elif t.kind[a] == EXPAND:
         expand(t, p, n, scratch)
     elif t.kind[a] == STRIDED:
         if function == NULL:
@@ -438,7 +484,13 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
         if c.nsums:
             n = min(n, SUM_BLOCK - p % SUM_BLOCK)
             a = WEIGHT if t.data[MIRROR] == NULL else MIRROR
-            point_to_sums(c, t, p, arrays, reach(t, a, p, n, scratch + MIRROR * stride, raw) if c.sums_weight else NULL)
+            if not c.sums_weight:
+                point_to_sums(c, t, p, arrays, NULL)
+            elif t.dtype[WEIGHT] == SPLIT:
+                reach_rounded(t, p, n, scratch + MIRROR * stride, raw)
+                point_to_sums(c, t, p, arrays, scratch + MIRROR * stride)
+            else:
+                point_to_sums(c, t, p, arrays, reach(t, a, p, n, scratch + MIRROR * stride, raw))
         staged = 0
         for a in range(c.narrays):
             arrays[a] = NULL
@@ -462,7 +514,7 @@ cdef void run_tensor(const Pass* c, const Tensor* t, Py_ssize_t p, Py_ssize_t en
             for a in range(c.narrays):
                 if (staged >> a) & 1:
                     move(t, a, p, n, <char*>arrays[a], raw, True)
-        if c.mirrored and t.data[MIRROR] != NULL:
+        if c.mirrored and t.data[MIRROR] != NULL and t.dtype[WEIGHT] != SPLIT:
             move(t, MIRROR, p, n, <char*>arrays[WEIGHT], raw, True)
         if (c.average != NULL or c.report != NULL) and t.dtype[WEIGHT] != t.compute:  # as they are stored: rounded
             move(t, WEIGHT, p, n, <char*>arrays[WEIGHT], raw, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ... import checks
 from ...optimizer import lbsgd
@@ -64,7 +64,7 @@ class LBSGD(Optimizer, lbsgd.LBSGD):
     def __init__(
         self,
         momentum: float = 0.0,
-        multi_precision: bool = False,
+        multi_precision: bool | Literal["split"] = False,
         warmup_strategy: str = "linear",
         warmup_epochs: float = 5,
         batch_scale: float = 1,
