@@ -14,8 +14,10 @@ import importlib.machinery
 import os
 import runpy
 import sys
+from types import ModuleType
 
 from . import dialects
+from .absent import RELEASES
 
 #: the package that ``mxnet`` means, once it has been installed
 _meant: str | None = None
@@ -36,7 +38,35 @@ class _Finder:
             if error.name != own:
                 raise
             return None
-        return importlib.machinery.ModuleSpec(name, _Loader(module))
+        return importlib.machinery.ModuleSpec(name, _Loader(module if rest else _Package(module)))
+
+
+class _Package(ModuleType):
+    """The package under MXNet's name: all of its attributes, and the version of the release it follows."""
+
+    def __init__(self, package):
+        super().__init__("mxnet", package.__doc__)
+        public = [name for name in vars(package) if not name.startswith("_")]
+        vars(self).update(
+            _package=package,
+            __version__=RELEASES[package.__name__][0],
+            __all__=getattr(package, "__all__", public),
+        )
+
+    def __getattr__(self, name):
+        return getattr(self._package, name)
+
+    def __setattr__(self, name, value):
+        if name.startswith("__"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self._package, name, value)
+
+    def __delattr__(self, name):
+        delattr(self._package, name)
+
+    def __dir__(self):
+        return dir(self._package)
 
 
 class _Loader:
@@ -74,7 +104,7 @@ def install(dialect="2.x"):
     global _meant
     package = dialects.get(dialect).package
     present = sys.modules.get("mxnet")
-    if present is not None and present is not importlib.import_module(package):
+    if present is not None and vars(present).get("_package") is not importlib.import_module(package):
         origin = getattr(present, "__file__", None) or present
         raise ImportError(
             f"mxnet has been imported already, from {origin}; call mxopt.mxnet.install() before that, or run "
@@ -83,7 +113,6 @@ def install(dialect="2.x"):
     _meant = package
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
-    importlib.import_module("mxnet")
 
 
 def main(arguments=None):

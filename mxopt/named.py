@@ -1,4 +1,4 @@
-"""Classes that scripts make by name: metrics and initializers."""
+"""Classes that scripts make by name: metrics, initializers, and families of their own (``mx.registry``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import warnings
 
 from . import checks
+
+#: The subclasses of each base class by name, for MXNet's functions below
+_families: dict[type, Named] = {}
 
 
 class Named:
@@ -23,6 +26,7 @@ class Named:
     def __init__(self, base, kind, classes=()):
         self.base, self.kind = base, kind
         self.classes = dict(classes)
+        _families.setdefault(base, self)
 
     def register(self, cls, name=None):
         """Register a class under its name, or another; usable as a decorator.
@@ -85,3 +89,72 @@ class Named:
             hint = checks.nearest(name.lower(), self.classes) or f"; there are {', '.join(self.classes)}"
             raise ValueError(f"unknown {self.kind} {name!r}{hint}")
         return self.classes[name.lower()](*args, **kwargs)
+
+
+def _family(base_class, nickname):
+    return _families.get(base_class) or Named(base_class, nickname)
+
+
+def get_registry(base_class):
+    """The registered subclasses of a class by lower-case name; a copy.
+
+    Parameters
+    ----------
+    base_class : type
+
+    Returns
+    -------
+    dict of str to type
+    """
+    return dict(_family(base_class, base_class.__name__.lower()).classes)
+
+
+def get_register_func(base_class, nickname):
+    """A decorator that registers subclasses of a class by name.
+
+    Parameters
+    ----------
+    base_class : type
+    nickname : str
+        What the classes are, for messages.
+
+    Returns
+    -------
+    callable
+        ``register(cls, name=None)``
+    """
+    return _family(base_class, nickname).register
+
+
+def get_alias_func(base_class, nickname):
+    """A decorator that registers a subclass of a class under several names.
+
+    Parameters
+    ----------
+    base_class : type
+    nickname : str
+        What the classes are, for messages.
+
+    Returns
+    -------
+    callable
+        ``alias(*names)``
+    """
+    return _family(base_class, nickname).alias
+
+
+def get_create_func(base_class, nickname):
+    """A function that makes instances of the registered subclasses of a class.
+
+    Parameters
+    ----------
+    base_class : type
+    nickname : str
+        What the classes are, for messages; also the key of the name in a description.
+
+    Returns
+    -------
+    callable
+        ``create(name, *args, **kwargs)``; takes what `mx.init.create` takes.
+    """
+    return _family(base_class, nickname).create

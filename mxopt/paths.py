@@ -14,8 +14,8 @@ OTHER_NAMES = {
 #: modules that both dialects share, with those below them: ``mxopt.v1.base`` is ``mxopt.base``
 SHARED = (
     "base", "callback", "context", "gluon.amp", "gluon.data", "gluon.parameter", "gluon.utils",
-    "initializer", "io", "lr_scheduler", "nd.random", "nd.sparse", "random", "test_utils", "util",
-    "viz",
+    "initializer", "io", "lr_scheduler", "nd.random", "nd.sparse", "random", "registry", "test_utils",
+    "util", "viz",
 )  # fmt: skip
 
 

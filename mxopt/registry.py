@@ -6,6 +6,7 @@ import warnings
 from typing import Any, TypeVar
 
 from . import checks, kernels, slots
+from .named import get_alias_func, get_create_func, get_register_func, get_registry  # noqa: F401  ``mx.registry``
 
 #: A class passed to `Registry.register`.
 _T = TypeVar("_T", bound=type)

@@ -26,7 +26,7 @@ LAYERS = [
         "mxopt.spelling",
         "mxopt.stream",
     },
-    {"mxopt.namespace", "mxopt.absent", "mxopt.paths", "mxopt.registry", "mxopt.typing"},
+    {"mxopt.namespace", "mxopt.absent", "mxopt.named", "mxopt.paths", "mxopt.registry", "mxopt.typing"},
     {"mxopt.curves", "mxopt.dialects"},
     {"mxopt.states", "mxopt.lr_scheduler", "mxopt.clipping", "mxopt.loss_scaling", "mxopt.microbatches"},
     {"mxopt.saving"},
@@ -44,7 +44,7 @@ LAYERS = [
         "mxopt.distributed",  # an updater over several ranks
     },
     {"mxopt.optimizer"},
-    {"mxopt.base", "mxopt.named", "mxopt.stores", "mxopt.test_utils", "mxopt.util"},
+    {"mxopt.base", "mxopt.stores", "mxopt.test_utils", "mxopt.util"},
     {"mxopt.distributed.stores"},
     {
         "mxopt.callback",

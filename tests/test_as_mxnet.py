@@ -32,7 +32,7 @@ import helper
 half, sgd = helper.make()
 weight = mx.nd.ones((2,))
 mx.optimizer.get_updater(half)(0, mx.nd.ones((2,)), weight)
-print(mx.__name__, sgd.lr, weight.asnumpy().tolist(), sys.argv[1:], __name__)
+print(mx.__version__, sgd.lr, weight.asnumpy().tolist(), sys.argv[1:], __name__)
 """
 
 
@@ -43,7 +43,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("dialect", "said"), [("2.x", "mxopt 0.1"), ("1.x", "mxopt.v1 0.01")])
+@pytest.mark.parametrize(("dialect", "said"), [("2.x", "2.0.0b1 0.1"), ("1.x", "1.9.1 0.01")])
 @pytest.mark.parametrize("target", [["train.py"], ["-m", "train"]], ids="".join)
 def test_scripts_and_the_modules_that_they_import(folder, dialect, said, target):
     out = printed("-m", "mxopt.mxnet", "--dialect", dialect, *target, "--epochs", "3", cwd=folder)
@@ -68,8 +68,20 @@ def test_the_hook_in_a_program(folder):
     program = textwrap.dedent("""
         import mxopt.mxnet
         mxopt.mxnet.install("1.x")
+        import sys
+        assert "mxnet" not in sys.modules  # libraries ask, to set something up before
         import helper, mxnet, mxnet.gluon, mxopt.v1
-        assert mxnet is mxopt.v1 and mxnet.gluon is mxopt.v1.gluon
+        mxopt.mxnet.install("1.x")
+        assert mxnet.create is mxopt.v1.create and mxnet.gluon is mxopt.v1.gluon
+        assert dir(mxnet) == dir(mxopt.v1) and mxnet.__path__ == mxopt.v1.__path__
+        mxnet.of_mine = 3
+        assert mxopt.v1.of_mine == 3
+        del mxnet.of_mine
+        assert not hasattr(mxopt.v1, "of_mine")
+        assert mxopt.v1.__version__ == mxopt.__version__ != mxnet.__version__
+        space = {}
+        exec("from mxnet import *", space)
+        assert space["nd"] is mxopt.v1.nd
         assert helper.make()[1].lr == 0.01
         try:
             import mxnet.no_such_module

@@ -144,15 +144,19 @@ def eye(N, M=0, k=0, ctx=None, dtype=None):
     return _placed(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)), ctx)
 
 
-def zeros_like(data, out=None, name=None):
-    """Zeros of the shape, dtype and storage type of another array."""
+def zeros_like(data, out=None, name=None, ctx=None):
+    """Zeros of the shape, dtype and storage type of another array, on its device whatever `ctx` says."""
+    if ctx is not None:
+        memory_context(ctx)  # refuses a GPU
     if isinstance(data, RowSparseArray):
         return _give(zeros(data.shape, None, data.dtype, "row_sparse"), out)
     return _give(np.zeros(data.shape, data.dtype), out)
 
 
-def ones_like(data, out=None, name=None):
-    """Ones of another array's shape and dtype."""
+def ones_like(data, out=None, name=None, ctx=None):
+    """Ones of another array's shape and dtype, on its device whatever `ctx` says."""
+    if ctx is not None:
+        memory_context(ctx)  # refuses a GPU
     return _give(np.ones(data.shape, data.dtype), out)
 
 

@@ -472,3 +472,48 @@ def test_names_around_optimizers(mx):
     assert values.shape == (2, 2)
     with pytest.raises(ValueError, match="stype must be 'row_sparse', got 'csr'; mxopt has no CSR arrays"):
         names["rand_sparse_ndarray"]((4, 2), "csr")
+
+
+# --- mx.registry --------------------------------------------------------------------------------------------
+
+
+@dialects
+def test_families_of_classes_by_name(mx):
+    class Embedding:
+        def __init__(self, dim=1):
+            self.dim = dim
+
+    register = mx.registry.get_register_func(Embedding, "token embedding")
+    create = mx.registry.get_create_func(Embedding, "token embedding")
+
+    @mx.registry.get_alias_func(Embedding, "token embedding")("glove", "GloVe.6B")
+    @register
+    class Glove(Embedding):
+        pass
+
+    assert mx.registry.get_registry(Embedding) == {"glove": Glove, "glove.6b": Glove}
+    mx.registry.get_registry(Embedding).clear()  # a copy
+    made = Glove(5)
+    assert create(made) is made
+    for one in (
+        create("GLOVE", 5),
+        create('["glove", {"dim": 5}]'),
+        create({"token embedding": "glove", "dim": 5}),
+    ):
+        assert type(one) is Glove and one.dim == 5
+    with pytest.raises(ValueError, match="unknown token embedding 'glvoe'; did you mean 'glove'"):
+        create("glvoe")
+    with pytest.raises(TypeError, match="only a subclass of Embedding can be registered"):
+        register(int)
+    assert mx.registry.get_registry(int) == {}
+    ours = mx.registry.get_create_func(mx.init.Initializer, "initializer")
+    assert type(ours("xavier")) is mx.init.Xavier
+
+
+@dialects
+def test_zeros_like_another_array_take_the_context_that_scripts_pass(mx):
+    for like in (mx.nd.zeros_like, mx.nd.ones_like):
+        made = like(mx.nd.ones((2,), dtype="float16"), ctx=mx.cpu(1))
+        assert (made.context, made.dtype) == (mx.cpu(), np.float16)
+        with pytest.raises(ValueError, match="use mx.cpu"):
+            like(mx.nd.ones((2,)), ctx=mx.gpu())
