@@ -92,16 +92,16 @@ class Dialect:
             What the loss was multiplied by before its gradients were computed; they are divided by it, and a
             step whose gradients are not finite is skipped. ``updater.loss_scale`` is the factor for the next
             loss. Dynamic: starts at 2**16, is halved after a skipped step and doubled, up to 2**24, after
-            2,000 steps in a row, as MXNet's. Saved with the states. Not over several ranks.
+            2,000 steps in a row, as MXNet's. Saved with the states.
         ema : float, optional
             Keep running averages of the weights, which every step moves by
             ``average += (1 - ema) * (weight - average)``, from the weights before the first step on. They are
             float32 (float64 for float64 weights) and saved with the states. ``updater.eval(index, weight)``
             puts them in the weights' place, `train` puts the weights back, and ``average_parameters`` is a
-            context that does both. Not over several ranks.
+            context that does both. Over several ranks each keeps its part, and all call `eval` and `train`.
         report : bool or int, default False
             Measure every step, or every n-th: ``updater.report`` is then a dict of names to the
-            `mxopt.optimizer.reports.Norms` of gradient, weight and update. Not over several ranks.
+            `mxopt.optimizer.reports.Norms` of gradient, weight and update.
 
         Returns
         -------

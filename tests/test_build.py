@@ -6,6 +6,7 @@ Compiles everything anew, so it has an environment of its own: ``tox -e build``.
 import ast
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -147,6 +148,35 @@ SEQUENTIAL = {
     for rule, entry in kernels.RULES.items()
     if entry.nsums or entry.by_row  # MXNet's sums have an order
 }
+
+
+def disassembled(library):
+    """The instructions of each function of a library, by name."""
+    text = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", library], capture_output=True, text=True, check=True
+    ).stdout
+    return dict(re.findall(r"^[0-9a-f]+ <(\w+)>:\n((?:.+\n)+)", text, re.MULTILINE))
+
+
+@pytest.mark.skipif(not is_gcc() or platform.machine() != "x86_64", reason="names and instructions are those")
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="needs binutils")
+@pytest.mark.parametrize("isa", WIDTHS)
+def test_what_the_engine_calls_is_vectorised(built, isa, tmp_path):
+    """The report names lines, and is content with a rule that is vectorised only where it is inlined."""
+    if isa not in sets_built(built):
+        pytest.skip(f"this compiler does not build for {isa}")
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        name = next(name for name in wheel.namelist() if f"/_rules_{isa}." in name)
+        library = wheel.extract(name, tmp_path)
+    functions, plain = disassembled(library), []
+    for rule in sorted(set(kernels.RULES) - SEQUENTIAL):
+        for variant, kind in enumerate("sd"):
+            own = re.compile(rf"__pyx_fuse_{variant}\w+_rules_{isa}_{rule}(_span)?")
+            text = "".join(code for name, code in functions.items() if own.fullmatch(name))
+            assert text, f"{rule} is not among the functions"
+            if not re.search(rf"\bv?(mul|add|sub|div)p{kind}\b", text):
+                plain.append(f"{rule}, {('float', 'double')[variant]}")
+    assert not plain, f"loops over single numbers: {plain}"
 
 
 @pytest.mark.skipif(not is_gcc(), reason="the report is GCC's")

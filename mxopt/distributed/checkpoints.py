@@ -8,6 +8,7 @@ the ranks' parts; no rank ever holds a whole state, except for MXNet's formats, 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 
@@ -150,6 +151,15 @@ def _in_place_of(updater, convert):
     alone.states = {index: mapped(state, index, convert) for index, state in updater.states.items()}
     alone.states_synced = dict.fromkeys(alone.states, True)
     alone._row_sparse = updater._row_sparse
+    if updater._averages is not None:
+        alone._averages = copy.copy(updater._averages)
+        for part in ("arrays", "marks"):
+            kept = getattr(updater._averages, part)
+            setattr(
+                alone._averages, part, {index: mapped(one, index, convert) for index, one in kept.items()}
+            )
+    if updater._scaler is not None:
+        alone._stepping = copy.copy(updater._scaler)
     before = _own_progress(optimizer)
     for name, value in before.items():
         if isinstance(value, dict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from copy import copy as shallow
 
 import numpy as np
 
@@ -45,18 +46,8 @@ def updater_over(
     ranks = world.ranks_of(comm)
     if ranks.size == 1:
         return updater(optimizer, accumulate, clip_global_norm, loss_scale, ema, report)
-    if report is not False and report is not None:
-        raise ValueError(f"report must be left out over several ranks, which step parts, got {report!r}")
-    if ema is not None:
-        raise ValueError(
-            f"ema must be left out over several ranks, got {ema!r}; keep averages in the rank that evaluates"
-        )
-    if loss_scale is not None:
-        raise ValueError(
-            f"loss_scale must be left out over several ranks, got {loss_scale!r}; divide the gradients by "
-            "the scale, and let the optimizer's skip_nonfinite=True skip a step"
-        )
-    return ShardedUpdater(optimizer, ranks, accumulate, transport, clip_global_norm)
+    options = {"loss_scale": loss_scale, "ema": ema, "report": report}
+    return ShardedUpdater(optimizer, ranks, accumulate, transport, clip_global_norm, **options)
 
 
 class ShardedUpdater(Updater):
@@ -76,6 +67,8 @@ class ShardedUpdater(Updater):
         M*(r+1)//n, and calls once for each. Default: one per rank.
     transport : {'windows', 'messages'}, optional
         Default: windows if all ranks share a machine.
+    clip_global_norm, loss_scale, ema, report
+        As for `mxopt.get_updater`. Averages are spread over the ranks as states are.
 
     Attributes
     ----------
@@ -83,12 +76,18 @@ class ShardedUpdater(Updater):
         By index, this rank's part of the state: a flat range of elements in C order, or of rows.
     """
 
-    def __init__(self, optimizer, ranks, accumulate=None, transport=None, clip_global_norm=None):
+    def __init__(
+        self, optimizer, ranks, accumulate=None, transport=None, clip_global_norm=None, **options
+    ):  # fmt: skip
         super().__init__(optimizer)
         self.ranks = ranks
         refused, told = None, {"accumulate": accumulate, "transport": transport, "clip": clip_global_norm}
+        told.update(options)
         try:
+            super().__init__(optimizer, **options)
             self._check(accumulate, transport)
+            if self._reports is not None:
+                self._reports.whole = self._of_all_ranks
             if clip_global_norm is not None:
                 self.max_norm = checks.number("clip_global_norm", clip_global_norm, 0)
         except (TypeError, ValueError) as error:
@@ -154,18 +153,16 @@ class ShardedUpdater(Updater):
     def take(self, loaded):
         """Take over the states of an updater that has loaded a file; read once the weights are known."""
 
-        def unread(index, array):
-            if not isinstance(array, Spread):
-                flat = array.reshape(-1)
-                return Spread.made(array.shape, array.dtype, read=lambda *some: flat[slice(*some)])
-            return array if array.own is None else array.own
-
         refuse_what_needs_whole_tensors(loaded.optimizer)
         self.optimizer, self.states = loaded.optimizer, loaded.states
         self.states_synced, self._row_sparse = loaded.states_synced, loaded._row_sparse
+        if self._averages is not None:
+            vars(self._averages).update(vars(loaded._averages))
+        if self._scaler is not None:
+            self._scaler.take(loaded._scaler.described())
         for values in self._kept():
             for index in values:
-                values[index] = checkpoints.mapped(values[index], index, unread)
+                values[index] = checkpoints.mapped(values[index], index, _unread)
         self._read(self._built)
 
     def keep_open(self, file):
@@ -177,7 +174,8 @@ class ShardedUpdater(Updater):
     def _kept(self):
         """Everything that is kept by index."""
         progress = [getattr(self.optimizer, name) for name in self.optimizer.progress]
-        return [self.states, *(values for values in progress if isinstance(values, dict))]
+        averages = [] if self._averages is None else [self._averages.arrays, self._averages.marks]
+        return [self.states, *averages, *(values for values in progress if isinstance(values, dict))]
 
     def _read(self, indices):
         """Read this rank's parts of the states of some tensors, if they are still in a file."""
@@ -239,6 +237,65 @@ class ShardedUpdater(Updater):
                 "have come; do it after the last one, or drop them with updater.drop_micro_batches()"
             )
 
+    # -- evaluation ------------------------------------------------------------------------------------
+
+    def _move(self, index, weight, evaluating):
+        """Each rank moves its parts, and all get them; states that are still in a file are read whole."""
+        if self._averages is None and not self.optimizer.has_two_points:
+            return
+        single = not isinstance(index, (list, tuple))
+        given = ([index], [weight]) if single else (index, weight)
+        key, refused, known = tuple(map(checks.key, given[0])), None, []
+        try:
+            self._refuse_within_a_step("weights cannot be moved")
+            if len(key) != len(given[1]):
+                raise ValueError(
+                    f"index and weight must be lists of the same length, got {len(key)} and {len(given[1])}"
+                )
+            weights = [
+                as_array(one, f"weight of {checks.who(self.optimizer, i)}", writable=True)
+                for i, one in zip(key, given[1])
+            ]
+            known = [self._built[i][0] == one.shape for i, one in zip(key, weights) if i in self._built]
+            if not all(known):
+                at = next(
+                    i for i, one in zip(key, weights) if self._built.get(i, [one.shape])[0] != one.shape
+                )
+                raise ValueError(f"weight of {checks.who(self.optimizer, at)} must keep its shape")
+        except (TypeError, ValueError, RuntimeError) as error:
+            refused = error
+        self.ranks.agree("eval" if evaluating else "train", {"the tensors": key}, refused)
+        seen = [i for i in range(len(key)) if key[i] in self._built]
+        parts = [self._part_of(key[i], np.asarray(weights[i])) for i in seen]
+        try:
+            super()._move([key[i] for i in seen], parts, evaluating)
+            self._move_unread([(i, one) for i, one in zip(key, weights) if i not in self._built], evaluating)
+        except Exception as error:
+            self.ranks.agree("weights are moved", error=error)
+        self.ranks.agree("weights are moved")
+        for i, part in zip(seen, parts):
+            came = self.ranks.gather_bytes(np.ascontiguousarray(part))
+            whole = np.frombuffer(b"".join(came), np.uint8).view(part.dtype)
+            np.copyto(weights[i], whole.reshape(weights[i].shape))
+
+    def _part_of(self, index, weight):
+        begin, end = self.shards.own(index, self.ranks.rank)
+        part = np.ascontiguousarray(weight).reshape(-1)[begin:end]
+        return part.reshape(-1, *weight.shape[1:]) if self._built[index][1] else part
+
+    def _move_unread(self, pairs, evaluating):
+        alone = Updater(self.optimizer)
+        alone.states = {index: self.states[index] for index, _ in pairs if index in self.states}
+        if self._averages is not None:
+            alone._averages = averages = shallow(self._averages)
+            averages.arrays, averages.marks = dict(averages.arrays), dict(averages.marks)
+        for values in ShardedUpdater._kept(alone):
+            for index in [index for index, _ in pairs if index in values]:
+                values[index] = checkpoints.mapped(values[index], index, _read_whole)
+        alone._move([index for index, _ in pairs], [weight for _, weight in pairs], evaluating)
+        for index, state in alone.states.items():
+            self.states[index] = checkpoints.mapped(state, index, _unread)
+
     # -- a step ----------------------------------------------------------------------------------------
 
     def __call__(self, index, grad, weight, lazy=None):
@@ -282,6 +339,8 @@ class ShardedUpdater(Updater):
             raise ValueError("index must not be empty: the ranks would wait for nothing")
         if len(set(key)) < len(key):
             raise checks.duplicate_index(optimizer, list(key))
+        if self._averages is not None:
+            self._averages.refuse_moved(optimizer, key, "a step cannot be made")
         checked = []
         for index, grad, weight in zip(key, grads, weights):
             who = checks.who(optimizer, index)
@@ -324,10 +383,18 @@ class ShardedUpdater(Updater):
         for i in rows:  # there are few: every rank gets all of them
             came = b"".join(self.ranks.gather_bytes(sums[i].data))
             found[i] = clipping.squares(clipping.planned([np.frombuffer(bytearray(came), sums[i].dtype)]))[0]
-        factor = clipping.limited(found, self.max_norm)[1]
+        limit = self.max_norm if self._scaler is None else self.max_norm * self._scaler.scale
+        norm, factor = clipping.limited(found, limit, not self._checks_finite)
+        if not math.isfinite(norm) and self._checks_finite:
+            return  # the step is skipped
         if not factor >= 1:
             clipping.scale(plan, factor)
             clipping.scale(clipping.planned([sums[i].data for i in rows]), factor)
+
+    def _of_all_ranks(self, sums):
+        """What all ranks have measured, from what each has measured of its parts."""
+        came = self.ranks.gather_bytes(np.ascontiguousarray(sums))
+        return sum(np.frombuffer(one).reshape(sums.shape) for one in came)
 
     def _step(self, call, key, sums, parts):
         optimizer = self.optimizer
@@ -609,6 +676,20 @@ class Call:
                 first = self._cuts(i)[other] // self._width(i)
                 if other != self.ranks.rank or not weights[i].flags.c_contiguous:
                     weights[i][rows.indices + first] = rows.data
+
+
+def _unread(index, array):
+    """An array as it is kept until its weight is known: as if it were in a file."""
+    if not isinstance(array, Spread):
+        flat = array.reshape(-1)
+        return Spread.made(array.shape, array.dtype, read=lambda *some: flat[slice(*some)])
+    return array if array.own is None else array.own
+
+
+def _read_whole(index, array):
+    if not isinstance(array, Spread):
+        return array
+    return np.array(array.elements(0, array.size)).reshape(array.shape)
 
 
 def rows_at(element, shape):

@@ -59,6 +59,11 @@ class Reports:
         """Step as `kernels.step_of_updater` does."""
         kernels.step_of_updater(updater, index, grad, weight, lazy, self)
 
+    @staticmethod
+    def whole(sums):
+        """The sums of whole tensors, from those of what is stepped here; sharded states are parts."""
+        return sums
+
     def step_of(self, optimizer, indices, weights, grads, states):
         """The states of a call, with what measures it."""
         if self.inner is not None:
@@ -99,7 +104,7 @@ class Step:
 
     def finish(self):
         """Report on the step, which was made."""
-        sums = self._sums() if self.plan is None else self.plan.report()
+        sums = self.owner.whole(self._sums() if self.plan is None else self.plan.report())
         found = {}
         for name, squares in zip(self.names, np.sqrt(sums).tolist()):
             gradient, weight, update = squares

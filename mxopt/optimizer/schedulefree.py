@@ -21,7 +21,6 @@ class ScheduleFree(Optimizer):
                     "correct2", "weight_sum", "lr_max", "evaluating")  # fmt: skip
 
     has_two_points = True
-    not_sharded_because = "it moves whole weights between training and evaluation"
     not_cautious_because = "its weight moves towards an average as well as along the gradient"
 
     def _keep_average(self, warmup_steps, r, weight_lr_power):

@@ -250,6 +250,8 @@ class Updater:
         for index, grad, weight in zip(key, grads, weights):
             if grad.shape != np.shape(weight):
                 raise checks.gradient_shape(optimizer, index, np.asarray(weight), grad)
+        if self._averages is not None:
+            self._averages.refuse_moved(optimizer, key, "a step cannot be made")
         sums = self._window.add(key, grads)
         if sums is None or self.max_norm is None or not sums:
             return sums

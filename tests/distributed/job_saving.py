@@ -30,20 +30,31 @@ def main():
     for case in json.loads(sys.argv[1]):
         opt = mxopt.create(case["name"], **case.get("settings", {}))
         updater = mxopt.get_updater(
-            opt, comm=ranks, accumulate=case["count"], transport=case.get("transport")
+            opt,
+            comm=ranks,
+            accumulate=case["count"],
+            transport=case.get("transport"),
+            **case.get("options", {}),
         )
         weights = runs.tensors(case.get("shapes", SHAPES), case.get("dtype", "float32"))
         if "load" in case:
             saved = runs.np.load(case["weights"])
             weights = [saved[name] for name in sorted(saved.files)]
             updater.load_states(case["load"])
+            if case.get("peek"):  # before any step: the averages are still in the file
+                before = digest(weights)
+                with updater.average_parameters(list(range(len(weights))), weights):
+                    assert digest(weights) != before
+                assert digest(weights) == before
         train(updater, weights, case)
         if "save" in case:
             updater.save_states(case["save"], dump_optimizer=case.get("dump", False))
             if ranks.rank == 0:
                 runs.np.savez(case["weights"], **{f"{i:02d}": w for i, w in enumerate(weights)})
         blob = updater.get_states()
-        lines = ranks.gather_bytes(json.dumps([digest(weights), len(blob), hash_of(blob)]).encode())
+        found = [digest(weights), len(blob), hash_of(blob), updater.loss_scale, updater.skipped]
+        updater.eval(list(range(len(weights))), weights)
+        lines = ranks.gather_bytes(json.dumps([*found, digest(weights)]).encode())
         if ranks.rank == 0:
             for line in lines:
                 print(line.decode(), flush=True)

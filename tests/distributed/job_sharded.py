@@ -22,17 +22,19 @@ SHAPES = ((70, 50), (40_000,), (3, 1), (130, 170), (97, 101), (64, 64))
 
 def trained(name, settings, ranks, count, transport=None, steps=3, dtype="float32", package=mxopt,
             shapes=SHAPES, one_by_one=False, sparse=False, clip=None, order="C",
-            grad_dtype=None):  # fmt: skip
+            grad_dtype=None, options=(), overflow=False):  # fmt: skip
     package.random.seed(5)
     opt = package.create(name, **settings)
     updater = package.get_updater(
-        opt, comm=ranks, accumulate=count, transport=transport, clip_global_norm=clip
+        opt, comm=ranks, accumulate=count, transport=transport, clip_global_norm=clip, **dict(options)
     )
     weights = [np.array(w, order=order) for w in runs.tensors(shapes, dtype)]
     begin, end = getattr(updater, "micro_batches", (0, count))
     for step in range(steps):
         for batch in range(begin, end):
             grads = gradients(tuple(map(tuple, shapes)), grad_dtype or dtype, 100 * step + batch)
+            if overflow and (step, batch) == (1, count - 1):
+                grads = [np.where(np.arange(g.size).reshape(g.shape) == 2, np.inf, g) for g in grads]
             if sparse:
                 grads = [with_rows(g, 100 * step + batch) if g.ndim == 2 else g for g in grads]
             if one_by_one:
@@ -66,6 +68,15 @@ def state_bytes(updater):
     return sum(array.nbytes for array in arrays if array.ndim)
 
 
+def evaluated(updater, weights):
+    """Digests of the weights at which the model is evaluated, and of those to which training returns."""
+    found = []
+    for move in (updater.eval, updater.train):
+        move(list(range(len(weights))), weights)
+        found.append(digest(weights))
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("cases", help="JSON: a list of keyword arguments of `trained`")
@@ -77,6 +88,9 @@ def main():
         updater, weights = trained(ranks=ranks, **case)
         line = {
             "digest": digest(weights),
+            "evaluated": evaluated(updater, weights),
+            "scale": [updater.loss_scale, updater.skipped],
+            "report": {name: list(norms) for name, norms in updater.report.items()},
             "states": state_bytes(updater),
             "num_update": updater.optimizer.num_update,
         }

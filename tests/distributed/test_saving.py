@@ -21,6 +21,22 @@ CASES = {
     "stateless": {"name": "sgd"},
     "numbers": {"name": "laprop", "dump": True},
     "norms": {"name": "novograd", "transport": "messages"},
+    "averages": {"name": "adam", "options": {"ema": 0.9}, "dump": True, "peek": True},
+    "averages of rows": {
+        "name": "adam",
+        "settings": {"lazy_update": True},
+        "sparse": True,
+        "options": {"ema": 0.9, "loss_scale": "dynamic"},
+        "transport": "messages",
+    },
+    "averages of masters": {
+        "name": "sgd",
+        "settings": {"multi_precision": True},
+        "dtype": "float16",
+        "options": {"ema": 0.9, "loss_scale": 1024.0, "clip_global_norm": 1.0},
+        "peek": True,
+    },
+    "two points": {"name": "schedulefreeadamw"},
 }
 
 

@@ -47,21 +47,35 @@ def cases(count):
         {"name": "adam", "settings": {}, "clip": 1.0},
         {"name": "lamb", "settings": {}, "clip": 0.5, "sparse": True},
         {"name": "lars", "settings": {"lazy_update": True, "momentum": 0.9, "eta": 0.1}, "sparse": True},
-    ]
+        {"name": "adam", "options": {"ema": 0.9, "report": True}},
+        {"name": "adam", "options": {"ema": 0.9}, "settings": {"use_fused_step": False}, "order": "F"},
+        {"name": "adam", "options": {"ema": 0.9}, "settings": {"lazy_update": True}, "sparse": True},
+        {"name": "sgd", "options": {"loss_scale": "dynamic", "ema": 0.5}, "overflow": True, "v1": True},
+        {"name": "lamb", "options": {"loss_scale": "dynamic", "report": 1}, "overflow": True, "clip": 1.0},
+        {"name": "adam", "options": {"loss_scale": 64.0, "ema": 0.9}, "dtype": "float16", "clip": 1.0,
+         "settings": {"multi_precision": True}},
+    ]  # fmt: skip
     for number, case in enumerate(found):
         case.setdefault("transport", ("windows", "messages")[number % 2])
-        case.update(count=count, steps=2)
+        case.update(count=count, steps=2, settings=case.get("settings", {}))
     return found
 
 
 def alone(case):
     """The same case in this process."""
-    from job_sharded import digest, state_bytes
+    from job_sharded import digest, evaluated, state_bytes
 
     case = dict(case)
     package = mxopt.v1 if case.pop("v1", False) else mxopt
     updater, weights = trained(ranks=None, package=package, **{**case, "transport": None})
-    return digest(weights), state_bytes(updater), updater.optimizer.num_update
+    return {
+        "digest": digest(weights),
+        "evaluated": evaluated(updater, weights),
+        "scale": [updater.loss_scale, updater.skipped],
+        "report": {name: list(norms) for name, norms in updater.report.items()},
+        "states": state_bytes(updater),
+        "num_update": updater.optimizer.num_update,
+    }
 
 
 @pytest.fixture(scope="module", params=[8, 12])
@@ -75,8 +89,12 @@ def test_one_answer(ranks, expected):
     found, alone = expected
     lines = job(ranks, HERE / "job_sharded.py", json.dumps(found), timeout=120).lines()
     assert len(lines) == ranks * len(found)
-    for number, (case, (digest, nbytes, num_update)) in enumerate(zip(found, alone)):
+    for number, (case, expected) in enumerate(zip(found, alone)):
         here = lines[number * ranks : (number + 1) * ranks]
-        assert {line["digest"] for line in here} == {digest}, case
-        assert {line["num_update"] for line in here} == {num_update}
-        assert sum(line["states"] for line in here) == nbytes, case
+        for line in here:
+            same = ("digest", "evaluated", "scale", "num_update")
+            assert {name: line[name] for name in same} == {name: expected[name] for name in same}, case
+            assert line["report"].keys() == expected["report"].keys()
+            for name, norms in line["report"].items():
+                assert norms == pytest.approx(expected["report"][name], rel=1e-6), case
+        assert sum(line["states"] for line in here) == expected["states"], case

@@ -17,7 +17,7 @@ cdef void adabelief(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real g, m, v, surprise
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     if overflowed(rescale):
         return
     for i in range(n):
@@ -28,9 +28,8 @@ cdef void adabelief(real** arrays, Py_ssize_t n, const double* scalars) noexcept
         mean[i] = m
         var[i] = v
         weight[i] = weight[i] - lr * (m / (root(v) + epsilon))
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 register("adabelief", <rule_fn>adabelief[float], <rule_fn>adabelief[double], sizeof(AdaBeliefScalars),

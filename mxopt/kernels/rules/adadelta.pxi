@@ -16,7 +16,7 @@ cdef inline void adadelta_span(real** arrays, Py_ssize_t n, const double* scalar
         real rho = <real>s.rho, rest = <real>s.rest, epsilon = <real>s.epsilon
         real g, a, d
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(rescale * grad[i], clip)
         if not v1:
@@ -29,9 +29,8 @@ cdef inline void adadelta_span(real** arrays, Py_ssize_t n, const double* scalar
             weight[i] = weight[i] - (d + wd * weight[i])
         else:
             weight[i] = weight[i] - lr * d
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 cdef void adadelta(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -13,7 +13,7 @@ cdef inline void adagrad_span(real** arrays, Py_ssize_t n, const double* scalars
         real lr = <real>s.lr, wd = <real>s.wd, epsilon = <real>s.epsilon
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, h
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(rescale * grad[i], clip)
         if not v1:
@@ -24,9 +24,8 @@ cdef inline void adagrad_span(real** arrays, Py_ssize_t n, const double* scalars
             weight[i] = weight[i] - lr * (g / root(h + epsilon) + wd * weight[i])
         else:
             weight[i] = weight[i] - lr * (g / (root(h) + epsilon))
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 3, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 3, n, &nans)
 
 
 cdef void adagrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -19,7 +19,7 @@ cdef inline void adam_span(real** arrays, Py_ssize_t n, const double* scalars,
         real rest1 = <real>1 - beta1, rest2 = <real>1 - beta2
         real g, m, v
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = decayed(grad[i] * rescale, weight[i] * wd, clip, clips_decay)
         m = beta1 * mean[i] + rest1 * g
@@ -27,9 +27,8 @@ cdef inline void adam_span(real** arrays, Py_ssize_t n, const double* scalars,
         mean[i] = m
         var[i] = v
         weight[i] = weight[i] - lr * m / (root(v) + epsilon)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 cdef void adam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

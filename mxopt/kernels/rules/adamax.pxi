@@ -16,7 +16,7 @@ cdef inline void adamax_span(real** arrays, Py_ssize_t n, const double* scalars,
         real beta1 = <real>s.beta1, rest1 = <real>s.rest1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real g, m, u
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         m = mean[i] * beta1 + rest1 * g
@@ -28,9 +28,8 @@ cdef inline void adamax_span(real** arrays, Py_ssize_t n, const double* scalars,
             weight[i] = weight[i] - lr * m / (<real>1 if u == 0 else u)
         else:
             weight[i] = weight[i] - lr * (m / (u + epsilon))
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 cdef void adamax(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -16,7 +16,7 @@ cdef void adamw(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
         real beta1 = <real>s.beta1, beta2 = <real>s.beta2, epsilon = <real>s.epsilon
         real g, g2, m, v
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     if overflowed(rescale):
         return
     for i in range(n):
@@ -28,9 +28,8 @@ cdef void adamw(real** arrays, Py_ssize_t n, const double* scalars) noexcept nog
         mean[i] = m
         var[i] = v
         weight[i] = weight[i] - lr * (m / (root(v) + epsilon) + wd * weight[i])
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 register("adamw", <rule_fn>adamw[float], <rule_fn>adamw[double], sizeof(AdamWScalars),

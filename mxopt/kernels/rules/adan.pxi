@@ -24,7 +24,7 @@ cdef inline void adan_span(real** arrays, Py_ssize_t n, const double* scalars, b
         double inverse3 = inverse_of(correct3), inverse_after = inverse_of(after)
         real g, m, d, v, w, ahead, divisor
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         d = <real>0 if first else g - previous[i]
@@ -39,9 +39,8 @@ cdef inline void adan_span(real** arrays, Py_ssize_t n, const double* scalars, b
         divisor = over(root(v), correct3, inverse3) + epsilon
         w = weight[i] * before - step * m / divisor - step_change * d / divisor
         weight[i] = over(w, after, inverse_after)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 6, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 6, n, &nans)
 
 
 cdef void adan(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -20,7 +20,7 @@ cdef void ademamix(real** arrays, Py_ssize_t n, const double* scalars) noexcept 
         double inverse1 = inverse_of(correct1), inverse2 = inverse_of(correct2)
         real g, m, f, v
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         m = rest1 * g + beta1 * mean[i]
@@ -31,9 +31,8 @@ cdef void ademamix(real** arrays, Py_ssize_t n, const double* scalars) noexcept 
         var[i] = v
         m = (over(m, correct1, inverse1) + alpha * f) / (root(over(v, correct2, inverse2)) + epsilon)
         weight[i] = weight[i] - lr * (m + wd * weight[i])
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 5, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 5, n, &nans)
 
 
 register("ademamix", <rule_fn>ademamix[float], <rule_fn>ademamix[double], sizeof(AdEMAMixScalars),

@@ -21,7 +21,7 @@ cdef inline void ftml_span(real** arrays, Py_ssize_t n, const double* scalars,
         double inverse2 = inverse_of(correct2)
         real g, v, stepped, sum_
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = decayed(rescale * grad[i], wd * weight[i], clip, clips_decay)
         v = beta2 * var[i] + rest2 * (g * g)
@@ -31,9 +31,8 @@ cdef inline void ftml_span(real** arrays, Py_ssize_t n, const double* scalars,
         d[i] = stepped
         z[i] = sum_
         weight[i] = -sum_ / stepped
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 5, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 5, n, &nans)
 
 
 cdef void ftml(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -16,7 +16,7 @@ cdef inline void ftrl_span(real** arrays, Py_ssize_t count, const double* scalar
         double inverse = inverse_of(lr)
         real g, total, linear, scale, beyond
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(count):
         g = clipped(rescale * grad[i], clip)
         total = n[i] + g * g
@@ -32,9 +32,8 @@ cdef inline void ftrl_span(real** arrays, Py_ssize_t count, const double* scalar
         else:
             beyond = <real>0 if beyond <= 0 else beyond
             weight[i] = (beyond if linear < 0 else -beyond) / scale
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, count)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, count, &nans)
 
 
 cdef void ftrl(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -19,7 +19,7 @@ cdef void laprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         double inverse2 = inverse_of(correct2)
         real g, m, v, w
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         v = beta2 * var[i] + rest2 * g * g
@@ -28,9 +28,8 @@ cdef void laprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept no
         mean[i] = m
         var[i] = v
         weight[i] = fused(-decay, w, w)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 register("laprop", <rule_fn>laprop[float], <rule_fn>laprop[double], sizeof(LaPropScalars),

@@ -64,7 +64,7 @@ cdef void madgrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, epsilon = <real>s.epsilon
         real share = <real>s.share, rest = <real>(1 - s.share), g, q, t
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         q = squares_[i] + step * g * g
@@ -72,9 +72,8 @@ cdef void madgrad(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         squares_[i] = q
         total[i] = t
         weight[i] = weight[i] * kept * rest + share * (start[i] - t / (cube_root(q) + epsilon))
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:
@@ -89,7 +88,7 @@ cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noex
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, epsilon = <real>s.epsilon
         real g, q, t, w
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         w = weight[i] * kept
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
@@ -99,9 +98,8 @@ cdef void madgrad_plain(real** arrays, Py_ssize_t n, const double* scalars) noex
         squares_[i] = q
         total[i] = t
         weight[i] = w - t / (cube_root(q) + epsilon)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 register("madgrad", <rule_fn>madgrad[float], <rule_fn>madgrad[double], sizeof(MadgradScalars),

@@ -20,7 +20,7 @@ cdef void muon(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         double inverse2 = inverse_of(correct2)
         real g, m, v
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(grad[i] * rescale, clip)
         m = fused(rest1, g - mean[i], mean[i])
@@ -28,9 +28,8 @@ cdef void muon(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogi
         mean[i] = m
         var[i] = v
         weight[i] = weight[i] * kept - step * m / (over(root(v), correct2, inverse2) + epsilon)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 register("muon", <rule_fn>muon[float], <rule_fn>muon[double], sizeof(MuonScalars),

@@ -22,7 +22,7 @@ cdef inline void nadam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         double by_mean = inverse_of(mean_correction), by_grad = inverse_of(grad_correction)
         real g, m, v, ahead, scale
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         m = mean[i] * beta1 + rest1 * g
@@ -32,9 +32,8 @@ cdef inline void nadam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         ahead = mean_share * over(m, mean_correction, by_mean) + grad_share * over(g, grad_correction, by_grad)
         scale = root(v / var_correction) + epsilon
         weight[i] = weight[i] - (lr * ahead / scale if v1 else lr * (ahead / scale))
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 cdef void nadam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

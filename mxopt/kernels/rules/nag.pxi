@@ -9,7 +9,7 @@ cdef inline void nag_span(real** arrays, Py_ssize_t n, const double* scalars, bi
         real lr = <real>s.lr, wd = <real>s.wd, momentum = <real>s.momentum
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, m
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
         m = mom[i] * momentum - lr * g
@@ -18,9 +18,8 @@ cdef inline void nag_span(real** arrays, Py_ssize_t n, const double* scalars, bi
             weight[i] = weight[i] + (momentum * m - lr * g)
         else:
             weight[i] = weight[i] + momentum * m - lr * g
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 3, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 3, n, &nans)
 
 
 cdef void nag(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

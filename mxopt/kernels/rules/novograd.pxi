@@ -33,16 +33,15 @@ cdef void novograd(real** arrays, Py_ssize_t n, const double* scalars) noexcept 
         double inverse = inverse_of(divisor)
         real w, m
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         w = weight[i] * before
         m = fused(wd, w, over(clipped(grad[i] * rescale, clip), divisor, inverse))
         m = beta1 * mean[i] + share * m
         mean[i] = m
         weight[i] = fused(-lr, m, w)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 3, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 3, n, &nans)
 
 
 cdef str NOVOGRAD_SCALARS = "lr wd rescale_grad clip_gradient beta1 share before divisor var"

@@ -65,7 +65,7 @@ cdef void prodigy(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real distance_share = <real>s.distance_share, step = <real>s.step, epsilon = <real>s.epsilon
         real g, m, v, w
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = fused(wd, weight[i], clipped(grad[i] * rescale, clip))
         m = fused(mean_share, g, beta1 * mean[i])
@@ -75,9 +75,8 @@ cdef void prodigy(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         var[i] = v
         distance[i] = same_nan(fused(distance_share, g, beta3 * distance[i]))
         weight[i] = w - step * m / (root(v) + epsilon)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 5, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 5, n, &nans)
 
 
 cdef str PRODIGY_SCALARS = ("wd decay rescale_grad clip_gradient beta1 beta2 beta3 mean_share var_share distance_share "

@@ -21,7 +21,7 @@ cdef inline void radam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         double inverse1 = inverse_of(correct1)
         real g, m, v
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = fused(weight[i], wd, clipped(grad[i] * rescale, clip))
         m = fused(rest1, g - mean[i], mean[i])
@@ -32,9 +32,8 @@ cdef inline void radam_span(real** arrays, Py_ssize_t n, const double* scalars, 
         if rectified:
             m = m * (root_correct2 / (root(v) + epsilon)) * factor
         weight[i] = weight[i] * kept - m
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 4, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 4, n, &nans)
 
 
 cdef void radam(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

@@ -17,16 +17,15 @@ cdef inline void rmsprop_span(real** arrays, Py_ssize_t count, const double* sca
         real rho = <real>s.rho, rest = <real>1 - rho, epsilon = <real>s.epsilon
         real x, square, step
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(count):
         x = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         square = rest * (x * x) + rho * n[i]
         n[i] = square
         step = lr * (x / root(square + epsilon)) if v1 else lr * x / (root(square) + epsilon)
         weight[i] = clipped(weight[i] - step, clip_weights)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 3, count)
+        watch(&nans, weight[i])
+    same_nans(arrays, 3, count, &nans)
 
 
 cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const double* scalars,
@@ -43,7 +42,7 @@ cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const do
         real rho = <real>s.rho, rest = <real>1 - rho, momentum = <real>s.momentum, epsilon = <real>s.epsilon
         real x, square, mean, d
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(count):
         x = decayed(rescale * grad[i], wd * weight[i], clip, v1)
         square = (rest * x * x if v1 else rest * (x * x)) + rho * n[i]
@@ -53,9 +52,8 @@ cdef inline void rmsprop_centered_span(real** arrays, Py_ssize_t count, const do
         g[i] = mean
         delta[i] = d
         weight[i] = clipped(weight[i] + d, clip_weights)
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 5, count)
+        watch(&nans, weight[i])
+    same_nans(arrays, 5, count, &nans)
 
 
 cdef void rmsprop(real** arrays, Py_ssize_t n, const double* scalars) noexcept nogil:

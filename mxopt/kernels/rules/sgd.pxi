@@ -29,15 +29,14 @@ cdef void sgd_mom(real** arrays, Py_ssize_t n, const double* scalars) noexcept n
         real lr = <real>s.lr, wd = <real>s.wd, momentum = <real>s.momentum
         real rescale = <real>s.rescale_grad, clip = <real>s.clip_gradient, g, m
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         g = clipped(rescale * grad[i], clip) + wd * weight[i]
         m = mom[i] * momentum - lr * g
         mom[i] = m
         weight[i] = weight[i] + m
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 3, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 3, n, &nans)
 
 
 # MXNet 1.9 (multi_sgd_update, multi_sgd_mom_update) multiplies the rates out, and rescales with the rate when
@@ -70,14 +69,13 @@ cdef void sgd_mom_v1(real** arrays, Py_ssize_t n, const double* scalars) noexcep
         real rate = lr if clips else lr * <real>s.rescale_grad
         real m
         Py_ssize_t i
-        int odd = 0
+        Nans nans = no_nans()
     for i in range(n):
         m = momentum * mom[i] - decay * weight[i] - rate * clipped(rescale * grad[i], clip)
         mom[i] = m
         weight[i] = weight[i] + m
-        odd |= is_nan(weight[i])
-    if odd:
-        same_nans(arrays, 3, n)
+        watch(&nans, weight[i])
+    same_nans(arrays, 3, n, &nans)
 
 
 # MXNet 1.9's sgd_update, the operator for one tensor; it serves NAG and LBSGD.
