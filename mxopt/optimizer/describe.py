@@ -73,6 +73,14 @@ class Description:
         The states that ``state_dtype`` applies to.
     split : bool
         Whether ``multi_precision="split"`` is accepted.
+    cautious : bool
+        Whether ``cautious=True`` is accepted.
+    not_cautious_because : str or None
+    ema : bool
+        Whether an updater keeps averages of its weights with ``ema=``; if not, it has some itself.
+    sharded : bool
+        Whether its states can be spread over ranks.
+    not_sharded_because : str or None
     rules : tuple of str
         The compiled rules that `fused_step` runs.
     differences : dict of str to dict
@@ -95,6 +103,11 @@ class Description:
     not_exact_because: str | None
     narrow: tuple
     split: bool
+    cautious: bool
+    not_cautious_because: str | None
+    ema: bool
+    sharded: bool
+    not_sharded_because: str | None
     rules: tuple
     differences: dict
     other_formula: str | None
@@ -106,22 +119,40 @@ class Description:
         own = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         return f"{self.cls.__name__}({own}{', ' if own else ''}**kwargs)"
 
+    @property
+    def supported(self):
+        """What else the optimizer can do, and why not, by a word each."""
+
+        def answer(able, reason=None):
+            return "yes" if able else f"no: {reason}" if reason else "no"
+
+        return {
+            "lazy": answer(self.lazy, self.not_lazy_because),
+            "exact": answer(self.exact, self.not_exact_because),
+            "narrow": ", ".join(self.narrow) or "no",
+            "split": answer(self.split),
+            "cautious": answer(self.cautious, self.not_cautious_because),
+            "ema": answer(self.ema, "it averages its weights itself"),
+            "sharded": answer(self.sharded, self.not_sharded_because),
+        }
+
     def _repr_html_(self):
         rows = [
             ("signature", self.signature),
             ("state", self.state),
-            ("lazy", "yes" if self.lazy else f"no: {self.not_lazy_because}"),
-            ("exact rows", "yes" if self.exact else f"no: {self.not_exact_because}"),
-            ("state_dtype", ", ".join(self.narrow) or "no"),
-            ("split masters", "yes" if self.split else "no"),
+            *self.supported.items(),
             *((f"{name} in the dialects", str(values)) for name, values in self.differences.items()),
         ]
         formula = f"<pre>{html.escape(self.update)}</pre>"
         return reprs.table(f"{self.name} ({self.dialect}): {self.summary}", None, rows) + formula
 
     def __str__(self):
-        lazy = "yes" if self.lazy else f"no: {self.not_lazy_because}"
-        exact = "yes" if self.exact else f"no: {self.not_exact_because}"
+        facts = {
+            "state": self.state,
+            **self.supported,
+            "rules": ", ".join(self.rules) or "none",
+            "family": self.family,
+        }
         lines = [
             f"{self.name} ({self.dialect}): {self.summary}",
             "",
@@ -129,22 +160,16 @@ class Description:
             "",
             *(f"    {line}".rstrip() for line in self.update.splitlines()),
             "",
-            f"state:  {self.state}",
-            f"lazy:   {lazy}",
-            f"exact:  {exact}",
-            f"narrow: {', '.join(self.narrow) or 'no'}",
-            f"split:  {'yes' if self.split else 'no'}",
-            f"rules:  {', '.join(self.rules) or 'none'}",
-            f"family: {self.family}",
+            *(f"{name + ':':10}{fact}" for name, fact in facts.items()),
         ]
         other = dialects.get(self.dialect).other.name
         for name, values in self.differences.items():
             there, here = (
                 value if value == ABSENT else repr(value) for value in (values[other], values[self.dialect])
             )
-            lines.append(f"{other}:    {name} is {there} there, {here} here")
+            lines.append(f"{other + ':':10}{name} is {there} there, {here} here")
         if self.other_formula:
-            lines += [f"{other}:    another formula", ""]
+            lines += [f"{other + ':':10}another formula", ""]
             lines += [f"    {line}".rstrip() for line in self.other_formula.splitlines()]
         return "\n".join(lines)
 
@@ -197,6 +222,11 @@ def describe(name: str | type, dialect: Any = "2.x") -> Description:
         not_exact_because=cls.not_exact_because or cls.not_lazy_because,
         narrow=tuple(slot.name for slot in checks.narrow_slots(cls)),
         split=cls.create_state_multi_precision is Optimizer.create_state_multi_precision,
+        cautious=not cls.not_cautious_because,
+        not_cautious_because=cls.not_cautious_because,
+        ema=not cls.has_two_points,
+        sharded=not cls.not_sharded_because,
+        not_sharded_because=cls.not_sharded_because,
         rules=tuple(_of(cls, "rules")),
         differences={} if other is None else _differences(parameters, _parameters(other), dialect),
         other_formula=_update(other) if other is not None and _update(other) != update else None,
