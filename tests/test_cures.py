@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import gc  # noqa: F401 - for the snippets
+import importlib.util
 import io
 import operator
 import re
@@ -58,6 +59,11 @@ def messages():
             text = None if id(node) in parts else written(node)
             if text and is_cure(text):
                 yield path.relative_to(ROOT).as_posix(), text
+    for path in sorted(ROOT.rglob("*.p[yx][xi]")):  # Cython, line by line; an installed mxopt has none
+        text = re.sub(r'""".*?"""', "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for part in re.findall(r'"[^"\n]*(; [^"\n]*)"', text):
+            if is_cure(part):
+                yield path.relative_to(ROOT).as_posix(), part
 
 
 def pattern(text):
@@ -458,8 +464,8 @@ CURES = [
      "state_dtype='int8')).set_states(b)"),
     ("u, b = split(); n = mx.get_updater(mx.create('adam', multi_precision=True)); "
      "n.set_states(u.get_states())",
-     "keeps the low half of the master .* this updater the whole master; pass convert=True, or create the "
-     "optimizer with multi_precision=.split.",
+     "keeps the low half of the master .* this updater the whole master; pass convert=True, or create "
+     "the optimizer with multi_precision=.split.",
      "u, b = split(); d = u.get_states(); n = mx.get_updater(mx.create('adam', multi_precision=True)); "
      "n.set_states(d, convert=True); n(0, b.copy(), b); assert n.states[0][0].dtype == 'f4'; "
      "mx.get_updater(mx.create('adam', multi_precision='split')).set_states(d)"),
@@ -488,6 +494,11 @@ CURES = [
      "l = mx.callback.StepLogger(); stepping(l); drawn(mx.viz.history, l)"),
     ("mx.viz.states(mx.create('adam'))", "pass mxopt.get_updater.optimizer. once it has stepped",
      "drawn(mx.viz.states, stepped('adam'))"),
+    ("within = []; o = mx.create('sgd', learning_rate=None, lr_scheduler=lambda n: (within and "
+     "within.pop()(0, g, w), 0.1)[1]); u = mx.get_updater(o); u(0, g, w); within.append(u); u(0, g, w)",
+     "step it before or after, and nothing has changed by this one",
+     "o = mx.create('sgd', learning_rate=None, lr_scheduler=lambda n: 0.5); u = mx.get_updater(o); u(0, "
+     "g, w); u(0, g, w); assert (w == 0.5).all()"),
     # several ranks, as far as one process goes
     ("whole(Own())", "leave sharded=True and comm= out and use kvstore='dist_sync', or derive it",
      "mx.gluon.Trainer({'w': w}, Own(), kvstore='dist_sync').step(1, grads={'w': g}); assert (w != "
@@ -538,37 +549,81 @@ EXEMPT = {
     ("distributed/world.py", "support MPI 3"): "installs a library",
     ("kernels/__init__.py", "have not been built"): "builds mxopt",
     ("kernels/__init__.py", "which this processor lacks"): "builds mxopt, on another processor",
-    # the array comes from a library that most of our environments lack
-    ("arrays.py", ".to_dense()"): "a torch tensor, in test_arrays.py",
+    # the array comes from a library or a device that our environments mostly lack
     ("arrays.py", ".cpu()"): "a torch tensor on a GPU",
-    ("arrays.py", "resolve_conj"): "a torch tensor, in test_arrays.py",
     ("arrays.py", "tostype('default')"): "an array of real MXNet, in oracle/test_inside_mxnet.py",
     ("arrays.py", "as_in_context"): "an array of real MXNet on a GPU",
-    ("gluon/parameter.py", "requires_grad_()"): "a torch tensor, in legacy/test_torch_networks.py",
     ("nd/files.py", "a CSR array"): "a file that real MXNet writes, in oracle/test_inside_mxnet.py",
-    **{("torch.py", part): "a torch optimizer, in test_torch.py" for part in (
-        "keeps the states", "must be one of torch", "has no meaning", "must be a registered name",
-        "must have shape", "are one argument", "betas must be",
-    )},
     # there must be several ranks, or a fault among them
-    **{("distributed/checkpoints.py", part): "several ranks, in distributed/test_saving.py" for part in (
-        "rows are gathered", "which array of a state",
+    ("distributed/sharded.py", "accumulate must be"): "tried by distributed/test_cures_of_ranks.py",
+    ("distributed/sharded.py", "within a step"): "tried by distributed/test_cures_of_ranks.py",
+    ("distributed/sharded.py", "alike for all weights"): "tried by distributed/test_cures_of_ranks.py",
+    ("distributed/world.py", "intracommunicator"): "tried by distributed/test_cures_of_ranks.py",
+    ("gluon/trainer.py", "needs one device a process"): "tried by distributed/test_cures_of_ranks.py",
+    **{("distributed/" + module, part): "ends all ranks, in distributed/test_faults.py" for module, part in (
+        ("ranks.py", "make the same calls"), ("world.py", "DMLC_ROLE"),
     )},
-    **{("distributed/sharded.py", part): "several ranks, in distributed/test_sharded.py" for part in (
-        "ema must be", "loss_scale must be", "accumulate must be", "transport='windows'", "within a step",
-        "alike for all weights",
-    )},
-    **{("distributed/" + module, part): "several ranks, in distributed/test_faults.py" for module, part in (
-        ("ranks.py", "make the same calls"), ("stores.py", "cannot be sent"), ("world.py", "of two MPIs"),
-        ("world.py", "intracommunicator"), ("world.py", "DMLC_ROLE"),
-    )},
-    ("gluon/trainer.py", "needs one device a process"): "several ranks",
+    ("distributed/checkpoints.py", "rows are gathered"): "a save within a step of several ranks",
+    ("distributed/checkpoints.py", "which array of a state"): "several ranks, and a file of MXNet's",
+    ("distributed/sharded.py", "transport='windows'"): "several machines",
+    ("distributed/stores.py", "cannot be sent"): "several ranks, and an optimizer that cannot be pickled",
+    ("distributed/world.py", "of two MPIs"): "two MPIs",
     # out of a test's reach
     ("checks.py", "resize arrays between calls only"): "another thread must resize an array within the call",
     ("cli.py", "replace it? [y/N]"): "a terminal to ask at",
+    ("kernels/engine/planning.pxi", "run them one by one"): "a caller within mxopt",
+    ("kernels/engine/threads.pxi", "raise the limit"): "a system that refuses threads",
     ("saving/rows.py", "was loaded row-sparse"): "a hostile file, in states/test_promises_of_files.py",
     ("states/header.py", "a newer mxopt"): "a file of a later release",
 }  # fmt: skip
+
+if importlib.util.find_spec("torch"):
+    import torch
+
+    import mxopt.torch
+
+    CURES += [
+        ("sgd(0, rows_of_torch(), w)", "pass a RowSparseArray of its values and indices, or .to_dense()",
+         "sgd(0, rows_of_torch().to_dense(), w); "
+         "sgd(0, mx.RowSparseArray(torch.ones(2, 3), torch.tensor([0, 2]), (4, 3)), w); "
+         "assert (w < 1).all()"),
+        ("sgd(0, torch.ones(4, dtype=torch.complex64).conj().imag, np.ones(4, 'f4'))",
+         "pass .resolve_conj...resolve_neg",
+         "t = torch.ones(4, dtype=torch.complex64).conj().imag; "
+         "sgd(0, t.resolve_conj().resolve_neg(), np.ones(4, 'f4'))"),
+        ("t = torch.ones(3); mx.gluon.Parameter('p', torch.nn.Parameter(t, False)).set_grad(t)",
+         "call its requires_grad_()",
+         "t = torch.nn.Parameter(torch.ones(3), False); t.requires_grad_(); "
+         "mx.gluon.Parameter('p', t).set_grad(torch.ones(3))"),
+        ("in_torch('adam', lr_scheduler=mx.lr_scheduler.FactorScheduler(5))", "leave it out here",
+         "torch.optim.lr_scheduler.StepLR(in_torch('adam'), 2)"),
+        ("in_torch('adam', use_fused_step=True)", "has no meaning for a torch optimizer; leave it out",
+         "in_torch('adam')"),
+        ("in_torch('adam', learning_rate=0.1)", "are one argument; pass lr alone", "in_torch('adam')"),
+        ("in_torch('adam', betas=0.9)", "pass betas=.0.9, 0.999.", "in_torch('adam', betas=(0.9, 0.999))"),
+        ("in_torch(torch.optim.Adam)", "pass 'adam' and its arguments", "in_torch('adam')"),
+        ("in_torch('adam').load_state_dict(in_torch('adam', 4).state_dict())",
+         "load the state_dict of a model of the same shapes",
+         "in_torch('adam').load_state_dict(in_torch('adam').state_dict())"),
+        ("in_torch('adam').load_state_dict(in_torch('adagrad').state_dict())",
+         "load the state_dict of an optimizer of the same kind",
+         "in_torch('adam').load_state_dict(in_torch('adam', wd=0.1).state_dict())"),
+    ]  # fmt: skip
+else:
+    EXEMPT |= dict.fromkeys(
+        [
+            *(("arrays.py", ".to_dense()"), ("arrays.py", "resolve_conj")),
+            ("gluon/parameter.py", "requires_grad_()"),
+            *(
+                ("torch.py", "keeps the states"),
+                ("torch.py", "must be one of torch"),
+                ("torch.py", "has no meaning"),
+            ),
+            *(("torch.py", "must be a registered name"), ("torch.py", "must have shape")),
+            *(("torch.py", "are one argument"), ("torch.py", "betas must be")),
+        ],
+        "tried where torch is installed",
+    )
 
 if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
     CURES += [
@@ -749,6 +804,22 @@ def split(dtype=None):
     updater = mx.get_updater(mx.create("adam", multi_precision="split"))
     updater(0, weight.copy(), weight)
     return updater, weight
+
+
+def rows_of_torch():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are in beta
+        return torch.ones(4, 3).to_sparse_csr()
+
+
+def in_torch(optimizer, size=3, **options):
+    """A torch optimizer that has stepped."""
+    tensor = torch.nn.Parameter(torch.ones(size))
+    made = mxopt.torch.Optimizer([tensor], optimizer, lr=0.1, **options)
+    tensor.sum().backward()
+    made.step()
+    assert (tensor < 1).all()
+    return made
 
 
 def at_hand():
