@@ -46,12 +46,14 @@ def main():
             weights, grads = ([values(s, dtype) for s in shapes] for _ in range(2))
             call(name, weights, grads)
             call(name, weights, grads, multi_precision=True, skip_nonfinite=True)
+            call(name, weights, grads, multi_precision="split")
             with contextlib.suppress(ValueError):  # some cannot
                 call(name, weights, grads, cautious=True)
             for shape in ((5, 3), (9, 70)):
                 with contextlib.suppress(TypeError, ValueError):
                     call_exactly(name, dtype, shape)
                     call_exactly(name, dtype, shape, momentum=0.9, multi_precision=True)
+                    call_exactly(name, dtype, shape, multi_precision="split")
             strided = [np.repeat(w, 2, axis=1)[:, ::2] for w in weights]
             call(name, strided, [np.asfortranarray(g) for g in grads])
             for shape in ((50, 1), (50, 3), (300, 64), (40, 700)):
