@@ -880,9 +880,6 @@ cdef class Plan:
                 self.compare()
             if ledger is not None:
                 ledger.write()
-            if self.splits is not None and s.passes[s.npasses - 1].writes & 1:
-                for pair in self.splits:
-                    (<Split>(<tuple>pair)[0]).weight = (<tuple>pair)[1]
             if s.numbers != NULL:
                 self.keep_numbers(&s.passes[s.npasses - 1], s.numbers)
             with nogil:
@@ -900,6 +897,9 @@ cdef class Plan:
                         run_threads(&s.passes[p], 0, self.total, threads, scratch, per_thread)
             if self.marks is not None:
                 self.mark_rows()
+            if self.splits is not None and s.passes[s.npasses - 1].writes & 1:
+                for pair in self.splits:
+                    (<Split>(<tuple>pair)[0]).weight = (<tuple>pair)[1]
         finally:
             free(scratch)
         return 0
