@@ -371,6 +371,36 @@ def test_groups():
         assert_same_bits([updater.states[key][0].widened()], [results[1][0].states[key][0]])
 
 
+def test_groups_have_masters_of_their_own():
+    def made(masters):
+        options = {} if masters is None else {"a*": {"multi_precision": masters}}
+        return mx.get_updater(mx.optimizer.Groups(mx.create("adam"), options), ema=0.5)
+
+    updaters, weights = {m: made(m) for m in ("split", True)}, {}
+    for masters, updater in updaters.items():
+        weights[masters] = tensors([(30, 7)], BF16)
+        for step in range(3):
+            updater("ab", gradients([(30, 7)], BF16, step)[0], weights[masters][0])
+    split, whole = updaters.values()
+    assert_same_bits([split.states["ab"][0].widened()], [whole.states["ab"][0]])
+    saved, other = split.get_states(), made(True)
+    with pytest.raises(mx.StateFileError, match="keeps the low half of the master of index 'ab'"):
+        other.set_states(saved)
+    other.set_states(saved, convert=True)
+    for updater, weight in ((other, weights["split"][0]), (whole, weights[True][0])):
+        updater("ab", gradients([(30, 7)], BF16, 7)[0], weight)
+    assert_same_bits([other.states["ab"][0]], [whole.states["ab"][0]])
+    assert_same_bits([weights["split"][0]], [weights[True][0]])
+
+
+def test_averages_are_those_of_masters_in_groups():
+    options = {"a*": {"multi_precision": "split"}}
+    updater = mx.get_updater(mx.optimizer.Groups(mx.create("adam"), options), ema=0.0)
+    weight = np.ones(9, BF16)
+    updater("ab", np.ones(9, BF16), weight)
+    assert_same_bits([updater._averages.arrays["ab"]], [updater.states["ab"][0].widened()])
+
+
 def test_a_class_of_ones_own():
     @mx.optimizer.register
     class Halving(mx.optimizer.Optimizer):

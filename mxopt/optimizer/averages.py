@@ -243,13 +243,15 @@ class Step:
 
 def main_of(optimizer, weight, state):
     """The float32 master of a weight, whole or as a `Split` that knows the weight, or the weight itself."""
-    paired = isinstance(state, (tuple, list)) and len(state) == 2
-    if paired and getattr(optimizer, "multi_precision", False) and is_half(weight.dtype):
-        master = state[optimizer.master_position]
-        if isinstance(master, kernels.Split) and master.shape == weight.shape:
-            return master.of(weight)
-        if isinstance(master, np.ndarray) and master.shape == weight.shape:
-            return np.asarray(master)
+    if not isinstance(state, (tuple, list)) or len(state) != 2 or not is_half(weight.dtype):
+        return weight
+    master = state[optimizer.master_position]
+    if getattr(master, "shape", None) != weight.shape:
+        return weight
+    if isinstance(master, kernels.Split):
+        return master.of(weight)
+    if getattr(optimizer, "multi_precision", False) and isinstance(master, np.ndarray):
+        return np.asarray(master)
     return weight
 
 
