@@ -21,11 +21,18 @@ __all__ = [
     "sparse",
     "view",
 ]
-random_normal, random_uniform = random.normal, random.uniform
+normal = random_normal = random.normal
+uniform = random_uniform = random.uniform
+random_gamma, random_poisson, random_randint = random.gamma, random.poisson, random.randint
+shuffle = random.shuffle
+_random = [
+    "normal", "random_gamma", "random_normal", "random_poisson", "random_randint", "random_uniform",
+    "shuffle", "uniform",
+]  # fmt: skip
 _updates = operators()
 globals().update(_updates)
 sparse.__dict__.update({name: _updates[name] for name in sparse.UPDATES})
-__all__ += ["random_normal", "random_uniform", *ops.__all__, *_updates]
+__all__ += [*_random, *ops.__all__, *_updates]
 
 namespace.complete(__name__)
 __getattr__ = namespace.missing_from(__name__, namespace.ARRAYS)

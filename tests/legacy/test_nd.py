@@ -439,6 +439,20 @@ def test_sglds_noise_and_normal_samples_are_one_stream():
     np.testing.assert_array_equal(mxopt.nd.random.normal(shape=(50,)), drawn[1])
 
 
+@pytest.mark.parametrize(
+    "name", ["normal", "uniform", "random_normal", "random_uniform", "random_gamma", "random_poisson"]
+)
+def test_samples_have_the_names_of_their_operators(name):
+    mx.random.seed(3)
+    one = (
+        getattr(nd, name)(1, 2, shape=(3,)) if name != "random_poisson" else nd.random_poisson(2, shape=(3,))
+    )
+    mx.random.seed(3)
+    own = getattr(nd.random, name.removeprefix("random_"))
+    other = own(1, 2, shape=(3,)) if name != "random_poisson" else own(2, shape=(3,))
+    np.testing.assert_array_equal(one.asnumpy(), other.asnumpy())
+
+
 def test_samples_for_each_parameter():
     found = nd.random.normal(nd.array([0, 100]), 1, shape=(3,))
     assert found.shape == (2, 3)
