@@ -477,14 +477,17 @@ class Optimizer(Rates, RuleScalars):
 
     def _with_master(self, index, weight):
         """The state pair of a 16-bit weight."""
-        if self.multi_precision == "split":
+        split = self.multi_precision == "split"
+        if split:
             checks.split_weight(self, index, weight)
         master = zeros_like(weight, np.float32)
-        master[...] = weight
-        pair = (slots.like(weight, master), self.create_state(index, slots.like(weight, master)))
-        if self.multi_precision == "split":
-            low = zeros_like(weight, np.uint16)
-            pair = kernels.Split(low), pair[1]
+        # Of one that is not kept often shape and dtype will do: zeros take no memory until they are touched.
+        if not split or not self.declares_states or any(slot.start == "weight" for slot in self.state_slots):
+            master[...] = weight
+        master = slots.like(weight, master)
+        pair = (master, self.create_state(index, master))
+        if split:
+            pair = kernels.Split(zeros_like(weight, np.uint16)), pair[1]
         return pair if self.master_position == 0 else pair[::-1]
 
     def _keep_moments(self, beta1, beta2, epsilon):

@@ -402,7 +402,7 @@ class Updater:
             used = self._loaded.intersection(indices)
         except TypeError:  # not a key; reported later
             return
-        written = []
+        followed = []
         for index, weight in zip(indices, weights):
             if index in used:
                 checks.narrow_states(self.optimizer, index, weight, self.states[index])
@@ -410,10 +410,10 @@ class Updater:
                 who = f"the state of {checks.who(self.optimizer, index)}"
                 state = rows.whole(self.states[index], who, np.shape(weight))
                 state, write = narrow.follow(self.optimizer, index, state, weight)
-                written.append(write)
-                self.states[index] = state if kind is None else _viewed(state, kind)
-        for write in written:
-            write()
+                followed.append((index, state if kind is None else _viewed(state, kind), write))
+        for index, state, write in followed:
+            write()  # first: after an interrupt it is made again, from the state that is still the file's
+            self.states[index] = state
         self._loaded -= used
 
     def sync_state_context(self, state: State, _context: Any) -> State:
