@@ -38,6 +38,26 @@ def call_exactly(name, dtype, shape, **options):
     updater.flush()
 
 
+def call_in_the_pass(name, weights, grads, sparse):
+    """Everything that joins a step, with states in fewer bits, and NaNs on the way."""
+    for width in ("int8", "bfloat16", None):
+        with contextlib.suppress(TypeError, ValueError):
+            options = {"state_dtype": width} if width else {}
+            updater = mxopt.get_updater(
+                mxopt.create(name, **options), accumulate=2, ema=0.9, report=True, clip_global_norm=1.0
+            )
+            for grad in (grads, grads, sparse, [np.full_like(g, np.nan) for g in grads]):
+                for _ in range(2):
+                    updater(list(range(len(weights))), grad, weights)
+            with updater.average_parameters(list(range(len(weights))), weights):
+                pass
+            updater.set_states(updater.get_states(dump_optimizer=True))
+    with contextlib.suppress(TypeError, ValueError):
+        updater = mxopt.get_updater(mxopt.create(name), loss_scale="dynamic", ema=0.9, clip_global_norm=1.0)
+        updater(list(range(len(weights))), [np.full_like(g, np.inf) for g in grads], weights)
+        updater(list(range(len(weights))), grads, weights)
+
+
 def main():
     assert kernels.openmp_version()
     for name in sorted(mxopt.optimizer.opt_registry):
@@ -64,6 +84,11 @@ def main():
                 for lazy in (True, False):
                     with contextlib.suppress(TypeError, ValueError):
                         call(name, [values(shape, dtype)], [grad], lazy_update=lazy)
+        for dtype in DTYPES:
+            shapes = [(5_000,), (70, 90)]
+            weights, grads = ([values(s, dtype) for s in shapes] for _ in range(2))
+            rows = mxopt.RowSparseArray(values((3, 90), dtype), [0, 7, 69], (70, 90))
+            call_in_the_pass(name, weights, grads, [grads[0], rows])
     for n in (10_000, 600):  # a long list, read ahead
         weights, grads = ([values((3,), np.float32) for _ in range(n)] for _ in range(2))
         call("adam", weights, grads)
