@@ -243,40 +243,43 @@ class ShardedUpdater(Updater):
         """Each rank moves its parts, and all get them; states that are still in a file are read whole."""
         if self._averages is None and not self.optimizer.has_two_points:
             return
-        single = not isinstance(index, (list, tuple))
-        given = ([index], [weight]) if single else (index, weight)
-        key, refused, known = tuple(map(checks.key, given[0])), None, []
+        indices, weights = (index, weight) if isinstance(index, (list, tuple)) else ([index], [weight])
+        key, refused = tuple(map(checks.key, indices)), None
         try:
-            self._refuse_within_a_step("weights cannot be moved")
-            if len(key) != len(given[1]):
-                raise ValueError(
-                    f"index and weight must be lists of the same length, got {len(key)} and {len(given[1])}"
-                )
-            weights = [
-                as_array(one, f"weight of {checks.who(self.optimizer, i)}", writable=True)
-                for i, one in zip(key, given[1])
-            ]
-            known = [self._built[i][0] == one.shape for i, one in zip(key, weights) if i in self._built]
-            if not all(known):
-                at = next(
-                    i for i, one in zip(key, weights) if self._built.get(i, [one.shape])[0] != one.shape
-                )
-                raise ValueError(f"weight of {checks.who(self.optimizer, at)} must keep its shape")
+            weights = self._movable(key, weights)
         except (TypeError, ValueError, RuntimeError) as error:
             refused = error
         self.ranks.agree("eval" if evaluating else "train", {"the tensors": key}, refused)
-        seen = [i for i in range(len(key)) if key[i] in self._built]
-        parts = [self._part_of(key[i], np.asarray(weights[i])) for i in seen]
+        divided = [(i, one) for i, one in zip(key, weights) if i in self._built]
+        parts = [self._part_of(i, one) for i, one in divided]
         try:
-            super()._move([key[i] for i in seen], parts, evaluating)
+            super()._move([i for i, _ in divided], parts, evaluating)
             self._move_unread([(i, one) for i, one in zip(key, weights) if i not in self._built], evaluating)
         except Exception as error:
             self.ranks.agree("weights are moved", error=error)
         self.ranks.agree("weights are moved")
-        for i, part in zip(seen, parts):
-            came = self.ranks.gather_bytes(np.ascontiguousarray(part))
-            whole = np.frombuffer(b"".join(came), np.uint8).view(part.dtype)
-            np.copyto(weights[i], whole.reshape(weights[i].shape))
+        for (_, one), part in zip(divided, parts):
+            came = b"".join(self.ranks.gather_bytes(part))
+            np.copyto(one, np.frombuffer(came, np.uint8).view(one.dtype).reshape(one.shape))
+
+    def _movable(self, key, weights):
+        """Weights as arrays; raises for those that cannot be moved."""
+        self._refuse_within_a_step("weights cannot be moved")
+        if len(key) != len(weights):
+            raise ValueError(
+                f"index and weight must be lists of the same length, got {len(key)} and {len(weights)}"
+            )
+        if len(set(key)) < len(key):
+            raise checks.duplicate_index(self.optimizer, list(key))
+        found = []
+        for index, weight in zip(key, weights):
+            who = f"weight of {checks.who(self.optimizer, index)}"
+            array = np.asarray(as_array(weight, who))
+            shape = self._built.get(index, (array.shape,))[0]
+            if array.shape != shape:
+                raise ValueError(f"{who} must keep its shape {shape}, got {array.shape}")
+            found.append(array)
+        return found
 
     def _part_of(self, index, weight):
         begin, end = self.shards.own(index, self.ranks.rank)

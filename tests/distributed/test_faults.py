@@ -74,6 +74,12 @@ def test_one_fault_ends_all(number, tmp_path):
         ("kv.init('a', np.ones(3)); kv.push('b', np.ones(3))", "key 'b' is not in the store"),
         ("kv.set_optimizer(mx.create(('adam', 'sgd')[rank])); kv.barrier()", "the optimizer"),
         ("mx.create('sgld'); step(mx.create('sgld'), [0], [np.ones(3, 'f')])", "mx.random.seed"),
+        # averages
+        ("averaged().eval(0, np.ones(4, 'f'))", "must keep its shape (3,), got (4,)"),
+        ("averaged().eval(rank, w)", "the tensors"),
+        ("u = averaged(); u.eval(0, w); u(0, w, w)", "call train() first"),
+        ("mx.get_updater(mx.create('adam'), comm=comm, ema=(0.9, 0.8)[rank])", "ema"),
+        ("mx.get_updater(mx.create('adam'), comm=comm, ema=1.0)", "ema must be"),
         # what cannot be sharded
         ("mx.get_updater(Own(), comm=comm)", "has an update of its own"),
         ("mx.get_updater(mx.create('lamb', use_fused_step=False), comm=comm)", "use_fused_step=True"),
@@ -104,6 +110,13 @@ class Own(mx.optimizer.Optimizer):
 
 def step(opt, indices, weights):
     mx.get_updater(opt, comm=comm)(indices, [np.ones_like(w) for w in weights], weights)
+
+w = np.ones(3, "f")
+
+def averaged():
+    u = mx.get_updater(mx.create("adam"), comm=comm, ema=0.9)
+    u(0, w.copy(), w)
+    return u
 
 {text}
 kv.barrier()
