@@ -563,10 +563,10 @@ EXEMPT = {
     **{("distributed/" + module, part): "ends all ranks, in distributed/test_faults.py" for module, part in (
         ("ranks.py", "make the same calls"), ("world.py", "DMLC_ROLE"),
     )},
-    ("distributed/checkpoints.py", "rows are gathered"): "a save within a step of several ranks",
-    ("distributed/checkpoints.py", "which array of a state"): "several ranks, and a file of MXNet's",
+    ("distributed/checkpoints.py", "rows are gathered"): "tried by distributed/test_cures_of_ranks.py",
+    ("distributed/checkpoints.py", "which array of a state"): "tried by distributed/test_cures_of_ranks.py",
+    ("distributed/stores.py", "cannot be sent"): "tried by distributed/test_cures_of_ranks.py",
     ("distributed/sharded.py", "transport='windows'"): "several machines",
-    ("distributed/stores.py", "cannot be sent"): "several ranks, and an optimizer that cannot be pickled",
     ("distributed/world.py", "of two MPIs"): "two MPIs",
     # out of a test's reach
     ("checks.py", "resize arrays between calls only"): "another thread must resize an array within the call",

@@ -121,8 +121,7 @@ def _taken(updater, source, options):
         if alone._undecided:
             raise ValueError(
                 "the file does not say which array of a state is the float32 master, and weights of which "
-                "each "
-                "rank has a part cannot tell; load it in one process and save it again"
+                "each rank has a part cannot tell; pass format='mxnet-1.x' or 'mxnet-2.x', whichever wrote it"
             )
     updater.take(alone)
     return report
@@ -179,8 +178,7 @@ def mapped(value, index, convert):
     if isinstance(value, RowSparseArray):
         raise ValueError(
             f"rows are gathered for index {index!r} and their sum is not stepped yet; save after the step "
-            f"that "
-            "takes them"
+            "that takes them"
         )
     if isinstance(value, (tuple, list)):
         return type(value)([mapped(part, index, convert) for part in value])

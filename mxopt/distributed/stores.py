@@ -93,17 +93,18 @@ class DistStore(KVStore):
     def _install(self, giver):
         """Install the optimizer of the first rank that was given one; another rank's must be equal."""
         own, self._given = self._given, None
-        error = data = None
-        try:
-            data = pickle.dumps(own) if self.rank == giver else b""
-        except Exception as refused:
-            data = b""
-            if self._ranks.size > 1 and own is None:
-                error = refused
-        found = self._ranks.gather_bytes(data)[giver]
-        if own is None and error is None:
+        error, data = None, b""
+        if self.rank == giver:
             try:
-                own = pickle.loads(found)
+                data = b"1" + pickle.dumps(own)
+            except Exception as refused:
+                data = b"0" + str(refused).encode()  # what the other ranks will say
+        found = self._ranks.gather_bytes(data)[giver]
+        if own is None:
+            try:
+                if found[:1] == b"0":
+                    raise ValueError(found[1:].decode())
+                own = pickle.loads(found[1:])
             except Exception as refused:
                 error = ValueError(
                     f"the optimizer that rank {giver} was given cannot be sent ({refused}); call "

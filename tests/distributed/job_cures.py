@@ -68,6 +68,44 @@ def stepped(updater):
     assert (weight < 1).all()
 
 
+def store_of(ranks):
+    """A store whose optimizer, which cannot be pickled, some ranks are given."""
+    store = mx.kv.create("dist_sync")
+    store.init("w", np.ones(3, "f4"))
+    if RANKS.rank in ranks:
+        rate = 0.5
+        store.set_optimizer(mx.create("sgd", learning_rate=None, lr_scheduler=lambda _: rate))
+    store.push("w", np.ones(3, "f4"))
+    out = np.zeros(3, "f4")
+    store.pull("w", out=out)
+    assert (out < 1).all()
+
+
+def gathering(steps):
+    optimizer = mx.create("lbsgd", batch_scale=2, warmup_strategy="linear", lazy_update=True)
+    updater, weight = mx.get_updater(optimizer, comm=RANKS), np.ones((4, 2), "f4")
+    for _ in range(steps):
+        updater(0, rows(), weight)
+    updater.get_states()
+
+
+MIXED = {"learning_rate": 0.1, "momentum": 0.9, "multi_precision": True}
+
+
+def of_mxnet():
+    """States as MXNet writes them; they do not say which array is the master of the half-precision weight."""
+    updater = mx.get_updater(mx.create("sgd", **MIXED))
+    updater(0, np.ones(9, "f2"), np.ones(9, "f2"))
+    return updater.get_states(format="mxnet-2.x")
+
+
+def loaded(**options):
+    updater, weight = mx.get_updater(mx.create("sgd", **MIXED), comm=RANKS), np.ones(9, "f2")
+    updater.set_states(of_mxnet(), num_update=1, **options)
+    updater(0, np.ones(9, "f2"), weight)
+    assert np.allclose(weight, 0.9 - 0.09 - 0.1 * RANKS.size, atol=0.001)  # from the master and the momentum
+
+
 #: What goes wrong, words of the line, and what to do instead
 CURES = [
     (lambda: sharded(accumulate=1), "cut the batch into more micro-batches",
@@ -78,6 +116,10 @@ CURES = [
      lambda: stepped(mx.get_updater(mx.create("sgd"), comm=apart().Merge()))),
     (lambda: trained([mx.nd.ones((4, 2)), mx.nd.ones((4, 2))]), "start a process for each",
      lambda: trained(np.ones((4, 2), "f4"))),
+    (lambda: store_of({0}), "call set_optimizer on every rank", lambda: store_of(range(RANKS.size))),
+    (lambda: gathering(1), "save after the step that takes them", lambda: gathering(2)),
+    (loaded, "pass format='mxnet-1.x' or 'mxnet-2.x', whichever wrote it",
+     lambda: loaded(format="mxnet-2.x")),
     (table_of_rows, "store the weights dense, and pass lazy_update= to the optimizer", lazily),
 ]  # fmt: skip
 

@@ -7,4 +7,4 @@ from jobs import HERE, job
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_message_names_a_cure_that_works(ranks):
     lines = job(ranks, HERE / "job_cures.py").lines()
-    assert len(lines) == 5 * ranks
+    assert len(lines) == 8 * ranks
