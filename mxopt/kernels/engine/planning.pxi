@@ -1051,6 +1051,7 @@ cdef class Plan:
             for a in range(self.narrays):
                 if (self.per_tensor >> a) & 1:
                     value = c.scalars[1][t.row * c.nscalars + columns[a]]
+                    value = value if value == value else NAN  # one sign
                     if t.dtype[a] == F64:
                         (<double*>t.data[a])[0] = value
                     else:
