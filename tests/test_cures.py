@@ -513,9 +513,6 @@ CURES = [
     ("whole(mx.create('adam', state_dtype='int8'))", "leave state_dtype out, or sharded=True and comm=",
      "whole(mx.create('adam')); mx.gluon.Trainer({'w': w}, mx.create('adam', "
      "state_dtype='int8')).step(1, grads={'w': g}); assert (w != 1).all()"),
-    ("whole(mx.create('adam', multi_precision='split'))",
-     "pass multi_precision=True, or leave sharded=True and comm= out",
-     "whole(mx.create('adam', multi_precision=True)); u, b = split(); u(0, b.copy(), b)"),
     ("whole(mx.create('muon'))", "leave sharded=True and comm= out and use kvstore='dist_sync'",
      "mx.gluon.Trainer({'w': w}, mx.create('muon'), kvstore='dist_sync').step(1, grads={'w': g}); "
      "assert (w != 1).all()"),

@@ -106,7 +106,7 @@ def test_layouts_of_halves():
     for arguments in ((np.zeros(3, BF16), np.zeros(4, np.uint16)), (np.zeros(3), np.zeros(3, np.uint16))):
         with pytest.raises(ValueError, match="low halves"):
             kernels.join_halves(*arguments)
-    with pytest.raises(ValueError, match="must be a writeable uint16 array"):
+    with pytest.raises(ValueError, match="must be a uint16 array"):
         Split(np.zeros(3, np.int16))
 
 
@@ -774,15 +774,6 @@ def test_a_trainer(tmp_path):
         trainer.step(1)
     assert_same_bits(list(map(np.asarray, params.values())), list(map(np.asarray, own.values())))
     assert_same_bits(list(map(np.asarray, params.values())), list(map(np.asarray, others.values())))
-
-
-def test_ranks_do_not_share_it():
-    from mxopt.distributed.agreement import refuse_what_needs_whole_tensors
-
-    with pytest.raises(
-        ValueError, match='^multi_precision="split" of Adam .*; pass multi_precision=True, or'
-    ):
-        refuse_what_needs_whole_tensors(mx.create("adam", multi_precision="split"))
 
 
 def test_it_describes_itself():

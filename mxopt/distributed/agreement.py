@@ -75,11 +75,6 @@ def refuse_what_needs_whole_tensors(optimizer):
             f"state_dtype of {cls.__name__} keeps states in blocks of whole tensors, which no rank has; "
             "leave state_dtype out, or sharded=True and comm="
         )
-    if optimizer.multi_precision == "split":
-        raise ValueError(
-            f'multi_precision="split" of {cls.__name__} keeps half of a master in a weight, of which a rank '
-            "steps a part; pass multi_precision=True, or leave sharded=True and comm= out"
-        )
     if optimizer.not_sharded_because:
         raise ValueError(
             f"states of {cls.__name__} cannot be sharded: {optimizer.not_sharded_because}; leave "

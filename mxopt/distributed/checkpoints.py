@@ -14,6 +14,7 @@ import os
 
 import numpy as np
 
+from .. import kernels
 from ..optimizer.updater import Updater
 from ..saving import document, loading, writing
 from ..sparse import RowSparseArray
@@ -175,6 +176,9 @@ def mapped(value, index, convert):
     """A state, or what an optimizer keeps for a tensor, with its arrays converted."""
     if isinstance(value, np.ndarray):
         return convert(index, value)
+    if isinstance(value, kernels.Split):
+        weight = None if value.weight is None else convert(index, np.asarray(value.weight))
+        return kernels.Split(convert(index, value.low), weight)
     if isinstance(value, RowSparseArray):
         raise ValueError(
             f"rows are gathered for index {index!r} and their sum is not stepped yet; save after the step "

@@ -156,6 +156,8 @@ class ShardedUpdater(Updater):
         refuse_what_needs_whole_tensors(loaded.optimizer)
         self.optimizer, self.states = loaded.optimizer, loaded.states
         self.states_synced, self._row_sparse = loaded.states_synced, loaded._row_sparse
+        if loaded.optimizer.multi_precision:  # masters may have to be converted
+            self._loaded = frozenset(self.states)
         if self._averages is not None:
             vars(self._averages).update(vars(loaded._averages))
         if self._scaler is not None:

@@ -39,8 +39,8 @@ def main():
         weights = runs.tensors(case.get("shapes", SHAPES), case.get("dtype", "float32"))
         if "load" in case:
             saved = runs.np.load(case["weights"])
-            weights = [saved[name] for name in sorted(saved.files)]
-            updater.load_states(case["load"])
+            weights = [saved[name].view(case.get("dtype", "float32")) for name in sorted(saved.files)]
+            updater.load_states(case["load"], convert=case.get("convert", False))
             if case.get("peek"):  # before any step: the averages are still in the file
                 before = digest(weights)
                 with updater.average_parameters(list(range(len(weights))), weights):

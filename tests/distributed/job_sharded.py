@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401 - the dtype 'bfloat16'
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

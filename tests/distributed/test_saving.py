@@ -15,6 +15,7 @@ MATRICES = [shape for shape in SHAPES if len(shape) == 2]
 CASES = {
     "adam": {"name": "adam", "dump": True},
     "master": {"name": "sgd", "settings": {"momentum": 0.9, "multi_precision": True}, "dtype": "float16"},
+    "halves": {"name": "sgd", "settings": {"momentum": 0.9, "multi_precision": "split"}, "dtype": "bfloat16"},
     "lamb": {"name": "lamb", "transport": "messages"},
     "nadam": {"name": "nadam", "settings": {"wd": 0.01}},
     "rows": {"name": "groupadagrad", "shapes": MATRICES, "sparse": True},
@@ -112,6 +113,47 @@ updater.save_states(sys.argv[3], format="mxnet-2.x")
     updater = mxopt.get_updater(mxopt.create("adam"))
     updater.load_states(f"{folder}/adam.1")
     assert pickled.read_bytes() == updater.get_states(format="mxnet-2.x")
+
+
+@pytest.mark.parametrize("before", ["split", True])
+def test_masters_are_converted_when_ranks_meet_their_weights(before, tmp_path):
+    """The weights are those of a run without a change; none of them is a tie."""
+    file = {"weights": f"{tmp_path}/weights.npz"}
+    cases = [
+        {"masters": before, "steps": [0, 2], "save": f"{tmp_path}/states", **file},
+        {"masters": True if before == "split" else "split", "steps": [2, 4], "load": f"{tmp_path}/states",
+         "convert": True, **file},
+        {"masters": before, "steps": [0, 4]},
+    ]  # fmt: skip
+    for case in cases:
+        case.update(name="adam", settings={"multi_precision": case.pop("masters")})
+        case.update(dtype="bfloat16", count=4, shapes=((97, 101), (20_000,)))
+    lines = job(2, HERE / "job_saving.py", json.dumps(cases), timeout=90).lines()
+    weights = [line[0] for line in lines[::2]]
+    assert weights[1] == weights[2] and lines[2][1] != lines[4][1]
+
+
+def test_mxnet_gets_the_masters_that_ranks_hold_halves_of(tmp_path):
+    text = """
+import sys, warnings, ml_dtypes, numpy as np, mxopt
+from mxopt.distributed import world
+warnings.simplefilter("ignore")
+updater = mxopt.get_updater(mxopt.create("adam", multi_precision="split"), comm=world.world(), accumulate=2)
+weight = np.ones(40_000, ml_dtypes.bfloat16)
+for _ in range(*getattr(updater, "micro_batches", (0, 2))):
+    updater(0, np.linspace(0, 1, 40_000, dtype=weight.dtype), weight)
+updater.save_states(sys.argv[1], format="mxnet-2.x")
+"""
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    for ranks in (1, 2):
+        done = job(ranks, script, tmp_path / f"pickled{ranks}")
+        assert done.status == 0, done.err
+    assert (tmp_path / "pickled1").read_bytes() == (tmp_path / "pickled2").read_bytes()
+    updater = mxopt.get_updater(mxopt.create("adam", multi_precision=True))
+    updater.load_states(tmp_path / "pickled1", num_update=1)
+    master = updater.states[0][0]
+    assert master.dtype == np.float32 and master.shape == (40_000,) and (master < 1).mean() > 0.9
 
 
 @pytest.mark.parametrize("where", ["header", "array"])

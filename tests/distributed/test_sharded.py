@@ -33,6 +33,10 @@ def cases(count):
     found += [
         {"name": "sgd", "settings": {"momentum": 0.9, "multi_precision": True}, "dtype": "float16"},
         {"name": "adam", "settings": {"multi_precision": True}, "dtype": "float16"},
+        {"name": "adam", "settings": {"multi_precision": "split"}, "dtype": "bfloat16"},
+        {"name": "lamb", "settings": {"multi_precision": "split"}, "dtype": "bfloat16", "order": "F"},
+        {"name": "adam", "settings": {"multi_precision": "split", "lazy_update": True}, "dtype": "bfloat16",
+         "sparse": True, "options": {"ema": 0.9}},
         {"name": "adam", "settings": {}, "dtype": "float64"},
         {"name": "adam", "settings": {"use_fused_step": False}},
         {"name": "adam", "settings": {"skip_nonfinite": True}},

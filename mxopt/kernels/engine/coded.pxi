@@ -186,8 +186,8 @@ cdef class Split:
     cdef public object weight
 
     def __init__(self, cnp.ndarray low not None, weight=None):
-        if cnp.PyArray_TYPE(low) != cnp.NPY_UINT16 or not cnp.PyArray_ISBEHAVED(low):
-            raise ValueError(f"the low halves of a master must be a writeable uint16 array, got {low.dtype}")
+        if cnp.PyArray_TYPE(low) != cnp.NPY_UINT16 or not cnp.PyArray_ISNOTSWAPPED(low):
+            raise ValueError(f"the low halves of a master must be a uint16 array, got {low.dtype}")
         self.low, self.weight = low, weight
 
     @property
