@@ -153,7 +153,16 @@ def unknown_keywords(cls, keywords: dict[str, Any]) -> TypeError:
     word, value = next(iter(keywords.items()))
     cure = spelling.meant(word, value, known)
     guess = nearest(word, known) if word.lower() not in spelling.MEANS else ""  # what it means is known
-    cure = f"; {cure}" if cure else guess or f"; it takes {', '.join(sorted(known))}"
+    others = [] if cure or guess else spelling.owners(word, getattr(cls, "opt_registry", {}), arguments)
+    if cure:
+        cure = f"; {cure}"
+    elif others:
+        more = f" and {len(others) - 3} more" if len(others) > 4 else ""
+        cure = f", which is for {', '.join(others[:3] if more else others)}{more}; leave it out"
+    else:
+        root = next((base for base in cls.__mro__ if "opt_registry" in vars(base)), object)
+        own = [name for name in known if name not in arguments(root) or name == "learning_rate"]
+        cure = guess or f"; it takes {', '.join(own or known)}, and what help({root.__name__}) lists"
     return TypeError(f"{cls.__name__} has no argument {word!r}{cure}")
 
 
@@ -698,15 +707,20 @@ def narrow_states(optimizer: Any, index: Any, weight: Any, state: Any) -> None:
     )
 
 
-def misspelt(optimizer: Any, index: Any, known: Any) -> bool:
-    """Warn about a new name that nearly equals a known one due for an update; return whether it did."""
+def misspelt(optimizer: Any, index: Any, known: Any, beside: Any = ()) -> bool:
+    """Warn about a new name that nearly equals a known one due for an update; return whether it did.
+
+    All are due when a round is complete, save those that are stepped in the same call. Then another letter
+    makes another name, as in netD and netG; letters that are swapped, missing or too many do not.
+    """
     counts = getattr(optimizer, "_index_update_count", {})
     latest = max(counts.values(), default=0)
     if not isinstance(index, str) or latest < 2:  # names arrive one by one in the first round
         return False
-    waiting = [name for name in known if isinstance(name, str) and counts.get(name, 0) < latest]
-    if len(known) == 1:
-        waiting = [name for name in known if isinstance(name, str)]
+    names = [name for name in known if isinstance(name, str) and name not in beside]
+    waiting = [name for name in names if counts.get(name, 0) < latest]
+    if not waiting:
+        waiting = [n for n in names if len(n) != len(index) or sorted(n) == sorted(index) or len(names) == 1]
     close = difflib.get_close_matches(index, waiting[:2000], n=1, cutoff=0.8)
     digits = str.maketrans("", "", "0123456789")
     if not close or close[0].translate(digits) == index.translate(digits):  # fc1_weight and fc2_weight
@@ -718,6 +732,17 @@ def misspelt(optimizer: Any, index: Any, known: Any) -> bool:
         stacklevel=outside(),
     )
     return True
+
+
+def records(value: Any) -> None:
+    """Raise for what a logger does not keep."""
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(one, dict) and "step" in one for one in value
+    ):
+        raise TypeError(
+            f"records must be those of a logger, got {type(value).__name__}; pass a StepLogger, the file of "
+            "a CSVLogger, or a list of dicts with 'step'"
+        )
 
 
 def rate_sign(value: float | None) -> None:

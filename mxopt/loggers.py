@@ -79,15 +79,18 @@ class StepLogger:
         ValueError
             Before the first step.
         """
+        plain = {}
         for name, value in numbers_by_name.items():
-            if not isinstance(value, numbers.Real) and not hasattr(value, "item"):
-                raise TypeError(f"{name} must be a number, got {type(value).__name__}; pass float(...)")
+            try:
+                plain[name] = value if isinstance(value, numbers.Real) else float(value.item())
+            except (AttributeError, TypeError, ValueError, RuntimeError):  # text; more than one element
+                shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+                raise TypeError(
+                    f"{name} must be a number, got {type(value).__name__}{shape}; pass float(...)"
+                ) from None
         if not self.records:
             raise ValueError("there is no step to log numbers of; call log() after the updater")
         record = self.records[-1]
-        plain = {
-            name: value.item() if hasattr(value, "item") else value for name, value in numbers_by_name.items()
-        }
         record.update({name: float(value) for name, value in plain.items()})
         if self._written == len(self.records):
             self.write(record)
@@ -155,8 +158,8 @@ class TensorBoardLogger(StepLogger):
 
     Parameters
     ----------
-    folder : str or os.PathLike
-        For ``tensorboard --logdir``.
+    folder : str, os.PathLike or SummaryWriter
+        For ``tensorboard --logdir``; or a writer that the script has, which stays open.
     every : int, default 1
     prefix : str, default 'optimizer/'
         Put before each name.
@@ -165,9 +168,12 @@ class TensorBoardLogger(StepLogger):
     def __init__(self, folder, every=1, prefix="optimizer/"):
         super().__init__(every)
         self.prefix = prefix
+        if hasattr(folder, "add_scalar"):  # torch's SummaryWriter, tensorboardX's
+            self._writer, self._own = folder, False
+            return
         with _needs("tensorboard"):
             from tensorboard.summary import Writer
-        self._writer = Writer(os.fspath(folder))
+        self._writer, self._own = Writer(os.fspath(folder)), True
 
     def write(self, record):
         for name, value in _scalars(record).items():
@@ -179,7 +185,8 @@ class TensorBoardLogger(StepLogger):
 
     def close(self):
         super().close()
-        self._writer.close()
+        if self._own:
+            self._writer.close()
 
 
 class MLflowLogger(StepLogger):

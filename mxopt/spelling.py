@@ -18,9 +18,11 @@ MEANS = {
     "decay": ("wd",),
     "l2": ("wd",),
     "l2_reg": ("wd",),
+    "l2_penalty": ("wd",),
     "weight_decay_rate": ("wd",),
     "eps": ("epsilon", "eps"),
     "epsilon": ("epsilon", "eps"),
+    "betas": ("beta1", "beta2"),
     "b1": ("beta1",),
     "b2": ("beta2",),
     "beta_1": ("beta1",),
@@ -42,6 +44,7 @@ MEANS = {
     "schedule": ("lr_scheduler",),
     "scheduler": ("lr_scheduler",),
     "lr_schedule": ("lr_scheduler",),
+    "learning_rate_schedule": ("lr_scheduler",),
     "lazy": ("lazy_update",),
     "sparse": ("lazy_update",),
     "mixed_precision": ("multi_precision",),
@@ -63,12 +66,20 @@ INSTEAD = {
     "amsgrad": "there is no AMSGrad; leave it out",
     "nesterov": "that is an optimizer of its own; use create('nag', ...)",
     "maximize": "it minimizes; pass rescale_grad=-1 to go uphill",
+    "maximise": "it minimizes; pass rescale_grad=-1 to go uphill",
+    "decoupled": "decoupled decay is AdamW's; use mxopt.create('adamw', ...)",
+    "decoupled_weight_decay": "decoupled decay is AdamW's; use mxopt.create('adamw', ...)",
+    "weight_decouple": "decoupled decay is AdamW's; use mxopt.create('adamw', ...)",
+    "warmup": "warmup_steps of a scheduler does that; leave it out",
+    "warmup_steps": "warmup_steps of a scheduler does that; leave it out",
+    "use_locking": "an updater locks itself; leave it out",
     "foreach": "a list of tensors is always one fused call; leave it out",
     "fused": "the compiled rule runs by default; leave it out",
     "capturable": "nothing runs on a GPU; leave it out",
     "differentiable": "steps are not recorded for automatic differentiation; leave it out",
     "dampening": "momentum has no dampening; leave it out",
     "clipnorm": "call mxopt.clip_global_norm(grads, max_norm) before each step",
+    "clip_norm": "call mxopt.clip_global_norm(grads, max_norm) before each step",
     "max_norm": "call mxopt.clip_global_norm(grads, max_norm) before each step",
     "max_grad_norm": "call mxopt.clip_global_norm(grads, max_norm) before each step",
     "global_clipnorm": "call mxopt.clip_global_norm(grads, max_norm) before each step",
@@ -102,13 +113,34 @@ def meant(word, value, known):
         ``'pass learning_rate=0.1'``; None for an unknown word.
     """
     lower = word.lower()
-    if lower == "betas" and {"beta1", "beta2"} <= set(known):
+    if lower == "betas":
+        if not {"beta1", "beta2"} <= set(known):
+            return None
         first, second = value if isinstance(value, (tuple, list)) and len(value) == 2 else ("...", "...")
         return f"pass beta1={first}, beta2={second}"
     for argument in MEANS.get(lower, ()):
         if argument in known:
             return f"pass {argument}={_shown(value)}"
     return INSTEAD.get(lower)
+
+
+def owners(word, classes, arguments):
+    """The names of the classes that take an argument which another class was given.
+
+    Parameters
+    ----------
+    word : str
+        The argument, or what people call it elsewhere.
+    classes : dict of str to type
+    arguments : callable
+        Gives the arguments that a class takes.
+
+    Returns
+    -------
+    list of str
+    """
+    wanted = {word, *MEANS.get(word.lower(), ())}
+    return sorted(name for name, cls in classes.items() if wanted & arguments(cls).keys())
 
 
 def _shown(value):

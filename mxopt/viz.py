@@ -12,6 +12,7 @@ import os
 
 import numpy as np
 
+from . import checks
 from .curves import COLORS, colors, figure_of, rates, schedule
 from .namespace import missing_from
 from .saving.orders import Arrangement
@@ -53,6 +54,8 @@ def states(source):
         ranges.plot(
             [row["min"], row["max"]], [place, place], color=COLORS[2], linewidth=4, solid_capstyle="butt"
         )
+        # seen also where all elements are one number
+        ranges.plot([row["min"], row["max"]], [place, place], "|", color=COLORS[2], markersize=6)
         if row["odd"]:
             ranges.text(0.99, place, f"{row['odd']} not finite", color=COLORS[1], fontsize=8, ha="right",
                         va="center", transform=ranges.get_yaxis_transform())  # fmt: skip
@@ -118,6 +121,7 @@ def history(source):
     if isinstance(records, (str, os.PathLike)):
         with open(records, newline="", encoding="utf-8") as file:
             records = [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    checks.records(records)
     if not records:
         raise ValueError(
             "there are no records to draw; make a step first, or pass a logger that has seen one"

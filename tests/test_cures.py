@@ -492,6 +492,8 @@ CURES = [
      "l = mx.callback.StepLogger(); stepping(l); l.log(loss=float('1'))"),
     ("mx.viz.history([])", "make a step first, or pass a logger that has seen one",
      "l = mx.callback.StepLogger(); stepping(l); drawn(mx.viz.history, l)"),
+    ("mx.viz.history(3)", "pass a StepLogger, the file of a CSVLogger",
+     "drawn(mx.viz.history, [{'step': 1, 'loss': 2.0}])"),
     ("mx.viz.states(mx.create('adam'))", "pass mxopt.get_updater.optimizer. once it has stepped",
      "drawn(mx.viz.states, stepped('adam'))"),
     ("within = []; o = mx.create('sgd', learning_rate=None, lr_scheduler=lambda n: (within and "
@@ -870,6 +872,8 @@ GIVEN = {
     "lr_scheduler": mx.lr_scheduler.FactorScheduler(5),
     "param_idx2name": {0: "w"},
     "begin_num_update": 3,
+    "betas": (0.9, 0.99),
+    "warmup_steps": 3,
     "epsilon": 1e-6,
     "wd": 0.0,
     **dict.fromkeys(("lazy_update", "multi_precision", "skip_nonfinite"), True),
@@ -881,7 +885,7 @@ SAID = {"grads": [np.ones(3, "f4")], "max_norm": 1.0, "scale": 8.0, "batch_size"
 
 def refusals(package, word):
     """What each optimizer says to a word of another library: (package, name, line, the value)."""
-    value = GIVEN.get(next(iter(spelling.MEANS.get(word, ())), ""), 0.25)
+    value = GIVEN.get(word, GIVEN.get(next(iter(spelling.MEANS.get(word, ())), ""), 0.25))
     for name, cls in package.optimizer.Optimizer.opt_registry.items():
         try:
             with warnings.catch_warnings():
@@ -894,7 +898,7 @@ def refusals(package, word):
 
 def follow(package, name, line, value):
     """Do what a line says; True if it says something."""
-    passed = re.search(r"pass (\w+)=(\{.*\}|\S+)", line)
+    passed = re.search(r"pass (\w+)=(\{.*\}|[^\s,]+)", line)
     called = re.search(r"(?:call|use) (\S*create|\S*get_updater|\S*clip_global_norm)(\(.*?\))", line)
     given = {
         **SAID,
@@ -924,7 +928,7 @@ def test_a_word_of_another_library_has_a_cure_that_works(word):
     found = [one for package in (mx, mxopt.v1) for one in refusals(package, word)]
     followed = [follow(*one) for one in found]
     assert any(followed)
-    assert all(followed) or word in spelling.MEANS  # which some optimizers have nothing for
+    assert all(followed)
     assert not any("did you mean" in line for _, _, line, _ in found)
 
 

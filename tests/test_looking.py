@@ -54,6 +54,8 @@ def test_mistakes_with_loggers():
     run(logger, 1)
     with pytest.raises(TypeError, match="loss must be a number, got str"):
         logger.log(loss="low")
+    with pytest.raises(TypeError, match=r"loss must be a number, got ndarray of shape \(3,\); pass float"):
+        logger.log(loss=np.ones(3))
     with pytest.raises(ValueError, match="every must be an integer of 1 or more"):
         mx.callback.StepLogger(every=0)
 
@@ -88,6 +90,26 @@ def test_tensorboard(tmp_path):
             points = [(event.step, event.tensor_proto.float_val[0]) for event in found.Tensors(name)]
     assert [step for step, _ in points] == [1, 2, 3, 4]
     np.testing.assert_allclose([value for _, value in points], [1, 1 / 2, 1 / 3, 1 / 4], rtol=1e-6)
+
+
+def test_tensorboard_by_a_writer_of_the_script(tmp_path):
+    class Writer:
+        said, closed = [], False
+
+        def add_scalar(self, name, value, step):
+            self.said.append((name, value, step))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            self.closed = True
+
+    writer = Writer()
+    with mx.callback.TensorBoardLogger(writer) as logger:
+        run(logger)
+    assert ("optimizer/loss", 1.0, 1) in writer.said
+    assert not writer.closed
 
 
 def test_mlflow(tmp_path, monkeypatch):
@@ -206,6 +228,13 @@ def test_diff(pictures):
     del other.states[1]
     assert "only in the first" in texts(pictures.diff(one, other))
     assert "the same" in texts(pictures.diff(one, one))
+
+
+def test_a_state_of_one_number_is_seen(pictures):
+    updater = mx.get_updater(mx.create("sgd", momentum=0.9))
+    updater("w", np.ones(3, "f4"), np.ones(3, "f4"))
+    ranges = pictures.states(updater).axes[1]
+    assert any(line.get_marker() == "|" for line in ranges.lines)
 
 
 def test_history(pictures, tmp_path):

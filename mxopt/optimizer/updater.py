@@ -454,7 +454,7 @@ class Updater:
         for index, weight in zip(indices, weights):
             if index not in self.states and index not in made:
                 checks.float_weight(optimizer, index, weight)
-                if not self._told_of_name and checks.misspelt(optimizer, index, [*self.states, *made]):
+                if not self._told_of_name and checks.misspelt(optimizer, index, self.states, indices):
                     self._told_of_name = True
                 made[index] = optimizer.create_state_multi_precision(index, weight)
         if built_in:
