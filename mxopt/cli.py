@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import numpy as np
 
 import mxopt
 
-from . import dialects, loss_scaling
+from . import checks, dialects, loss_scaling
 from .saving import mxnet_objects, narrow, writing
 from .saving.orders import Arrangement
 from .slots import WIDTHS
@@ -208,7 +209,7 @@ def info(options):
         if isinstance(value, dict):
             print(f"{name}:")
             for key, item in value.items():
-                print(f"  {key}: {_short(item)}")
+                print(f"  {_visible(str(key))}: {_short(item)}")
         elif value not in (None, "", []):
             print(f"{name}: {_short(value)}")
     return 0
@@ -272,12 +273,15 @@ def diff(options):
     """what differs between two files, whatever their formats; exit status 1 if anything does"""
     names = (options.first, options.second)
     with _input(names[0]) as first, _input(names[1]) as second:
-        outlines = [summary(file) for file in (first, second)]
+        outlines = []
+        for name, file in zip(names, (first, second)):
+            with _named_errors(_called(name)):
+                outlines.append(summary(file))
         kinds = [(found.kind, _dialect_of(found)) for found in outlines]
         if kinds[0] == kinds[1] or "safetensors" in (kinds[0][0], kinds[1][0]):
-            pair = [_loaded(file) for file in (first, second)]
+            pair = _as_stored(names, (first, second))
         else:
-            pair = _alike(outlines, (first, second))
+            pair = _alike(outlines, names, (first, second))
     rows = []
     for name in {**pair[0], **pair[1]}:
         if name not in pair[0] or name not in pair[1]:
@@ -336,6 +340,11 @@ def list_(options):
     names = mxopt.list_optimizers(options.pattern, options.dialect)
     if options.json:
         return _print_json(list(names))
+    if not names:
+        print(
+            f"mxopt: no optimizer is called like {options.pattern!r}; mxopt list shows all", file=sys.stderr
+        )
+        return 1
     lines = [(name, mxopt.describe(name, options.dialect).summary) for name in names]
     _table(None, lines)
     return 0
@@ -365,8 +374,12 @@ def _input(path):
                 shutil.copyfileobj(sys.stdin.buffer, file)
         else:
             place = path
-        stack.enter_context(_named_errors("standard input" if path == "-" else path))
+        stack.enter_context(_named_errors(_called(path)))
         yield stack.enter_context(files.open_for_reading(place))
+
+
+def _called(path):
+    return "standard input" if path == "-" else path
 
 
 @contextlib.contextmanager
@@ -374,9 +387,10 @@ def _named_errors(path):
     try:
         yield
     except StateFileError as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        raise type(error)(f"{path}: {error}") from None
+        if not getattr(error, "names_file", str(error).startswith(f"{path}: ")):
+            error = type(error)(f"{path}: {error}")
+        error.names_file = True  # not the other of two files that are open
+        raise error from None
 
 
 def _arrays(file):
@@ -407,26 +421,60 @@ def _dialect_of(found):
     return recorded and recorded.name
 
 
-def _alike(outlines, opened):
+def _as_stored(paths, opened):
+    loaded = []
+    for path, file in zip(paths, opened):
+        with _named_errors(_called(path)):
+            loaded.append(_loaded(file))
+    return loaded
+
+
+def _alike(outlines, paths, opened):
     """Two files of different formats or dialects, as an optimizer loads them."""
     names = [_name_of(found) for found in outlines]
     if not any(names):
-        return [_loaded(file) for file in opened]
-    loaded, held = [], all(found.record is not None or _holds_optimizer(found) for found in outlines)
-    for found, file in zip(outlines, opened):
+        return _as_stored(paths, opened)
+    held = [found.record is not None or _holds_optimizer(found) for found in outlines]
+    loaded = []
+    for found, path, file in zip(outlines, paths, opened):
         asked = argparse.Namespace(
             optimizer=names[0] or names[1],
             dialect=_dialect_of(found) or _dialect_of(outlines[0]) or _dialect_of(outlines[1]),
             set=[],
             to="mxopt",
         )
-        updater = _updater_for(found, asked)
-        updater.load_states(file.name)
-        loaded.append(_of_updater(updater, held))
+        with _named_errors(_called(path)):
+            loaded.append(_of_updater(_loading(found, file, asked), all(held)))
+    counts = [any(key.startswith("counts/updates/") for key in one) for one in loaded]
+    if counts == [False, True] or counts == [True, False]:  # MXNet writes none without its optimizer
+        for one in loaded:
+            for name in [key for key in one if key.startswith("counts/")]:
+                del one[name]
     for one, other in (loaded, loaded[::-1]):  # one dialect has arguments that the other lacks
         for name in [key for key in one if key.startswith("optimizer/") and key not in other]:
             del one[name]
     return loaded
+
+
+def _loading(found, file, asked):
+    """An updater with a file's states, and the arguments that they need where the file says none."""
+    cls = type(_updater_for(found, asked).optimizer)
+    usual = checks.arguments(cls)
+    names = {"multi_precision", *(slot.when for slot in cls.state_slots if slot.when)} & usual.keys()
+    switches = [f"{name}={True if usual[name] is False else 0.5}" for name in sorted(names)]
+    told = found.record is not None or _holds_optimizer(found)
+    refused = None
+    for count in range(1 if told else len(switches) + 1):
+        for asked.set in itertools.combinations(switches, count):
+            updater = _updater_for(found, asked)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of counts that a file lacks: they are not compared
+                    updater.load_states(file.name)
+                return updater
+            except StateMismatch as error:
+                refused = refused or error
+    raise refused
 
 
 #: attributes of an optimizer that differ between dialects and change no number
@@ -661,10 +709,15 @@ def _json_default(value):
     return f"{value.__module__}.{value.__name__}" if isinstance(value, type) else str(value)
 
 
+def _visible(text):
+    """A text with what does not print escaped: a file's names must not steer the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _short(value):
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else f"{value.dtype} array of shape {value.shape}"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = _visible(", ".join(map(str, value)) if isinstance(value, list) else str(value))
     return text if len(text) <= 100 else text[:97] + "..."
 
 
@@ -683,21 +736,27 @@ def _bytes(count):
 
 def _table(titles, rows):
     """Print rows in columns, numbers right-aligned; a narrow terminal shortens the first column."""
-    every = [*([titles] if titles else []), *rows]
+    every = [list(map(_visible, row)) for row in ([titles, *rows] if titles else rows)]
     if not every:
         return
     widths = [max(map(len, column)) for column in zip(*every)]
-    room = _width()
+    room, firsts = _width(), [row[0] for row in every]
+    apart = False
     if room and titles and len(widths) > 2:
         rest = sum(widths[1:]) + 2 * (len(widths) - 1)
-        widths[0] = max(min(widths[0], room - rest), 8)
+        widths[0] = min(widths[0], max(room - rest, 1))
+        firsts = [_middle_out(text, widths[0]) for text in firsts]
+        # names that cannot be told apart when shortened stand above their rows
+        apart = len(set(firsts)) < len({row[0] for row in every}) or widths[0] < len(titles[0])
     right = [title in ("size", "min", "max", "norm", "nan") for title in titles or widths]
-    for row in every:
-        cells = [_middle_out(row[0], widths[0]), *row[1:]]
-        cells = (
-            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(cells, widths, right)
-        )
-        line = "  ".join(cells).rstrip()
+    for first, row in zip(firsts, every):
+        cells = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row[1:], widths[1:], right[1:])]
+        if apart:
+            print("\n".join(row[0][at : at + room] for at in range(0, len(row[0]), room)))
+            widest = "  ".join(["", *cells]).rstrip()
+            line = widest if len(widest) <= room else "  ".join(["", *(c.strip() for c in cells)])
+        else:
+            line = "  ".join([first.ljust(widths[0]), *cells]).rstrip()
         if room and len(widths) == 2 and len(line) > room:
             line = f"{line[: room - 1]}\u2026"
         print(line)

@@ -247,6 +247,44 @@ def test_diff_of_every_dumped_file_of_mxnet_and_its_conversion(name, folder, cap
     assert "no difference" in run(capsys, "diff", source, "ours.states").out
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("1.9.1-sgd-mom", ["--optimizer", "sgd", "--set", "momentum=0.9"]),
+        ("1.9.1-rmsprop-centered", ["--optimizer", "rmsprop", "--set", "centered=True", "--dialect", "1.x"]),
+        (
+            "2.0.0b1-nag-fp16-mp",
+            ["--optimizer", "nag", "--set", "momentum=0.9", "--set", "multi_precision=True"],
+        ),
+        ("1.9.1-sgd-plain-fp16-mp", ["--optimizer", "sgd", "--set", "multi_precision=True"]),
+    ],
+)
+def test_diff_of_bare_states_of_mxnet_and_their_conversion(name, arguments, folder, capsys):
+    source = mxnet_files.FOLDER / mxnet_files.MANIFEST[name]["file"]
+    run(capsys, "convert", source, "ours.states", *arguments)
+    assert run(capsys, "diff", source, "ours.states").out.endswith("no difference\n")
+    assert run(capsys, "diff", "ours.states", source).out.endswith("no difference\n")
+
+
+def test_diff_names_the_file_that_is_damaged(folder, capsys):
+    for pair in (("cut.states", "two.states"), ("two.states", "cut.states")):
+        assert run(capsys, "diff", *pair, status=1).err.startswith("mxopt: cut.states: ")
+
+
+def test_what_a_file_holds_does_not_steer_the_terminal(folder, capsys):
+    updater = mxopt.get_updater(mxopt.create("adam"))
+    updater("a\x1b[31m\nb", np.ones(2, "f4"), np.ones(2, "f4"))
+    updater.save_states("evil.states", dump_optimizer=True)
+    updater.optimizer.note = "c\x1b[0m"
+    updater.save_states("evil-mxnet.states", dump_optimizer=True, format="mxnet-2.x")
+    for name in ("evil.states", "evil-mxnet.states"):
+        for command in (["info", name], ["ls", name], ["check", name], ["diff", "one.states", name]):
+            main(command)
+            text = "".join(capsys.readouterr())
+            assert all(c.isprintable() or c == "\n" for c in text), command
+    assert "states/a\\x1b[31m\\nb/mean" in run(capsys, "ls", "evil.states").out
+
+
 def test_convert_leaves_what_is_there(folder, capsys):
     before = (folder / "two.states").read_bytes()
     error = run(capsys, "convert", "one.states", "two.states", status=2).err
@@ -279,6 +317,23 @@ def test_ls_keeps_its_columns_where_the_terminal_is_narrow(folder, capsys, monke
     assert all(len(line) <= 60 for line in lines)
     assert len({len(line) for line in lines}) == 1  # the sizes end below one another
     assert any("convolution_2_weight" in line for line in lines)
+
+
+def test_ls_in_a_narrow_terminal_keeps_names_apart(folder, capsys, monkeypatch):
+    names = [f"a_network_of_many_layers/stage_{n}/unit_17/convolution_2_weight" for n in range(2)]
+    safetensors.numpy.save_file({name: np.ones((2, 2), "f4") for name in names}, "long.safetensors")
+    monkeypatch.setenv("COLUMNS", "60")
+    for options in ([], ["--stats"]):
+        text = run(capsys, "ls", *options, "long.safetensors").out
+        assert all(len(line) <= 60 for line in text.splitlines())
+        assert all(name in text.replace("\n", "") for name in names)
+        titles, *rows = [line for line in text.splitlines() if line.startswith("  ")]
+        assert len(rows) == 2
+        assert all(len(row) == len(titles) for row in rows)  # the last columns end below one another
+
+
+def test_list_says_when_nothing_has_such_a_name(capsys):
+    assert "no optimizer is called like 'zz*'" in run(capsys, "list", "zz*", status=1).err
 
 
 def test_alone_it_helps(capsys):
