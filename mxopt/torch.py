@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from . import checks, kernels, spelling
@@ -41,6 +42,9 @@ LAYOUTS = {
     ("n",): _Layout(("square_avg",), {"rho": "alpha", "gamma1": "alpha"}, {"momentum": 0}),
     ("acc_g", "acc_delta"): _Layout(("square_avg", "acc_delta")),
 }
+
+#: of SGD and NAG without momentum, which keep nothing
+_STATELESS = _Layout(fixed={"dampening": 0, "nesterov": False})
 
 #: options of torch's own classes that change how they compute, not what
 _HOW = frozenset(("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"))
@@ -89,8 +93,8 @@ class Optimizer(torch.optim.Optimizer):
     state : dict of Tensor to dict of str to Tensor
         ``step`` and the arrays, over the memory that the kernels write. Adam's, AdamW's, Adamax', AdaGrad's,
         AdaDelta's and plain RMSProp's have torch's names, so ``torch.optim.Adam`` and the others load this
-        `state_dict`, and this class loads theirs. Other arrays (a momentum that includes the learning rate)
-        differ from torch's and keep their own names.
+        `state_dict`, and this class loads theirs; likewise SGD's without momentum. Other arrays (a momentum
+        that includes the learning rate) differ from torch's and keep their own names.
 
     Raises
     ------
@@ -409,7 +413,8 @@ class _Vocabulary:
                 raise TypeError(f"{name} and {WORDS[name]} are one argument; pass {WORDS[name]} alone")
         self.cls, self.arguments, self.layout = cls, checks.arguments(cls), _Layout()
         made = cls(**self.ours(given))
-        self.layout = LAYOUTS.get(tuple(made.state_names), self.layout)
+        plain = "momentum" in self.arguments and made.create_state(0, np.zeros(1, np.float32)) is None
+        self.layout = _STATELESS if plain else LAYOUTS.get(tuple(made.state_names), self.layout)
         usual = {name: value for name, value in self.arguments.items() if name not in _UNUSED}
         usual.update(learning_rate=made.lr, wd=made.wd)
         self.defaults = {**self.torchs(usual), **self.layout.fixed, **self.torchs(given)}

@@ -360,6 +360,21 @@ def test_mistakes_get_one_line(case, words):
     assert "\n" not in str(caught.value)
 
 
+def test_plain_sgd_goes_on_from_torchs_and_back():
+    params, twin = parameters(), parameters()
+    ours, theirs = mxopt.torch.Optimizer(params, "sgd", lr=0.1), torch.optim.SGD(twin, lr=0.2)
+    steps(ours, params, [1])
+    theirs.load_state_dict(ours.state_dict())
+    assert theirs.param_groups[0]["lr"] == 0.1
+    steps(theirs, twin, [2])
+    ours.load_state_dict(theirs.state_dict())
+    steps(ours, params, [2])
+    with_momentum = torch.optim.SGD(twin, lr=0.1, momentum=0.9)
+    steps(with_momentum, twin, [3])
+    with pytest.raises(ValueError, match="keeps the states mom of parameter .*, got momentum_buffer"):
+        ours.load_state_dict(with_momentum.state_dict())
+
+
 def test_a_state_dict_that_does_not_fit_changes_nothing():
     params = parameters()
     optimizer = mxopt.torch.Optimizer(params, "adam", lr=0.1)
