@@ -86,7 +86,12 @@ def _survive_narrow_encodings():
 
 
 def _show_warning(message, *_, **__):
-    print(f"mxopt: {message}", file=sys.stderr)
+    print(f"mxopt: {_in_options(str(message))}", file=sys.stderr)
+
+
+def _in_options(text):
+    """A message in which the argument of `load_states` is an option of the command."""
+    return text.replace("pass num_update=", "pass --num-update")
 
 
 def _parser():
@@ -308,9 +313,12 @@ def convert(options):
             updater = _updater_for(found, options)
             # MXNet's formats hold float32
             convert = options.state_dtype is not None or options.to != "mxopt"
-            updater.load_states(
-                file.name, num_update=options.num_update, format=options.origin, convert=convert
-            )
+            try:
+                updater.load_states(
+                    file.name, num_update=options.num_update, format=options.origin, convert=convert
+                )
+            except StateMismatch as error:
+                raise StateMismatch(f"{error}{_what_fits(found, file, options)}") from None
             if options.state_dtype is not None:
                 narrow.convert(updater, options.state_dtype)
     if not out and os.path.exists(options.target) and not options.force:
@@ -477,6 +485,19 @@ def _loading(found, file, asked):
     raise refused
 
 
+def _what_fits(found, file, options):
+    """'; the states fit with --set momentum=...', or an empty string."""
+    asked = argparse.Namespace(**vars(options))
+    if options.set:
+        return ""
+    try:
+        _loading(found, file, asked)
+    except StateFileError:
+        return ""
+    said = [f"--set {text.replace('0.5', 'VALUE')}" for text in asked.set]
+    return f"; pass {' '.join(said)}, with which the states fit" if said else ""
+
+
 #: attributes of an optimizer that differ between dialects and change no number
 _HOW = ("aggregate_num", "allow_np_array", "use_fused_step")
 
@@ -604,7 +625,8 @@ def _updater_for(found, options):
     dialect = dialects.get(dialect or options.to.partition("-")[2] or "2.x")
     cls = dialect.registry.classes.get(name.lower())
     if cls is None:
-        raise StateMismatch(f"dialect {dialect.name} has no optimizer {name!r}")
+        hint = checks.nearest(name, dialect.registry.classes) or "; mxopt list shows all"
+        raise StateMismatch(f"dialect {dialect.name} has no optimizer {name!r}{hint}")
     arguments = dict(_argument(text) for text in options.set)
     return mxopt.get_updater(cls(param_idx2name=names, **arguments), **_joined(document))
 

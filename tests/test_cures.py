@@ -414,6 +414,8 @@ CURES = [
     ("command('convert', 'one', 'two', '--to', 'mxnet-2.x')", "pass --force to replace it",
      "command('convert', 'one', 'two', '--to', 'mxnet-2.x', '--force'); "
      "mx.get_updater(mx.create('adam')).load_states('two')"),
+    ("command('convert', 'centered', 'new', '--optimizer', 'rmsprop')", "pass --set centered=True",
+     "command('convert', 'centered', 'new', '--optimizer', 'rmsprop', '--set', 'centered=True')"),
     ("command('convert', 'foreign', 'new', '--to', 'mxopt')",
      "pass --optimizer, and --set for its arguments",
      "command('convert', 'foreign', 'new', '--to', 'mxopt', '--optimizer', 'adam', '--set', "
@@ -783,6 +785,7 @@ def command(*arguments):
     stepped("adam").save_states("one", dump_optimizer=True)
     Path("two").touch()
     Path("foreign").write_bytes(stepped("adam").get_states(format="mxnet-2.x"))
+    Path("centered").write_bytes(stepped(mx.create("rmsprop", centered=True)).get_states(format="mxnet-2.x"))
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         status = main(list(arguments))

@@ -266,6 +266,23 @@ def test_diff_of_bare_states_of_mxnet_and_their_conversion(name, arguments, fold
     assert run(capsys, "diff", "ours.states", source).out.endswith("no difference\n")
 
 
+def test_convert_says_what_to_pass(folder, capsys):
+    def refused(name, *arguments):
+        source = mxnet_files.FOLDER / mxnet_files.MANIFEST[name]["file"]
+        return run(capsys, "convert", source, "ours.states", *arguments, status=1).err
+
+    source = mxnet_files.FOLDER / mxnet_files.MANIFEST["1.9.1-sgd-mom"]["file"]
+    assert "; pass --set momentum=VALUE, with which" in refused("1.9.1-sgd-mom", "--optimizer", "sgd")
+    assert "; pass --set centered=True, with which" in refused(
+        "1.9.1-rmsprop-centered", "--optimizer", "rmsprop"
+    )
+    assert "did you mean 'sgd'?" in refused("1.9.1-sgd-mom", "--optimizer", "sgdd")
+    arguments = ["--optimizer", "sgd", "--set", "momentum=0.9"]
+    assert "pass --num-update\n" in run(capsys, "convert", source, "ours.states", *arguments).err
+    arguments += ["--num-update", "7", "--force"]
+    assert run(capsys, "convert", source, "ours.states", *arguments).err == ""
+
+
 def test_diff_names_the_file_that_is_damaged(folder, capsys):
     for pair in (("cut.states", "two.states"), ("two.states", "cut.states")):
         assert run(capsys, "diff", *pair, status=1).err.startswith("mxopt: cut.states: ")
