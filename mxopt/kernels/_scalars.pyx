@@ -519,8 +519,9 @@ cpdef tuple ahead(optimizer, indices):
         The counts, `num_update` and the scheduler's position, to be written with the arrays.
     """
     cdef Ledger ledger
-    cdef object t
-    if optimizer._rates_apart and optimizer._own_rates:
+    cdef object t, lr, wd
+    cdef bint apart = optimizer._rates_apart
+    if apart and optimizer._own_rates:
         return optimizer._ahead_by_own_rates(indices)
     ledger = Ledger.__new__(Ledger)
     counts = optimizer._index_update_count
@@ -528,13 +529,16 @@ cpdef tuple ahead(optimizer, indices):
         raise TypeError(f"_index_update_count must be a dict, got {type(counts).__name__}")
     ledger.foresee(<dict>counts, indices, optimizer.begin_num_update, optimizer)
     t = ledger.t
-    ledger.by_our_code = optimizer.lr_scheduler is None and not optimizer._rates_apart
+    ledger.by_our_code = optimizer.lr_scheduler is None
     if t is None or not ledger.by_our_code or optimizer.lr_mult or optimizer.wd_mult or optimizer.param_dict or (
             len(indices) > 1 and optimizer.scalars_differ):
         return optimizer._ahead_apart(indices, ledger), ledger
     if t > optimizer.num_update:
         ledger.number = t
-    return [(t, optimizer.lr, optimizer.wd)], ledger
+    lr, wd = optimizer.lr, optimizer.wd
+    if apart:  # they are checked, here for all tensors at once
+        optimizer.check_rates(indices[0], lr, wd)
+    return [(t, lr, wd)], ledger
 
 
 cpdef Scalars scalars_of(optimizer, list rates, Ledger ledger):
