@@ -218,7 +218,8 @@ class LBSGD(Momentum):
         ledger.added = [*ledger.added, (self.cumgrads, entries), *getattr(states, "added", ())]
         # ...then one call that cannot.
         if due:
-            plan = self._plan(*map(list, zip(*due)), rule, lazy)
+            if self.batch_scale > 1:  # else the gradients are those of the call
+                plan = self._plan(*map(list, zip(*due)), rule, lazy)
             plan.step([rule], self._tabulated(rates_due, self.scalars), None, None, ledger)
         else:
             ledger.write()
