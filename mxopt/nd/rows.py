@@ -95,7 +95,7 @@ def with_number(name, function, lhs, rhs):
 
 
 def of_two(name, function, lhs, rhs):
-    """An operation on two arrays of one shape, one or both row-sparse; None where MXNet makes it dense.
+    """An operation on two arrays of one shape, one or both row-sparse; None where it is the dense arrays'.
 
     Parameters
     ----------
@@ -109,9 +109,17 @@ def of_two(name, function, lhs, rhs):
     if is_rows(lhs) and is_rows(rhs) and name in ("add", "subtract", "multiply"):
         rows = np.union1d(lhs.indices, rhs.indices)
         return _made(function(_spread(lhs, rows), _spread(rhs, rows)), rows, lhs.shape)
+    x, dense = (lhs, rhs) if is_rows(lhs) else (rhs, lhs)
+    rows = np.asarray(x.indices)
+    if name in ("add", "subtract") and lhs.dtype == rhs.dtype:
+        # an absent row leaves the dense one as it is, and adds no zero: the sign of -0.0 would be lost
+        found = np.array(dense)
+        if name == "subtract" and x is lhs:
+            np.negative(found, out=found)
+        pair = np.asarray(x.data), np.asarray(dense)[rows]
+        found[rows] = function(*(pair if x is lhs else pair[::-1]))
+        return view(found)
     if name == "multiply":
-        x, dense = (lhs, rhs) if is_rows(lhs) else (rhs, lhs)
-        rows = np.asarray(x.indices)
         pair = (np.asarray(x.data), np.asarray(dense)[rows])
         return _made(function(*(pair if x is lhs else pair[::-1])), rows.copy(), x.shape)
     return None
