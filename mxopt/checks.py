@@ -665,17 +665,6 @@ def gradient_shape(optimizer, index, weight, grad):
     )
 
 
-def is_same_memory(one: Any, other: Any) -> bool:
-    """Whether two arrays are the same memory, or one object."""
-    if one is other:
-        return True
-    try:
-        places = [array.__array_interface__["data"][0] for array in (one, other)]
-    except (AttributeError, TypeError):
-        return False
-    return places[0] == places[1] and one.nbytes == other.nbytes > 0
-
-
 def swapped(optimizer: Any, index: Any) -> ValueError:
     """The error for a gradient that is the array stepped as the weight last time."""
     return ValueError(

@@ -38,6 +38,7 @@ from ._engine import (
     part_halves,
     plan_of,
     replay_steps,
+    same_memory,
     set_num_threads,
     set_tuning,
     step_joined,
@@ -70,9 +71,9 @@ __all__ = [
     "as_read_by_mxnet", "available_instruction_sets", "catch_up", "clip_of", "corrected",
     "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back",
     "group_rows", "join_halves", "normals", "openmp_version", "part_halves", "plan_of", "put_back",
-    "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "scalars_of",
-    "set_num_threads", "set_tuning", "step_joined", "step_of_updater", "sum_into", "sum_rows",
-    "take_control", "tuning_words", "write_back",
+    "read_row", "reduce_rows", "remember", "replay_steps", "rescale_of", "restore", "same_memory",
+    "scalars_of", "set_num_threads", "set_tuning", "step_joined", "step_of_updater", "sum_into",
+    "sum_rows", "take_control", "tuning_words", "write_back",
 ]  # fmt: skip
 
 #: From the plainest set to the widest.

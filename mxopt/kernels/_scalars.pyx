@@ -435,9 +435,13 @@ cdef class Ledger:
         cdef list before = None, schedule = None
         cdef dict attributes = None
         if self.more is not None:
-            before = [(target, {key: (<dict>target).get(key, Ledger) for key in values}) for target, values in self.more]
+            before = []
+            for target, values in self.more:
+                before.append((target, {key: (<dict>target).get(key, Ledger) for key in values}))
         if self.schedule is not None:
-            schedule = [(target, copied(target)) for target, _ in self.schedule]
+            schedule = []
+            for target, _ in self.schedule:
+                schedule.append((target, copied(target)))
         if self.attributes:
             attributes = {name: getattr(self.owner, name) for name in self.attributes}
         if self.number is not None:
@@ -494,7 +498,7 @@ cdef int fill(object container, object content) except -1:
     if isinstance(container, dict):
         PyDict_Update(container, content)
         if len(<dict>container) != len(<dict>content):
-            for key in [key for key in <dict>container if key not in <dict>content]:
+            for key in (<dict>container).keys() - (<dict>content).keys():
                 PyDict_DelItem(container, key)
     else:
         PyList_SetSlice(container, 0, len(<list>container), content)
@@ -621,7 +625,9 @@ def put_back(list memory not None):
             break
     if not changed:
         return None
-    now = [(container, copied(container)) for container, _ in memory]
+    now = []
+    for container, _ in memory:
+        now.append((container, copied(container)))
     for container, content in memory:
         fill(container, content)
     return now

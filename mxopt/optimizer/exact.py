@@ -338,7 +338,7 @@ def _overlap(one, other):
 
 
 def _is_same(one, other):
-    return checks.is_same_memory(one, other) and (one.shape, one.strides, one.dtype) == (
+    return kernels.same_memory(one, other) and (one.shape, one.strides, one.dtype) == (
         other.shape, other.strides, other.dtype)  # fmt: skip
 
 

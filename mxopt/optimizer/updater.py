@@ -390,7 +390,7 @@ class Updater:
         for index, grad, weight in zip(indices, grads, weights) if second else ():
             if index in second:
                 first = self._young[index]
-                if checks.is_same_memory(grad, first) and not checks.is_same_memory(weight, first):
+                if kernels.same_memory(grad, first) and not kernels.same_memory(weight, first):
                     raise checks.swapped(self.optimizer, index)
         for index, weight in zip(indices, weights) if second else ():
             if self._young.pop(index, None) is not None:

@@ -41,6 +41,20 @@ cdef bint are_plain(object weights, object grads, object states, Py_ssize_t n) e
     return are_arrays(weights) and are_arrays(grads)
 
 
+def is_stored_by_rows(weight):
+    return getattr(weight, "stype", "default") == "row_sparse"
+
+
+cdef list all_of(known, tuple indices):
+    # As long as it will be from the start: a list comprehension that cannot grow, for want of memory, releases an entry
+    # twice (Cython 3.3), so there is none in compiled code.
+    cdef Py_ssize_t k, n = len(indices)
+    cdef list found = [None] * n
+    for k in range(n):
+        found[k] = known[indices[k]]
+    return found
+
+
 cpdef Plan plan_of(optimizer, indices, weights, grads, states, Rule rule, lazy=None, bint ordered=False):
     """Check the arguments of a call and describe it to the engine; nothing is changed."""
     cdef Plan plan = Plan.__new__(Plan)
@@ -49,7 +63,7 @@ cpdef Plan plan_of(optimizer, indices, weights, grads, states, Rule rule, lazy=N
     cdef double factor = grads.factor if type(grads) is Clipped else 1
     if type(states) is not list or not are_plain(weights, grads, states, len(indices)):
         if lazy is None and optimizer.lazy_on_stored_rows and not optimizer.lazy_update:
-            lazy = [getattr(weight, "stype", "default") == "row_sparse" for weight in weights]
+            lazy = list(map(is_stored_by_rows, weights))
         weights, grads, states, rows = optimizer._classified(indices, weights, grads, states)
     if lazy is None:
         lazy = optimizer.lazy_update
@@ -166,7 +180,7 @@ def step_of_updater(updater, index, grad, weight, lazy, joined=None):
             updater._step_exactly(indices, grads, weights, joined)
             return
         try:
-            states = [known[index]] if single else [known[i] for i in indices]
+            states = [known[index]] if single else all_of(known, indices)
         except (KeyError, TypeError):
             pass
         else:

@@ -133,7 +133,10 @@ cdef object by_address(Plan plan, Py_ssize_t n):
     while numbers[n - 1] >> bits:  # the largest
         bits += 1
     if (last - first) >> (65 - bits):
-        return found[np.argsort([range_of(plan, k).low for k in found], kind="stable")]
+        lows = np.empty(n, np.uintp)
+        for i in range(n):
+            lows[i] = range_of(plan, numbers[i]).low
+        return found[np.argsort(lows, kind="stable")]
     words = found.view(np.uint64)
     for i in range(n):
         words[i] = (<uint64_t>(range_of(plan, numbers[i]).low - first) >> 1 << bits) | <uint64_t>numbers[i]
@@ -171,3 +174,14 @@ cdef object array_of(Plan plan, Py_ssize_t k):
     if a <= GRAD:
         return plan.owners[a][i]
     return plan.owners[2][i] if plan.nstates == 1 else plan.owners[2][i][a - 2]
+
+
+def same_memory(one, other):
+    """Whether two things are ndarrays of the same bytes, or one object."""
+    if one is other:
+        return True
+    if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
+        return False
+    if cnp.PyArray_DATA(<cnp.ndarray>one) != cnp.PyArray_DATA(<cnp.ndarray>other):
+        return False
+    return cnp.PyArray_NBYTES(<cnp.ndarray>one) == cnp.PyArray_NBYTES(<cnp.ndarray>other) > 0

@@ -126,7 +126,10 @@ cdef class Plan:
         self.owners = (weights, grads, states)
         if rows is not None:
             rows = list(rows)
-            self.sparse = [i for i in range(n) if rows[i] is not None]
+            self.sparse = []
+            for i in range(n):
+                if rows[i] is not None:
+                    self.sparse.append(i)
         if PyList_GET_SIZE(weights) != n or PyList_GET_SIZE(grads) != n or PyList_GET_SIZE(states) != n or (
                 rows is not None and PyList_GET_SIZE(rows) != n) or (
                 self.lazies is not None and PyList_GET_SIZE(self.lazies) != n):
@@ -171,7 +174,7 @@ cdef class Plan:
         if self.sparse is None or not (self.lazy or self.lazies is not None):
             return None
         sparse = {i for i in self.sparse if self.is_lazy(i)}
-        return [i in sparse for i in range(self.ntensors)]
+        return list(map(sparse.__contains__, range(self.ntensors)))
 
     def are_parts(self, sizes, add_blocks):
         """Say that the tensors are parts of larger ones, which begin at multiples of `WHOLE_SUM` elements.
@@ -194,7 +197,11 @@ cdef class Plan:
     @property
     def sizes(self):
         """How many elements each tensor has: int64 array (number of tensors,)."""
-        return np.array([self.tensors[i].size for i in range(self.ntensors)], np.int64)
+        sizes = np.empty(self.ntensors, np.int64)
+        cdef int64_t[::1] to = sizes
+        for i in range(self.ntensors):
+            to[i] = self.tensors[i].size
+        return sizes
 
     @property
     def elements(self):
