@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import STORAGE_DTYPES
+from .kernels import STORAGE_DTYPES, address_of
 
 FLOAT_NAMES = tuple(STORAGE_DTYPES)
 
@@ -57,7 +57,7 @@ def zeros(shape: tuple[int, ...], dtype: Any, order: Any = "C") -> np.ndarray:
     """Zeros of a shape, aligned to a cache line."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     room = _zeros(size + LINE)
-    begin = -room.__array_interface__["data"][0] % LINE
+    begin = -address_of(room) % LINE
     return room[begin : begin + size].view(dtype).reshape(shape, order=order)
 
 
@@ -263,7 +263,7 @@ def _from_dlpack(x, name):
     if not array.flags.writeable and "versioned" not in repr(capsule):
         # The first protocol has no read-only flag (exporters of read-only memory had to refuse), so NumPy
         # plays it safe.
-        array = _at(array.__array_interface__["data"][0], array.shape, array.dtype, array, array.strides)
+        array = _at(address_of(array), array.shape, array.dtype, array, array.strides)
     return array
 
 

@@ -11,6 +11,8 @@ from .slots import NewStates
 FIRST, LARGEST, PATIENCE = 2.0**16, 2.0**24, 2000
 #: Gradients that overflow at this scale are broken, and no smaller scale mends them.
 LEAST = 2.0**-24
+#: What an attribute is that an instance does not have.
+_MISSING = object()
 
 
 class LossScale:
@@ -61,15 +63,13 @@ class LossScale:
                 f"{sorted(map(str, key))[:3]}; pass lists"
             )
         optimizer = updater.optimizer
-        own, rescale, skipped = vars(optimizer), optimizer.rescale_grad, optimizer.skipped
-        before = {name: own[name] for name in ("skip_nonfinite",) if name in own}
+        own, skipped = vars(optimizer), optimizer.skipped
+        before = {name: own.get(name, _MISSING) for name in ("rescale_grad", "skip_nonfinite")}
         try:  # the changes too: an interrupt may come between them
-            optimizer.rescale_grad, optimizer.skip_nonfinite = rescale / self.scale, True
+            optimizer.rescale_grad, optimizer.skip_nonfinite = optimizer.rescale_grad / self.scale, True
             kernels.step_of_updater(updater, index, grad, weight, lazy, self)
-        finally:
-            optimizer.rescale_grad = rescale
-            own.pop("skip_nonfinite", None)  # instances that do not use it have no such attribute
-            own.update(before)
+        finally:  # in one call, which neither an interrupt nor want of memory can stop halfway
+            kernels.restore(own, before, _MISSING)
         if not dialects.is_built_in(optimizer) and key and not updater._window:  # whose step wrote no ledger
             vars(self).update(self._after(optimizer.skipped > skipped, key))
 

@@ -27,6 +27,7 @@ from ._engine import (
     Rule,
     Split,
     Stream,
+    address_of,
     catch_up,
     fused_step,
     get_num_threads,
@@ -67,7 +68,7 @@ from ._scalars import (
 
 __all__ = [
     "INSTRUCTION_SET", "QUANTISERS", "RULES", "STORAGE_DTYPES", "WHOLE_SUM", "Clipped", "Factored",
-    "Ledger", "Narrow", "Plan", "Refused", "Rule", "Scalars", "Split", "Stream", "ahead",
+    "Ledger", "Narrow", "Plan", "Refused", "Rule", "Scalars", "Split", "Stream", "address_of", "ahead",
     "as_read_by_mxnet", "available_instruction_sets", "catch_up", "clip_of", "corrected",
     "fused_step", "get_num_threads", "get_num_threads_setting", "get_tuning", "give_back",
     "group_rows", "join_halves", "normals", "openmp_version", "part_halves", "plan_of", "put_back",

@@ -250,7 +250,8 @@ cdef class Scalars:
 
     def each(self, Py_ssize_t n):
         """The same with a row of its own for each of `n` tensors, in arrays that may be written to."""
-        rows = np.zeros(n, np.int32) if self.rows is None else self.rows
+        # not int32: NumPy would widen it to index, and overlooks that there was no memory for that
+        rows = np.zeros(n, np.intp) if self.rows is None else self.rows.astype(np.intp)
         table = np.array(self.table, np.float64)[rows]
         singles = table.copy() if self.singles is None else np.array(self.singles, np.float64)[rows]
         return Scalars(table, np.arange(n, dtype=np.int32), singles)

@@ -348,7 +348,7 @@ def _arrays(state):
         return [place for part in state for place in _arrays(part)]
     if isinstance(state, kernels.Split):
         state = state.low
-    return [] if state is None else [state.__array_interface__["data"][0]]
+    return [] if state is None else [kernels.address_of(state)]
 
 
 def _same_bits(table, at):
