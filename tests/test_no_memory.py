@@ -1,4 +1,7 @@
-"""Want of memory at each allocation of a call: an error, and everything as before, or a whole step."""
+"""Want of memory at each allocation of a call: an error, and everything as before, or a whole step.
+
+On CPython 3.11 alone, which survives it: 3.13 itself ends where it makes a function without memory for one.
+"""
 
 import json
 import sys
@@ -121,6 +124,7 @@ def walk(name):
     return start - ENOUGH
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="this Python itself may end for want of memory")
 @pytest.mark.parametrize("name", CASES)
 def test_all_or_nothing(name):
     pytest.importorskip("_testcapi", reason="this Python is built without its test modules")
