@@ -24,6 +24,8 @@ from mxopt.cli import main
 from mxopt.distributed import agreement
 
 ROOT = Path(mx.__file__).parent
+#: Those beside these tests: an installed mxopt has no Cython.
+SOURCES = Path(__file__).parents[1] / "mxopt"
 
 #: A clause after a semicolon is a cure, unless it begins with one of these words: it tells what is so.
 TELLING = {
@@ -59,11 +61,11 @@ def messages():
             text = None if id(node) in parts else written(node)
             if text and is_cure(text):
                 yield path.relative_to(ROOT).as_posix(), text
-    for path in sorted(ROOT.rglob("*.p[yx][xi]")):  # Cython, line by line; an installed mxopt has none
+    for path in sorted(SOURCES.rglob("*.p[yx][xi]")):  # Cython, line by line
         text = re.sub(r'""".*?"""', "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         for part in re.findall(r'"[^"\n]*(; [^"\n]*)"', text):
             if is_cure(part):
-                yield path.relative_to(ROOT).as_posix(), part
+                yield path.relative_to(SOURCES).as_posix(), part
 
 
 def pattern(text):
