@@ -14,7 +14,7 @@ from .. import checks, kernels, reprs
 from ..arrays import mark_written, settle
 from ..dialects import V2, is_built_in
 from ..kvstore import KVStore, KVStoreBase, for_devices
-from ..optimizer import multipliers
+from ..optimizer import Updater, multipliers
 from ..sparse import RowSparseArray
 from . import stale_gradients
 from .parameter import Parameter
@@ -533,10 +533,14 @@ class Trainer:
     def _allreduce_grads(self):
         if self._kvstore is None:
             return
-        for i, parameter in zip(self._indices, self._trained()):
-            gradients = parameter.take_gradients()
-            if gradients is None:
-                continue
+        found = [(i, p, p.take_gradients()) for i, p in zip(self._indices, self._trained())]
+        found = [one for one in found if one[2] is not None]
+        if self._steps_at_once:
+            if found:
+                keys, parameters, gradients = map(list, zip(*found))
+                self._kvstore.pushpull(keys, gradients, out=[p._held() for p in parameters])
+            return
+        for i, parameter, gradients in found:
             if self._update_on_kvstore:
                 self._kvstore.pushpull(i, gradients, out=parameter._held(), priority=-i)
             elif isinstance(gradients[0], RowSparseArray) and getattr(self._kvstore, "keeps_values", False):
@@ -545,6 +549,22 @@ class Trainer:
                 self._kvstore.pull(i, gradients, priority=-i, ignore_sparse=False)
             else:
                 self._kvstore.pushpull(i, gradients, priority=-i)
+
+    @property
+    def _steps_at_once(self):
+        """Whether the store steps all parameters in one call, all or none, with the bits of single calls.
+
+        Custom classes may count on single ones, and other stores on MXNet's order of calls.
+        """
+        store = self._kvstore
+        return (
+            self._update_on_kvstore
+            and isinstance(store, KVStore)
+            and type(store).pushpull is KVStore.pushpull
+            and store.num_workers == 1
+            and isinstance(store._updater, Updater)
+            and is_built_in(store._updater.optimizer)
+        )
 
     def _update(self, ignore_stale_grad=False):
         gathered, self._gathered = self._gathered or self._gather(ignore_stale_grad), None

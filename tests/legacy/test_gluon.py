@@ -594,3 +594,43 @@ def test_the_mean_of_the_copies_is_what_modules_save(mx):
     single.initialize(init="zeros")
     single._reduce()[:] = 1
     assert single.data().asnumpy().tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("mx", [mxopt, mxopt.v1], ids=["2.x", "1.x"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "lamb", "nadam", "ftrl"])
+def test_a_store_steps_all_parameters_or_none(mx, name):
+    rng = np.random.default_rng(5)
+    shapes = [(3,), (4, 2), (5,)]
+    start = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+    def trainer():
+        parameters = [mx.gluon.Parameter(f"p{i}", array.copy()) for i, array in enumerate(start)]
+        options = {"learning_rate": 0.1, "wd": 0.01}
+        made = mx.gluon.Trainer(
+            parameters, name, options, kvstore=mx.kv.create("local"), update_on_kvstore=True
+        )
+        return made, parameters
+
+    stepped, parameters = trainer()
+    single = mx.optimizer.get_updater(mx.optimizer.create(name, learning_rate=0.1, wd=0.01))
+    expected = [array.copy() for array in start]
+    for step in range(4):
+        grads = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+        # counts differ from the second step on
+        used = [0, 1, 2] if step != 1 else [1, 2]
+        given = {f"p{i}": grads[i] for i in used}
+        stepped.step(1, ignore_stale_grad=True, grads=given)
+        single.optimizer.rescale_grad = 1.0
+        for i in used:
+            single(i, grads[i], expected[i])
+        for parameter, array in zip(parameters, expected):
+            np.testing.assert_array_equal(np.asarray(parameter.data()), array)
+
+    before = [np.array(parameter.data()) for parameter in parameters]
+    counts = dict(stepped._kvstore._updater.optimizer._index_update_count)
+    stepped._kvstore._updater.optimizer.param_dict[2].lr_mult = np.nan  # found out at the last parameter
+    with pytest.raises(ValueError, match="nan"):
+        stepped.step(1, grads=[np.ones(shape, np.float32) for shape in shapes])
+    for parameter, array in zip(parameters, before):
+        np.testing.assert_array_equal(np.asarray(parameter.data()), array)
+    assert stepped._kvstore._updater.optimizer._index_update_count == counts
