@@ -365,11 +365,7 @@ class KVStore(KVStoreBase):
         return arrays[0] if len(arrays) == 1 else _total(arrays, 1 if self._one_by_one else 4)
 
     def _apply(self, sums):
-        if self._updater is None:
-            self._stored.update(
-                {key: Stored(value, self._stored[key].array.dtype) for key, value in sums.items()}
-            )
-        elif isinstance(self._updater, Updater):
+        if isinstance(self._updater, Updater):
             keys = list(sums)
             stored = [self._stored[key] for key in keys]
             sparse = [weight.stype == "row_sparse" for weight in stored]
@@ -378,12 +374,18 @@ class KVStore(KVStoreBase):
             for weight in stored:
                 weight.rows = None
         else:
-            new = {}
-            for key, value in sums.items():
-                given = self._stored[key].handed()
-                self._updater(key, view(value), given)
-                new[key] = Stored(given)
-            self._stored.update(new)
+            self._stored.update(self._replacing(sums))
+
+    def _replacing(self, sums):
+        """What replaces the stored values, without an optimizer."""
+        if self._updater is None:
+            return {key: Stored(value, self._stored[key].array.dtype) for key, value in sums.items()}
+        new = {}
+        for key, value in sums.items():
+            given = self._stored[key].handed()
+            self._updater(key, view(value), given)
+            new[key] = Stored(given)
+        return new
 
     def pull(self, key: Any, out: Any = None, priority: int = 0, ignore_sparse: bool = True) -> None:
         """Copy stored values to arrays.
@@ -432,17 +434,20 @@ class KVStore(KVStoreBase):
 
         Notes
         -----
-        Everything is checked before anything changes. If a KeyboardInterrupt arrives after the update, `out`
-        is unchanged; `pull` fills it.
+        Everything is checked before anything changes. If a KeyboardInterrupt arrives after the step of an
+        optimizer, `out` is unchanged; `pull` fills it.
         """
         sums = self._summed(key, value)
         out = value if out is None else out
         writes = self._writes(key, out, self.keeps_values, sums)
-        if self.keeps_values:
+        if isinstance(self._updater, Updater) and self.keeps_values:
             self._apply(sums)
+            _commit(self._writes(key, out, True))
+            return
+        new = self._replacing(sums) if self.keeps_values else {}
         if self._updater is not None:
-            writes = self._writes(key, out, True)
-        _commit(writes)
+            writes = self._writes(key, out, True, {one: stored.array for one, stored in new.items()})
+        _commit(writes, self._stored, new)
 
     def broadcast(self, key: Any, value: Any, out: Any, priority: int = 0) -> None:
         """`init`, then `pull`.
@@ -466,8 +471,8 @@ class KVStore(KVStoreBase):
             if one not in values:
                 raise ValueError(f"broadcast has out for key {one!r} and no value")
             writes += [_Write(array, values[one], f"out for key {one!r}") for array in arrays]
-        self.init(key, value)
-        _commit(writes)
+        new = {one: Stored(array) for one, array in self._checked_init(key, value)}
+        _commit(writes, self._stored, new)
 
     def row_sparse_pull(self, key: Any, out: Any = None, priority: int = 0, row_ids: Any = None) -> None:
         """Copy some rows of stored row-sparse weights.
@@ -660,16 +665,19 @@ def _cast(array, dtype, copy=False):
         return array.astype(dtype, copy=copy)
 
 
-def _commit(writes):
-    """Make copies in a single C call: none can fail, and no KeyboardInterrupt can come in between."""
+def _commit(writes, stored=None, new=()):
+    """Add new values to a store's, and make copies, in a single C call.
+
+    None can fail, and no KeyboardInterrupt can come in between.
+    """
     dense, rows = [], []
     for write in writes:
         if write.rows is None:
             dense.append((write.target, Ellipsis, write.value))
         else:
             rows += ((write.target, "data", write.value), (write.target, "indices", write.rows))
-    every = chain(starmap(np.ndarray.__setitem__, dense), starmap(setattr, rows))
-    deque(every, maxlen=0)
+    added = starmap(dict.update, [(stored, new)] if new else [])
+    deque(chain(added, starmap(np.ndarray.__setitem__, dense), starmap(setattr, rows)), maxlen=0)
 
 
 def _pushed(value, key):

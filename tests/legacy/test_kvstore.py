@@ -290,17 +290,39 @@ def test_an_interrupted_init_push_or_pull_is_done_for_all_keys_or_for_none():
     interrupted_everywhere(pull_rows, [([], [])] * 3, [([0, 2], [[1], [1]])] * 3)
 
 
-def test_an_interrupted_pushpull_never_writes_out_what_the_store_has_not():
+@pytest.mark.parametrize("kind", ["plain", "function", "optimizer"])
+def test_an_interrupted_pushpull_never_writes_out_what_the_store_has_not(kind):
+    def add(key, pushed, stored):
+        stored += pushed
+
     def call():
         store, outs = mxopt.kv.create(), filled(0)
         store.init(KEYS, filled(1))
+        if kind == "function":
+            store.set_updater(add)
+        elif kind == "optimizer":
+            store.set_optimizer(mxopt.create("sgd", learning_rate=1.0))
         return (
             lambda: store.pushpull(KEYS, filled(3), out=outs),
             lambda: (of_store(store), [x.tolist() for x in outs]),
         )
 
-    before, after = [[0, 0]] * 3, [[3, 3]] * 3
-    reached = interrupted_everywhere(call, (told(1), before), (told(3), before), (told(3), after))
+    new = {"plain": 3, "function": 4, "optimizer": -2}[kind]
+    before, after = (told(1), [[0, 0]] * 3), (told(new), [[new, new]] * 3)
+    halfway = [(told(new), [[0, 0]] * 3)] if kind == "optimizer" else []
+    reached = interrupted_everywhere(call, before, *halfway, after)
+    assert 0 in reached
+
+
+def test_an_interrupted_broadcast_stores_and_writes_all_or_nothing():
+    def call():
+        store, outs = mxopt.kv.create(), filled(0)
+        return (
+            lambda: store.broadcast(KEYS, filled(3), out=outs),
+            lambda: (of_store(store), [x.tolist() for x in outs]),
+        )
+
+    reached = interrupted_everywhere(call, ({}, [[0, 0]] * 3), (told(3), [[3, 3]] * 3))
     assert 0 in reached
 
 
